@@ -1,0 +1,1 @@
+"""Gate pruned networks on calibration and corruption robustness with pytest."""
