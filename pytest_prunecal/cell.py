@@ -1,0 +1,116 @@
+"""Cells: the (model, pruner, ratio) points of the grid, and how they are named and ordered."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.errors import PrunecalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DENSE = "dense"
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the grid, hence one test.
+
+    Attributes:
+        model: a registered model's name, or `package.module:callable`.
+        pruner: a registered pruner's name; None in the dense cell.
+        ratio: share of the network to remove, in [0, 1); 0 exactly in the dense cell.
+    """
+
+    model: str
+    pruner: str | None
+    ratio: float
+
+    @property
+    def id(self) -> str:
+        """`weight-0.3`, or `dense`: unique within a model, and the cell's key in the baseline file."""
+        return DENSE if self.pruner is None else f"{self.pruner}-{self.ratio:g}"
+
+
+def canonical_ratio(text: str) -> float:
+    """Read one pruning ratio.
+
+    Args:
+        text: what the user wrote, such as `0.3` or `.30`.
+
+    Returns:
+        The ratio rounded to the six significant digits that a cell id can carry, in [0, 1).
+
+    Raises:
+        PrunecalError: `text` is no number, or is outside [0, 1).
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise PrunecalError(f"ratio {text!r} is not a number; give ratios such as 0.3,0.5") from None
+    if not math.isfinite(value) or not 0 <= value < 1:
+        raise PrunecalError(f"ratio {text} is outside [0, 1): it is the share of the network to remove")
+    return float(f"{value:g}")
+
+
+def unique_ratios(texts: Iterable[str]) -> tuple[float, ...]:
+    """Read pruning ratios and refuse two spellings of one; see `canonical_ratio`."""
+    ratios: list[float] = []
+    for text in texts:
+        ratio = canonical_ratio(text)
+        if ratio in ratios:
+            raise PrunecalError(f"ratio {ratio:g} is given twice; name each ratio once")
+        ratios.append(ratio)
+    return tuple(ratios)
+
+
+def cell_from_id(model: str, cell_id: str) -> Cell:
+    """Read a cell id back, as it stands in a baseline file.
+
+    Raises:
+        PrunecalError: `cell_id` is neither `dense` nor `pruner-ratio` with a canonical ratio.
+    """
+    if cell_id == DENSE:
+        return Cell(model, None, 0.0)
+    pruner, _, text = cell_id.partition("-")
+    if not _IDENTIFIER.fullmatch(pruner) or not text:
+        raise PrunecalError(f"{cell_id!r} is no cell id; write `dense` or `pruner-ratio`, such as weight-0.3")
+    cell = Cell(model, pruner, canonical_ratio(text))
+    if cell.ratio == 0 or cell.id != cell_id:
+        wanted = DENSE if cell.ratio == 0 else cell.id
+        raise PrunecalError(f"{cell_id!r} is not how this cell is named; write {wanted!r}")
+    return cell
+
+
+def grid(model: str, pruners: Sequence[str], ratios: Sequence[float]) -> list[Cell]:
+    """List one model's cells in the order in which they are measured.
+
+    Ratios ascend, because the least pruned cells are the longest. Within a ratio the pruners take turns, the
+    last one second: workers then start on different base trainings instead of waiting for the same one.
+
+    Args:
+        model: the model's name.
+        pruners: pruner names, in their canonical order.
+        ratios: canonical ratios; 0 selects the dense cell, once and whatever the pruners.
+    """
+    turns = [*pruners[:1], *pruners[:0:-1]]
+    cells = [Cell(model, None, 0.0)] if 0 in ratios else []
+    cells.extend(Cell(model, pruner, ratio) for ratio in sorted(ratios) if ratio > 0 for pruner in turns)
+    return cells
+
+
+def canonical_order(cell: Cell, pruners: Sequence[str]) -> tuple[int, str, float]:
+    """Sort key for people: dense first, then pruner by pruner, ratios ascending."""
+    if cell.pruner is None:
+        return (-1, "", 0.0)
+    rank = pruners.index(cell.pruner) if cell.pruner in pruners else len(pruners)
+    return (rank, cell.pruner, cell.ratio)
+
+
+def baseline_name(model: str) -> str:
+    """File name, without suffix, of a model's baseline: `package.module:net` lies in `package.module.net`."""
+    return model.replace(":", ".")

@@ -1,0 +1,317 @@
+"""Protocols: all that turns a cell into numbers, read from a YAML file into frozen types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_prunecal import document
+from pytest_prunecal.cell import unique_ratios
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.tolerance import Tolerance, read_tolerances
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_prunecal.document import Value
+
+BUILT_IN = Path(__file__).parent / "protocols"
+FORMAT = 1
+SCHEDULES = ("step", "cosine")
+PRECISIONS = ("float32",)
+SOURCES = ("generated", "published", "auto")
+CHANNELS = 3
+MAX_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: SGD with momentum on cross-entropy.
+
+    Attributes:
+        epochs: passes over the training set, >= 0.
+        batch: images per step, >= 2.
+        learning_rate: of the first epoch.
+        schedule: `step` (times `decay` at each of `milestones`, in epochs) or `cosine` (to zero at the end,
+            step by step).
+        milestones: epochs at which `step` decays, ascending.
+        decay: factor of `step`.
+        warmup: epochs over which the rate first rises linearly from zero.
+        momentum: of SGD.
+        weight_decay: L2 penalty on every parameter.
+        nesterov: whether momentum is Nesterov's.
+    """
+
+    epochs: int
+    batch: int
+    learning_rate: float
+    schedule: str
+    milestones: tuple[int, ...]
+    decay: float
+    warmup: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+
+
+@dataclass(frozen=True)
+class Slimming:
+    """Sparsity training of the base that the channel pruner starts from (Liu et al. 2017).
+
+    Attributes:
+        scale: initial value of every BN scale.
+        penalty: lambda of the L1 subgradient on BN scales, by model name; `default` for the others.
+    """
+
+    scale: float
+    penalty: dict[str, float]
+
+    def lambda_of(self, model: str) -> float:
+        """Lambda of one model."""
+        return self.penalty.get(model, self.penalty["default"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is evaluated, and how.
+
+    Attributes:
+        batch: images per forward pass.
+        bins: number of equal-mass bins of the ECE.
+        corruptions: names of the corruptions, in the order of the report.
+        severities: severities of each, in 1..5.
+        source: `generated`, `published` (CIFAR-10-C as distributed) or `auto` (published where it lies in
+            the data folder).
+    """
+
+    batch: int
+    bins: int
+    corruptions: tuple[str, ...]
+    severities: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that turns a cell into numbers.
+
+    Attributes:
+        name: names the folder of baselines.
+        description: for people.
+        dataset: the data set's name under `name`, and its options.
+        mean: per-channel mean of the normalisation, for images in [0, 1].
+        std: per-channel standard deviation of the normalisation.
+        pad: zero-padding in pixels before the random crop of training images; 0 for no crop.
+        flip: whether training images are flipped horizontally at random.
+        width: multiplier of every channel count.
+        ratios: pruning ratios of the grid, 0 for the dense cell.
+        pruners: pruners of the grid.
+        base: recipe of base training.
+        finetune: recipe of fine-tuning after pruning, with a fresh optimiser.
+        slimming: how the channel pruner's base is trained instead.
+        evaluation: what is evaluated.
+        seed: root of every random number of a measurement.
+        threads: CPU threads that measure; results may differ in the last bits between thread counts.
+        precision: of training and evaluation.
+        tolerance: default tolerances by metric.
+    """
+
+    name: str
+    description: str
+    dataset: dict[str, str | int | float | bool]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pad: int
+    flip: bool
+    width: float
+    ratios: tuple[float, ...]
+    pruners: tuple[str, ...]
+    base: Recipe
+    finetune: Recipe
+    slimming: Slimming
+    evaluation: Evaluation
+    seed: int
+    threads: int
+    precision: str
+    tolerance: dict[str, Tolerance]
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits over everything that changes a cell's numbers.
+
+        Leaves out what only selects cells or judges them (name, description, ratios, pruners, tolerance), and
+        threads, which a baseline's environment records.
+        """
+        judging = {"name", "description", "ratios", "pruners", "tolerance", "threads"}
+        content = {key: value for key, value in asdict(self).items() if key not in judging}
+        return digest(content)[:8]
+
+
+def digest(content: object) -> str:
+    """SHA-256, in hex, of the canonical JSON form of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def built_in_names() -> list[str]:
+    """Names of the protocols that ship with the plugin."""
+    return sorted(path.stem for path in BUILT_IN.glob("*.yaml"))
+
+
+def load(spec: str, directory: Path) -> Protocol:
+    """Load a protocol.
+
+    Args:
+        spec: a built-in name, or the path of a YAML file.
+        directory: what a relative path is relative to.
+
+    Raises:
+        PrunecalError: no such protocol, or its file is wrong; with file and line.
+    """
+    if spec in built_in_names():
+        return _read(_merged(BUILT_IN / f"{spec}.yaml", spec), spec)
+    path = directory / spec
+    if not path.is_file():
+        names = ", ".join(built_in_names())
+        raise PrunecalError(f"no protocol {spec!r}: built in are {names}, and no file {path} exists")
+    return _read(_merged(path, str(spec)), path.stem)
+
+
+def _merged(path: Path, name: str, depth: int = 0) -> Value:
+    """Read a protocol file over the one that it extends; each value keeps its own file and line."""
+    top = document.read(path, name)
+    parent = top.mapping().get("extends")
+    if parent is None:
+        return top
+    if depth >= MAX_DEPTH:
+        parent.fail(f"protocols extend each other in a circle, or more than {MAX_DEPTH} deep")
+    spec = parent.text()
+    if spec in built_in_names():
+        base = _merged(BUILT_IN / f"{spec}.yaml", spec, depth + 1)
+    elif (path.parent / spec).is_file():
+        base = _merged(path.parent / spec, str(Path(name).parent / spec), depth + 1)
+    else:
+        parent.fail(f"extends {spec!r}, which is neither built in nor a file beside this one")
+    merged = top.over(base)
+    if "dataset" in top.mapping() and "name" in top.mapping()["dataset"].mapping():
+        merged.mapping()["dataset"] = top.mapping()["dataset"]  # another data set has options of its own
+    return merged
+
+
+def _read(top: Value, stem: str) -> Protocol:
+    """Turn the merged document into types, every field checked."""
+    allowed = {field.name for field in fields(Protocol)} - {"mean", "std", "pad", "flip"}
+    entries = top.mapping({"prunecal", "extends", "normalise", "augment"} | allowed)
+    version = _required(top, entries, "prunecal").integer()
+    if version != FORMAT:
+        entries["prunecal"].fail(f"format {version} is not known here; this version reads {FORMAT}")
+    normalise = _required(top, entries, "normalise").mapping(("mean", "std"))
+    mean, std = (
+        tuple(value.number() for value in _required(entries["normalise"], normalise, key).sequence())
+        for key in ("mean", "std")
+    )
+    if len(mean) != CHANNELS or len(std) != CHANNELS or min(std) <= 0:
+        entries["normalise"].fail(f"normalise needs {CHANNELS} means and {CHANNELS} positive deviations")
+    augment = _required(top, entries, "augment").mapping(("pad", "flip"))
+    name = entries["name"].text() if "name" in entries and "extends" not in entries else stem
+    tolerance = entries.get("tolerance")
+    return Protocol(
+        name=_checked_name(top, name),
+        description=entries["description"].text() if "description" in entries else "",
+        dataset=_dataset(_required(top, entries, "dataset")),
+        mean=mean,
+        std=std,
+        pad=_required(entries["augment"], augment, "pad").integer(0, 64),
+        flip=_required(entries["augment"], augment, "flip").boolean(),
+        width=_required(top, entries, "width").number(low=1e-3, high=64),
+        ratios=_ratios(_required(top, entries, "ratios")),
+        pruners=tuple(value.text() for value in _required(top, entries, "pruners").sequence()),
+        base=_recipe(_required(top, entries, "base")),
+        finetune=_recipe(_required(top, entries, "finetune")),
+        slimming=_slimming(_required(top, entries, "slimming")),
+        evaluation=_evaluation(_required(top, entries, "evaluation")),
+        seed=_required(top, entries, "seed").integer(0, 2**31 - 1),
+        threads=_required(top, entries, "threads").integer(1, 1024),
+        precision=_choice(_required(top, entries, "precision"), PRECISIONS),
+        tolerance=read_tolerances(tolerance, f"protocol {name}") if tolerance else {},
+    )
+
+
+def _required(owner: Value, entries: Mapping[str, Value], key: str) -> Value:
+    if key not in entries:
+        owner.fail(f"{owner.label} has no {key!r}; add it, or start with `extends: quick`")
+    return entries[key]
+
+
+def _checked_name(top: Value, name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        top.fail(f"{name!r} cannot name a folder of baselines; use letters, digits, dots and dashes")
+    return name
+
+
+def _choice(value: Value, choices: tuple[str, ...]) -> str:
+    if value.text() not in choices:
+        value.fail(f"{value.label} is {value.text()!r}; it must be one of {', '.join(choices)}")
+    return value.text()
+
+
+def _dataset(value: Value) -> dict[str, str | int | float | bool]:
+    entries = value.mapping()
+    _required(value, entries, "name")
+    options = {key: entry.scalar() for key, entry in entries.items()}
+    return {key: option for key, option in options.items() if option is not None}
+
+
+def _ratios(value: Value) -> tuple[float, ...]:
+    try:
+        return unique_ratios(item.text() for item in value.sequence())
+    except PrunecalError as error:
+        if value.where in str(error):
+            raise
+        value.fail(str(error))
+
+
+def _recipe(value: Value) -> Recipe:
+    entries = value.mapping({field.name for field in fields(Recipe)})
+    milestones = tuple(item.integer(1) for item in _required(value, entries, "milestones").sequence())
+    if list(milestones) != sorted(set(milestones)):
+        entries["milestones"].fail(f"{entries['milestones'].label} must ascend")
+    return Recipe(
+        epochs=_required(value, entries, "epochs").integer(0),
+        batch=_required(value, entries, "batch").integer(2),
+        learning_rate=_required(value, entries, "learning_rate").number(low=0),
+        schedule=_choice(_required(value, entries, "schedule"), SCHEDULES),
+        milestones=milestones,
+        decay=_required(value, entries, "decay").number(0, 1),
+        warmup=_required(value, entries, "warmup").number(low=0),
+        momentum=_required(value, entries, "momentum").number(0, 1),
+        weight_decay=_required(value, entries, "weight_decay").number(low=0),
+        nesterov=_required(value, entries, "nesterov").boolean(),
+    )
+
+
+def _slimming(value: Value) -> Slimming:
+    entries = value.mapping(("scale", "penalty"))
+    penalty = {key: item.number(low=0) for key, item in _required(value, entries, "penalty").mapping().items()}
+    if "default" not in penalty:
+        entries["penalty"].fail("slimming.penalty needs a `default` for models that it does not name")
+    return Slimming(scale=_required(value, entries, "scale").number(low=0), penalty=penalty)
+
+
+def _evaluation(value: Value) -> Evaluation:
+    entries = value.mapping({field.name for field in fields(Evaluation)})
+    corruptions = tuple(item.text() for item in _required(value, entries, "corruptions").sequence())
+    severities = tuple(item.integer(1, 5) for item in _required(value, entries, "severities").sequence())
+    for key, items in (("corruptions", corruptions), ("severities", severities)):
+        if not items or len(set(items)) != len(items):
+            entries[key].fail(f"{entries[key].label} must name at least one, and none twice")
+    return Evaluation(
+        batch=_required(value, entries, "batch").integer(1),
+        bins=_required(value, entries, "bins").integer(1),
+        corruptions=corruptions,
+        severities=severities,
+        source=_choice(_required(value, entries, "source"), SOURCES),
+    )
