@@ -29,12 +29,14 @@ class Value:
         node: PyYAML's composed node, with its marks.
         path: the keys that lead here, such as `cells.weight-0.3.ece`; empty at the top.
         content: the values of a mapping by key, or of a list; None for a single value.
+        key: the node of the key that this value stands behind, in a mapping.
     """
 
     name: str
     node: yaml.Node
     path: str
     content: dict[str, Value] | list[Value] | None
+    key: yaml.Node | None = None
 
     @property
     def line(self) -> int:
@@ -71,7 +73,7 @@ class Value:
         merged = dict(base.content)
         for key, value in self.content.items():
             merged[key] = value.over(merged[key]) if key in merged else value
-        return Value(self.name, self.node, self.path, merged)
+        return Value(self.name, self.node, self.path, merged, self.key)
 
     def sequence(self) -> list[Value]:
         """Read a list."""
@@ -85,7 +87,7 @@ class Value:
             self.fail(f"{self.label} must be a single value")
         constructor = SafeConstructor()
         try:
-            value: Any = constructor.construct_object(self.node)  # type: ignore[no-untyped-call]
+            value: Any = constructor.construct_object(self.node)
         except (yaml.YAMLError, ValueError):
             self.fail(f"{self.label} is {self.node.value!r}, which YAML cannot read; quote it if it is text")
         if value is None or isinstance(value, (str, int, float, bool)):
@@ -138,7 +140,7 @@ class Value:
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses anchors: their expansion is how a YAML file becomes a bomb."""
 
-    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(None, None, "aliases are not supported here", event.start_mark)
@@ -176,22 +178,22 @@ def parse(text: str, name: str) -> Value:
     return _value(name, node, "")
 
 
-def _value(name: str, node: yaml.Node, path: str) -> Value:
+def _value(name: str, node: yaml.Node, path: str, key: yaml.Node | None = None) -> Value:
     if isinstance(node, yaml.SequenceNode):
         items = [_value(name, item, f"{path}[{index}]") for index, item in enumerate(node.value)]
-        return Value(name, node, path, items)
+        return Value(name, node, path, items, key)
     if not isinstance(node, yaml.MappingNode):
-        return Value(name, node, path, None)
+        return Value(name, node, path, None, key)
     entries: dict[str, Value] = {}
     for key_node, value_node in node.value:
-        key = Value(name, key_node, path, None)
+        here = Value(name, key_node, path, None)
         if not isinstance(key_node, yaml.ScalarNode):
-            key.fail(f"a key in {key.label} is not plain text")
+            here.fail(f"a key in {here.label} is not plain text")
         text = str(key_node.value)
         if text in entries:
-            key.fail(f"{text!r} stands twice in {key.label}; keep one")
-        entries[text] = _value(name, value_node, f"{path}.{text}" if path else text)
-    return Value(name, node, path, entries)
+            here.fail(f"{text!r} stands twice in {here.label}; keep one")
+        entries[text] = _value(name, value_node, f"{path}.{text}" if path else text, key_node)
+    return Value(name, node, path, entries, key)
 
 
 def read(path: Path, name: str) -> Value:

@@ -34,7 +34,9 @@ class Measurement:
         """Refuse what cannot be compared, or cannot cross a process boundary."""
         for name, value in self.metrics.items():
             if type(value) not in (int, float):
-                raise PrunecalError(f"metric {name} is a {type(value).__name__}; it must be a plain int or float")
+                raise PrunecalError(
+                    f"metric {name} is a {type(value).__name__}; it must be a plain int or float"
+                )
             if not math.isfinite(value):
                 raise PrunecalError(f"metric {name} is {value}; a measurement must be finite")
 

@@ -216,7 +216,8 @@ def _read(top: Value, stem: str) -> Protocol:
     if len(mean) != CHANNELS or len(std) != CHANNELS or min(std) <= 0:
         entries["normalise"].fail(f"normalise needs {CHANNELS} means and {CHANNELS} positive deviations")
     augment = _required(top, entries, "augment").mapping(("pad", "flip"))
-    name = entries["name"].text() if "name" in entries and "extends" not in entries else stem
+    named = entries.get("name")
+    name = named.text() if named and named.name == top.name else stem  # a name is never inherited
     tolerance = entries.get("tolerance")
     return Protocol(
         name=_checked_name(top, name),
@@ -295,7 +296,9 @@ def _recipe(value: Value) -> Recipe:
 
 def _slimming(value: Value) -> Slimming:
     entries = value.mapping(("scale", "penalty"))
-    penalty = {key: item.number(low=0) for key, item in _required(value, entries, "penalty").mapping().items()}
+    penalty = {
+        key: item.number(low=0) for key, item in _required(value, entries, "penalty").mapping().items()
+    }
     if "default" not in penalty:
         entries["penalty"].fail("slimming.penalty needs a `default` for models that it does not name")
     return Slimming(scale=_required(value, entries, "scale").number(low=0), penalty=penalty)

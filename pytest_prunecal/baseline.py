@@ -1,0 +1,185 @@
+"""Baseline files: the accepted numbers of one model under one protocol, read into frozen types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_prunecal import document
+from pytest_prunecal.cell import baseline_name, cell_from_id
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.tolerance import Tolerance, read_tolerances, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from pytest_prunecal.document import Value
+    from pytest_prunecal.measurement import Number
+    from pytest_prunecal.protocol import Protocol
+
+FORMAT = 1
+CELL_FIELDS = ("note", "environment", "tolerance")
+ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions")
+
+
+@dataclass(frozen=True)
+class AcceptedCell:
+    """What the baseline file says of one cell.
+
+    Attributes:
+        metrics: accepted number by metric.
+        tolerance: this cell's own rules by metric.
+        note: what a person wrote about it.
+        environment: where it was measured, if not where the rest of the file was.
+        line: line of the file, counted from 1.
+    """
+
+    metrics: dict[str, Number]
+    tolerance: dict[str, Tolerance] = field(default_factory=dict)
+    note: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The accepted numbers of one model under one protocol.
+
+    Attributes:
+        name: the file's name as shown to people.
+        model: the model's name.
+        protocol: the protocol's name.
+        fingerprint: of the protocol that measured the numbers.
+        environment: where they were measured.
+        tolerance: the file's rules by metric, over the protocol's.
+        cells: accepted cells by id, in file order.
+    """
+
+    name: str
+    model: str
+    protocol: str
+    fingerprint: str
+    environment: dict[str, str]
+    tolerance: dict[str, Tolerance]
+    cells: dict[str, AcceptedCell]
+
+    def tolerances_of(self, cell_id: str, protocol: Protocol) -> dict[str, Tolerance]:
+        """Rules that apply to one cell: its own over the file's over the protocol's."""
+        cell = self.cells.get(cell_id)
+        return resolve(protocol.tolerance, self.tolerance, cell.tolerance if cell else {})
+
+    def environment_of(self, cell_id: str) -> dict[str, str]:
+        """Where one cell was measured."""
+        cell = self.cells.get(cell_id)
+        return cell.environment if cell and cell.environment else self.environment
+
+
+def path_of(directory: Path, protocol: str, model: str) -> Path:
+    """Where a model's baseline lies: `<directory>/<protocol>/<model>.yaml`."""
+    return directory / protocol / f"{baseline_name(model)}.yaml"
+
+
+def read(path: Path, name: str) -> Baseline:
+    """Read a baseline file.
+
+    Args:
+        path: the file.
+        name: how messages call it.
+
+    Raises:
+        PrunecalError: unreadable, malformed, or not a baseline; with file and line.
+    """
+    return parse(document.read_text(path, name), name)
+
+
+def parse(text: str, name: str) -> Baseline:
+    """Read a baseline from its text; see `read`."""
+    top = document.parse(text, name)
+    entries = top.mapping(("prunecal", "model", "protocol", "environment", "tolerance", "cells"))
+    for key in ("prunecal", "model", "protocol", "cells"):
+        if key not in entries:
+            top.fail(f"this is no baseline file: it has no {key!r}")
+    version = entries["prunecal"].integer()
+    if version != FORMAT:
+        entries["prunecal"].fail(f"baseline format {version} is not known here; this version reads {FORMAT}")
+    protocol = entries["protocol"].mapping(("name", "fingerprint"))
+    for key in ("name", "fingerprint"):
+        if key not in protocol:
+            entries["protocol"].fail(f"protocol has no {key!r}; write {{name: quick, fingerprint: 1a2b3c4d}}")
+    cells = entries["cells"]
+    return Baseline(
+        name=name,
+        model=entries["model"].text(),
+        protocol=protocol["name"].text(),
+        fingerprint=protocol["fingerprint"].text(),
+        environment=_environment(entries["environment"]) if "environment" in entries else {},
+        tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
+        cells={} if empty(cells) else {key: _cell(key, value) for key, value in cells.mapping().items()},
+    )
+
+
+def empty(value: Value) -> bool:
+    """Whether nothing stands behind a key."""
+    return value.content is None and value.scalar() is None
+
+
+def _cell(cell_id: str, value: Value) -> AcceptedCell:
+    try:
+        cell_from_id("", cell_id)
+    except PrunecalError as error:
+        value.fail(str(error))
+    if empty(value):
+        return AcceptedCell({}, line=value.line)
+    entries = value.mapping()
+    return AcceptedCell(
+        metrics={key: _number(entry) for key, entry in entries.items() if key not in CELL_FIELDS},
+        tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
+        note=entries["note"].text() if "note" in entries else "",
+        environment=_environment(entries["environment"]) if "environment" in entries else {},
+        line=value.line,
+    )
+
+
+def _number(value: Value) -> Number:
+    number = value.number()
+    return int(number) if isinstance(value.scalar(), int) else number
+
+
+def _environment(value: Value) -> dict[str, str]:
+    return {key: entry.text() for key, entry in value.mapping(ENVIRONMENT_FIELDS).items()}
+
+
+def check(baseline: Baseline, model: str, protocol: Protocol) -> None:
+    """Refuse a file that is about something else than its place says.
+
+    Raises:
+        PrunecalError: the file names another model or another protocol.
+    """
+    if baseline.model != model:
+        raise PrunecalError(
+            f"{baseline.name}: is a baseline of model {baseline.model!r} "
+            f"but lies where {model!r} belongs; move it"
+        )
+    if baseline.protocol != protocol.name:
+        raise PrunecalError(
+            f"{baseline.name}: is a baseline of protocol {baseline.protocol!r}, not of {protocol.name!r}; "
+            "numbers of two protocols cannot be compared"
+        )
+
+
+def stale(baseline: Baseline, protocol: Protocol) -> str:
+    """Say why the file's numbers cannot be compared with this protocol's; empty if they can."""
+    if baseline.fingerprint == protocol.fingerprint:
+        return ""
+    return (
+        f"{baseline.name}: was measured under another version of protocol {protocol.name!r} "
+        f"(fingerprint {baseline.fingerprint}, now {protocol.fingerprint}), "
+        "so its numbers cannot be compared; measure the whole file again with --prunecal-update"
+    )
+
+
+def environments(first: Mapping[str, str], second: Mapping[str, str]) -> str:
+    """Describe how two environments differ: `torch 2.11.0 -> 2.12.0`; empty if they do not."""
+    changed = [key for key in ENVIRONMENT_FIELDS if key in first and first[key] != second.get(key)]
+    return ", ".join(f"{key} {first[key]} -> {second.get(key, 'unknown')}" for key in changed)

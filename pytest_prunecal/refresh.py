@@ -1,0 +1,311 @@
+"""Refreshing a baseline file: new numbers spliced into the text, everything else left to the byte.
+
+A change is data (`Change`); `apply` turns a text and a change into the new text. The file is edited where
+its values stand, not dumped anew, so that comments, notes, tolerances, order and spacing survive and the diff
+shows only what changed. The result is parsed again and compared with what was meant before it is returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import yaml
+
+from pytest_prunecal import baseline, document
+from pytest_prunecal.cell import canonical_order, cell_from_id
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.metric import in_order, recorded, written
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_prunecal.document import Value
+    from pytest_prunecal.measurement import Number
+    from pytest_prunecal.metric import Metric
+    from pytest_prunecal.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a refresh does to one baseline file.
+
+    Attributes:
+        model: the model's name.
+        environment: where the new numbers were measured.
+        cells: new numbers by cell id and metric.
+        removed: ids of cells to drop.
+    """
+
+    model: str
+    environment: dict[str, str]
+    cells: dict[str, dict[str, Number]]
+    removed: tuple[str, ...] = field(default=())
+
+
+def apply(
+    text: str | None, change: Change, protocol: Protocol, metrics: Mapping[str, Metric], name: str
+) -> str:
+    """Write a change into a baseline file's text.
+
+    Args:
+        text: the file as it is; None if there is none yet.
+        change: what to write.
+        protocol: names the fingerprint and the order of cells.
+        metrics: canonical order of metrics.
+        name: how messages call the file.
+
+    Returns:
+        The file's new text; `text` itself if it already says all of it.
+
+    Raises:
+        PrunecalError: the file was measured under another fingerprint and the change leaves some of its
+            cells as they are, or its layout defeats the splicing; nothing is lost in either case.
+    """
+    if text is None:
+        text = _new_file(change.model, protocol)
+    before = baseline.parse(text, name)
+    kept = [cell_id for cell_id in before.cells if cell_id not in {*change.cells, *change.removed}]
+    if kept and before.fingerprint != protocol.fingerprint:
+        raise PrunecalError(
+            f"{name}: not refreshed, because {len(kept)} of its cells ({', '.join(kept[:3])}"
+            f"{', …' if len(kept) > 3 else ''}) would stay numbers of another version of protocol "
+            f"{protocol.name!r}; measure the whole file in one run"
+        )
+    editor = _Editor(text, name, protocol.pruners, metrics)
+    editor.set_fingerprint(protocol.fingerprint)
+    own_environment = bool(kept) and before.environment != change.environment
+    if not kept:
+        editor.set_environment(change.environment)
+    for cell_id in change.removed:
+        editor.remove_cell(cell_id)
+    for cell_id in sorted(
+        change.cells, key=lambda key: canonical_order(cell_from_id("", key), protocol.pruners)
+    ):
+        editor.set_cell(cell_id, change.cells[cell_id], change.environment if own_environment else {})
+    after = editor.result()
+    _verify(after, change, protocol, name, kept, before)
+    return after
+
+
+def _new_file(model: str, protocol: Protocol) -> str:
+    return (
+        f"# Accepted numbers of {model} under {protocol.name}. "
+        "Refresh with --prunecal-update; review like code.\n"
+        f"prunecal: {baseline.FORMAT}\n"
+        f"model: {_scalar(model)}\n"
+        f"protocol: {{name: {_scalar(protocol.name)}, fingerprint: {_scalar(protocol.fingerprint)}}}\n"
+        "environment: {}\n"
+        "cells:\n"
+    )
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML: quoted only where it would be read as something else."""
+    flow = yaml.safe_dump([text], default_flow_style=True, width=4096)
+    return flow.strip()[1:-1]
+
+
+def _flow(mapping: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in mapping.items()) + "}"
+
+
+def _verify(
+    text: str, change: Change, protocol: Protocol, name: str, kept: Sequence[str], before: baseline.Baseline
+) -> None:
+    """Parse what is about to be written and compare it with what was meant."""
+    problem = f"{name}: cannot be refreshed in place, its layout is too unusual; it was left as it is"
+    try:
+        after = baseline.parse(text, name)
+    except PrunecalError as error:
+        raise PrunecalError(f"{problem} ({error})") from None
+    numbers = {
+        cell_id: {metric: recorded(value) for metric, value in cell.items()}
+        for cell_id, cell in change.cells.items()
+    }
+    found = {cell_id: cell.metrics for cell_id, cell in after.cells.items() if cell_id in change.cells}
+    rest = {cell_id: cell.metrics for cell_id, cell in after.cells.items() if cell_id not in change.cells}
+    right = (
+        found == numbers
+        and rest == {cell_id: before.cells[cell_id].metrics for cell_id in kept}
+        and after.fingerprint == protocol.fingerprint
+        and all(after.environment_of(cell_id) == change.environment for cell_id in change.cells)
+        and all(after.environment_of(cell_id) == before.environment_of(cell_id) for cell_id in kept)
+        and {cell_id: cell.note for cell_id, cell in after.cells.items() if cell.note}
+        == {key: cell.note for key, cell in before.cells.items() if cell.note and key not in change.removed}
+    )
+    if not right:
+        raise PrunecalError(problem)
+
+
+class _Editor:
+    """Collects replacements of spans of the text, then carries them out from the end to the start."""
+
+    def __init__(self, text: str, name: str, pruners: Sequence[str], metrics: Mapping[str, Metric]) -> None:
+        self._original = text
+        self._newline = "\r\n" if "\r\n" in text else "\n"
+        self._text = text if text.endswith("\n") else text + self._newline
+        self._top = document.parse(self._text, name).mapping()
+        self._pruners, self._metrics = pruners, metrics
+        self._edits: list[tuple[int, int, str]] = []
+
+    def result(self) -> str:
+        if not self._edits:
+            return self._original
+        text = self._text
+        # From the back, so that earlier positions stay true; an insertion after a removal at the same place.
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2])[::-1]:
+            text = text[:start] + new + text[end:]
+        return text
+
+    def set_fingerprint(self, fingerprint: str) -> None:
+        value = self._top["protocol"].mapping()["fingerprint"]
+        if value.text() != fingerprint:
+            self._replace(value, _scalar(fingerprint))
+
+    def set_environment(self, environment: Mapping[str, str]) -> None:
+        value = self._top.get("environment")
+        if value is None:
+            self._insert(self._line_end(self._top["protocol"]), [f"environment: {_flow(environment)}"])
+        elif {key: entry.text() for key, entry in value.mapping().items()} != dict(environment):
+            self._replace(value, _flow(environment))
+
+    def remove_cell(self, cell_id: str) -> None:
+        value = self._cells().get(cell_id)
+        if value is not None:
+            self._edits.append((self._line_start(self._key_start(value)), self._line_end(value), ""))
+
+    def set_cell(self, cell_id: str, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> None:
+        value = self._cells().get(cell_id)
+        if value is None:
+            self._add_cell(cell_id, numbers, environment)
+        elif baseline.empty(value) or _in_flow(value.node):
+            self._rewrite_cell(value, numbers, environment)
+        else:
+            self._splice_cell(value, numbers, environment)
+
+    def _cells(self) -> dict[str, Value]:
+        cells = self._top["cells"]
+        return {} if baseline.empty(cells) else cells.mapping()
+
+    def _add_cell(self, cell_id: str, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> None:
+        indent = self._indent()
+        lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
+        mine = canonical_order(cell_from_id("", cell_id), self._pruners)
+        earlier = [
+            value
+            for key, value in self._cells().items()
+            if canonical_order(cell_from_id("", key), self._pruners) < mine
+        ]
+        self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)
+
+    def _open_cells(self) -> int:
+        """Start of the line below `cells:`, an empty `{}` behind it taken away."""
+        cells = self._top["cells"]
+        start, end = self._key_end(cells), cells.node.end_mark.index
+        if cells.content == {} and (start, end, "") not in self._edits:
+            self._edits.append((start, end, ""))
+        return self._text.find("\n", start) + 1
+
+    def _rewrite_cell(
+        self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
+    ) -> None:
+        """Turn `cell: {ece: 0.1}` or an empty cell into a block, hand-written fields kept as written."""
+        entries = {} if baseline.empty(value) else value.mapping()
+        indent = self._indent() + "  "
+        kept = [
+            f"{indent}{key}: {self._source(entry)}"
+            for key, entry in entries.items()
+            if key in baseline.CELL_FIELDS and key != "environment"
+        ]
+        body = self._newline + self._newline.join([*kept, *self._body(numbers, environment, indent)])
+        self._edits.append((self._key_end(value), value.node.end_mark.index, body))
+
+    def _splice_cell(
+        self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
+    ) -> None:
+        entries = value.mapping()
+        first = next(iter(entries.values()))
+        indent = self._text[self._line_start(self._key_start(first)) : self._key_start(first)]
+        ordered = in_order(numbers, self._metrics)
+        for position, metric in enumerate(ordered):
+            new = numbers[metric]
+            if metric in entries:
+                if entries[metric].number() != recorded(new):
+                    self._replace(entries[metric], written(new))
+                continue
+            before = [entries[name] for name in ordered[:position] if name in entries]
+            others = [entry for key, entry in entries.items() if key in baseline.CELL_FIELDS]
+            place = self._line_end((before or others or [first])[-1])
+            self._insert(place, [f"{indent}{metric}: {written(new)}"])
+        for key, entry in entries.items():
+            if key not in numbers and key not in baseline.CELL_FIELDS:
+                self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
+        self._splice_environment(entries, environment, indent, first)
+
+    def _splice_environment(
+        self, entries: Mapping[str, Value], environment: Mapping[str, str], indent: str, first: Value
+    ) -> None:
+        own = entries.get("environment")
+        if own is None and environment:
+            place = self._line_start(self._key_start(first))
+            self._insert(place, [f"{indent}environment: {_flow(environment)}"])
+        elif own is not None and environment:
+            if {key: entry.text() for key, entry in own.mapping().items()} != dict(environment):
+                self._replace(own, _flow(environment))
+        elif own is not None:
+            self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
+
+    def _body(self, numbers: Mapping[str, Number], environment: Mapping[str, str], indent: str) -> list[str]:
+        lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
+        lines += [
+            f"{indent}{metric}: {written(numbers[metric])}" for metric in in_order(numbers, self._metrics)
+        ]
+        return lines
+
+    def _indent(self) -> str:
+        cells = self._cells()
+        if not cells or _in_flow(self._top["cells"].node):
+            return "  "
+        start = self._key_start(next(iter(cells.values())))
+        return self._text[self._line_start(start) : start]
+
+    def _replace(self, value: Value, new: str) -> None:
+        self._edits.append((value.node.start_mark.index, value.node.end_mark.index, new))
+
+    def _insert(self, place: int, lines: Sequence[str]) -> None:
+        self._edits.append((place, place, "".join(line + self._newline for line in lines)))
+
+    def _source(self, value: Value) -> str:
+        return self._text[value.node.start_mark.index : value.node.end_mark.index]
+
+    def _line_start(self, index: int) -> int:
+        return self._text.rfind("\n", 0, index) + 1
+
+    def _line_end(self, value: Value) -> int:
+        """Start of the line after the last character of a value."""
+        end = _last_leaf(value.node).end_mark.index
+        if end > 0 and self._text[end - 1] == "\n":
+            return end
+        return self._text.find("\n", end) + 1
+
+    def _key_start(self, value: Value) -> int:
+        assert value.key is not None  # noqa: S101 - only called on values of a mapping
+        return int(value.key.start_mark.index)
+
+    def _key_end(self, value: Value) -> int:
+        """Just after the colon."""
+        assert value.key is not None  # noqa: S101 - only called on values of a mapping
+        return self._text.index(":", value.key.end_mark.index) + 1
+
+
+def _in_flow(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
+
+
+def _last_leaf(node: yaml.Node) -> yaml.Node:
+    """The node that ends a value: a block mapping's own end mark lies past the comments that follow it."""
+    while isinstance(node, (yaml.MappingNode, yaml.SequenceNode)) and not _in_flow(node) and node.value:
+        last = node.value[-1]
+        node = last[1] if isinstance(node, yaml.MappingNode) else last
+    return node
