@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 DECIMALS = 4
 
@@ -20,12 +20,15 @@ class Metric:
         higher_is_better: the direction; a change against it is a change for the worse.
         count: a whole number (parameters, MACs) rather than a fraction.
         title: what people call it.
+        function: only of a user's own metric: takes the clean test set's logits, float32 (N, classes), and
+            its labels, int64 (N,), both on the CPU, and returns a finite number; or `package.module:name`.
     """
 
     name: str
     higher_is_better: bool
     count: bool = False
     title: str = ""
+    function: Callable[..., float] | str | None = None
 
 
 _BUILT_IN = (

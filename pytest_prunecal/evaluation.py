@@ -1,0 +1,108 @@
+"""Evaluation: one network on the clean test set and on every corrupted one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pytest_prunecal.metrics.scores import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_prunecal.images import Normalisation
+    from pytest_prunecal.measurement import Scores
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One version of the test images.
+
+    Attributes:
+        corruption: the corruption's name; empty for the clean images.
+        severity: 1..5; 0 for the clean images.
+        images: uint8 (N, 3, H, W), on the CPU.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    corruption: str
+    severity: int
+    images: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What evaluating a network gives.
+
+    Attributes:
+        clean: scores of the clean test set.
+        corrupted: scores by corruption and by severity, the latter as text.
+        logits: of the clean test set, float32 (N, classes) on the CPU.
+    """
+
+    clean: Scores
+    corrupted: dict[str, dict[str, Scores]]
+    logits: Tensor
+
+
+def evaluate(
+    model: nn.Module,
+    clean: Tensor,
+    corrupted: Iterable[TestSet],
+    labels: Tensor,
+    normalisation: Normalisation,
+    batch: int,
+    bins: int,
+    device: torch.device,
+) -> Evaluated:
+    """Evaluate a network as it is after its last epoch.
+
+    Args:
+        model: on `device`; left in evaluation mode.
+        clean: uint8 (N, 3, H, W) on the CPU.
+        corrupted: versions of the same images, in the order of the report.
+        labels: int64 (N,) on the CPU.
+        normalisation: from uint8 to what the network sees.
+        batch: images per forward pass.
+        bins: of the ECE.
+        device: where the network is.
+    """
+    model.eval()
+    logits = predict(model, clean, normalisation, batch, device)
+    by_corruption: dict[str, dict[str, Scores]] = {}
+    for test_set in corrupted:
+        predicted = predict(model, test_set.images, normalisation, batch, device)
+        by_corruption.setdefault(test_set.corruption, {})[str(test_set.severity)] = scores(
+            predicted, labels, bins
+        )
+    return Evaluated(scores(logits, labels, bins), by_corruption, logits)
+
+
+def predict(
+    model: nn.Module, images: Tensor, normalisation: Normalisation, batch: int, device: torch.device
+) -> Tensor:
+    """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU."""
+    with torch.inference_mode():
+        parts = [model(normalisation.apply(part.to(device))).float() for part in images.split(batch)]
+        return torch.cat(parts).cpu()
+
+
+def summary(evaluated: Evaluated) -> dict[str, float]:
+    """Metrics of a cell from the scores of its test sets.
+
+    mPC is the mean accuracy over corruptions and severities, rPC is mPC over clean accuracy (Michaelis et al.
+    2019, eq. 1 and 2), corrupted_ece the mean ECE over the same sets. rPC of a network that is never right is 0.
+    """
+    sets = [set_scores for levels in evaluated.corrupted.values() for set_scores in levels.values()]
+    mpc = sum(set_scores["accuracy"] for set_scores in sets) / len(sets)
+    accuracy = evaluated.clean["accuracy"]
+    return {
+        **evaluated.clean,
+        "mpc": mpc,
+        "rpc": mpc / accuracy if accuracy else 0.0,
+        "corrupted_ece": sum(set_scores["ece"] for set_scores in sets) / len(sets),
+    }

@@ -1,0 +1,28 @@
+"""What a user's conftest.py adds to the built-in models, pruners, data sets and metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_prunecal.metric import Metric
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """A user's own, each by name; a text is `package.module:attribute`, imported when it is first needed.
+
+    Attributes:
+        models: builders of networks.
+        pruners: `pytest_prunecal.pruners.base.Pruner` instances.
+        datasets: loaders `(root, **options) -> Dataset`.
+        metrics: metrics whose `function` takes logits (N, classes) and labels (N,).
+    """
+
+    models: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
+    pruners: dict[str, str | object] = field(default_factory=dict)
+    datasets: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
+    metrics: dict[str, Metric] = field(default_factory=dict)

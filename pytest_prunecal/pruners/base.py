@@ -1,0 +1,124 @@
+"""What every pruner is made of: its interface, its ratio, the floor, the global threshold."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pytest_prunecal.errors import PrunecalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class PruneWarning(UserWarning):
+    """A pruner had to depart from its rule to keep a layer alive."""
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned network.
+
+    Attributes:
+        model: a new network; the one that was pruned is left as it was.
+        masks: by parameter name, a bool tensor of the parameter's shape and device: False where the
+            parameter must stay zero through fine-tuning (see `apply_masks`). Empty where the network got
+            physically smaller instead.
+        floored: names of the layers that the rule would have emptied and that kept one channel (weight
+            pruning: one weight), in the network's order.
+    """
+
+    model: nn.Module
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    floored: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """One way to prune.
+
+    Attributes:
+        prune: takes the trained network and a ratio, 0 <= ratio < 1; leaves the network as it is and
+            prunes nothing at ratio 0.
+        slimming: the network must have been trained with an L1 penalty on its BN scales.
+    """
+
+    prune: Callable[[nn.Module, float], Pruned]
+    slimming: bool = False
+
+
+def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+    """Set the masked elements of a network's parameters to zero, in place; for use after each optimiser step.
+
+    Args:
+        model: the pruned network.
+        masks: `Pruned.masks`.
+    """
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name).mul_(mask)
+
+
+def exact_ratio(ratio: float) -> Fraction:
+    """The decimal that a ratio was written as, to six digits, as an exact number.
+
+    A float's product with a count can fall just short of an integer (10 * (1 - 0.7) is 3.0000000000000004,
+    100 * 0.29 is 28.999999999999996), so `int()` of it would depend on rounding. Counts made from this
+    fraction do not, and a ratio means what its cell's id `f"{ratio:g}"` says.
+
+    Raises:
+        PrunecalError: the ratio is not a number with 0 <= ratio < 1.
+    """
+    exact = Fraction(f"{ratio:g}") if math.isfinite(ratio) else Fraction(-1)
+    if not 0 <= exact < 1:
+        raise PrunecalError(f"a pruning ratio must be at least 0 and less than 1, not {ratio:g}")
+    return exact
+
+
+def magnitudes(values: Tensor) -> Tensor:
+    """Absolute values on the CPU, in float32 or float64: what the rules rank, the same on every device."""
+    values = values.detach().abs().cpu()
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def global_threshold(scores: Sequence[Tensor], ratio: float) -> float:
+    """The score that a channel or weight must exceed to be kept.
+
+    Args:
+        scores: magnitudes on the CPU, one tensor per layer, of any shapes.
+        ratio: 0 <= ratio < 1.
+
+    Returns:
+        With all scores sorted, the one at index `int(total * ratio)`. As only what is strictly greater is
+        kept, that prunes `int(total * ratio) + 1` of them, more with ties; at ratio 0, where nothing may be
+        pruned, the threshold is therefore -inf.
+
+    Raises:
+        PrunecalError: bad ratio, no scores at all, or scores that are not finite.
+    """
+    exact = exact_ratio(ratio)
+    total = sum(score.numel() for score in scores)
+    if total == 0:
+        raise PrunecalError("the network has nothing that this pruner could prune")
+    flat = torch.cat([score.flatten() for score in scores])
+    if not torch.isfinite(flat).all():
+        raise PrunecalError("the network to prune holds NaN or infinite values: its training diverged")
+    if exact == 0:
+        return -math.inf
+    return float(flat.kthvalue(int(total * exact) + 1).values)
+
+
+def warn_floored(layers: Sequence[str], ratio: float, kept: str) -> None:
+    """Warn, layer by layer, that the floor kept what the rule would have removed."""
+    for layer in layers:
+        warnings.warn(
+            f"ratio {ratio:g} would have emptied {layer}; it keeps its largest {kept}",
+            PruneWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,100 @@
+"""The store: artefacts by the digest of everything that made them, each made once and never half-written."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fsspec
+from filelock import FileLock
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.protocol import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Store:
+    """A content-addressed cache, shared by all workers of a machine and, as a URL, by machines.
+
+    Args:
+        url: a directory, or an fsspec URL such as `s3://bucket/prunecal`; entries of a URL are kept in
+            the user's cache directory too.
+
+    Raises:
+        PrunecalError: the place cannot be written, or its fsspec driver is missing.
+    """
+
+    def __init__(self, url: str) -> None:
+        if "://" in url and not url.startswith("file://"):
+            try:
+                self._remote, self._remote_root = fsspec.core.url_to_fs(url)
+            except (ImportError, ValueError) as error:
+                raise PrunecalError(f"store {url}: {error}") from None
+            self.root = Path.home() / ".cache" / "prunecal" / digest(url)[:16]
+        else:
+            self._remote, self._remote_root = None, ""
+            self.root = Path(url.removeprefix("file://"))
+        try:
+            self._prepare()
+        except OSError as error:
+            raise PrunecalError(
+                f"store {url}: cannot be written ({error.strerror}); give another with --prunecal-store"
+            ) from None
+
+    def obtain(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path:
+        """Find an entry, or make it; of several processes that want it, one makes it and the others wait.
+
+        Args:
+            kind: what it is, which names its folder, such as `base`.
+            key: digest of everything that made it.
+            suffix: of the file.
+            write: makes it at the path it is given. If it fails or is killed, nothing is stored and the next
+                process that waits makes it instead.
+
+        Returns:
+            The entry's file.
+        """
+        entry = self.root / kind / f"{key}{suffix}"
+        if entry.exists():
+            return entry
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel drops the lock of a process that dies.
+        with FileLock(self.root / "locks" / f"{kind}-{key}.lock"):
+            if not entry.exists():
+                self._make(entry, write)
+        return entry
+
+    def _make(self, entry: Path, write: Callable[[Path], None]) -> None:
+        partial = entry.with_name(f".{entry.name}.partial")  # ours alone: the lock is held
+        remote = f"{self._remote_root}/{entry.relative_to(self.root).as_posix()}"
+        try:
+            if self._remote is not None and self._remote.exists(remote):
+                self._remote.get_file(remote, str(partial))
+            else:
+                write(partial)
+                if self._remote is not None:
+                    self._upload(partial, remote)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(entry)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _upload(self, partial: Path, remote: str) -> None:
+        """Upload under a passing name, then rename, so that no other machine reads half a file."""
+        assert self._remote is not None  # noqa: S101 - only called for a URL
+        self._remote.makedirs(remote.rpartition("/")[0], exist_ok=True)
+        passing = f"{remote}.{os.getpid()}.partial"
+        self._remote.put_file(str(partial), passing)
+        self._remote.mv(passing, remote)
+
+    def _prepare(self) -> None:
+        (self.root / "locks").mkdir(parents=True, exist_ok=True)
+        ignore = self.root / ".gitignore"
+        if not ignore.exists():
+            with suppress(FileExistsError), ignore.open("x") as file:
+                file.write("# Made by pytest-prunecal; safe to delete.\n*\n")
