@@ -32,7 +32,7 @@ class AcceptedCell:
         tolerance: this cell's own rules by metric.
         note: what a person wrote about it.
         environment: where it was measured, if not where the rest of the file was.
-        line: line of the file, counted from 1.
+        line: line of the file where the cell begins, counted from 1.
     """
 
     metrics: dict[str, Number]
@@ -129,15 +129,16 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
         cell_from_id("", cell_id)
     except PrunecalError as error:
         value.fail(str(error))
+    line = value.key.start_mark.line + 1 if value.key else value.line
     if empty(value):
-        return AcceptedCell({}, line=value.line)
+        return AcceptedCell({}, line=line)
     entries = value.mapping()
     return AcceptedCell(
         metrics={key: _number(entry) for key, entry in entries.items() if key not in CELL_FIELDS},
         tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
         note=entries["note"].text() if "note" in entries else "",
         environment=_environment(entries["environment"]) if "environment" in entries else {},
-        line=value.line,
+        line=line,
     )
 
 

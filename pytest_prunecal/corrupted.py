@@ -1,4 +1,4 @@
-"""Corrupted test sets: published ones where they lie in the data folder, else generated once into the store."""
+"""Corrupted test sets: published where they lie in the data folder, else generated once into the store."""
 
 from __future__ import annotations
 
@@ -46,15 +46,17 @@ class CorruptedSets:
     def __init__(self, dataset: Dataset, evaluation: Evaluation, root: Path | None, store: Store) -> None:
         unknown = [name for name in evaluation.corruptions if name not in (*BENCHMARK, *EXTRA)]
         if unknown:
-            raise PrunecalError(f"unknown corruption {unknown[0]!r}; there are {', '.join((*BENCHMARK, *EXTRA))}")
+            raise PrunecalError(
+                f"unknown corruption {unknown[0]!r}; there are {', '.join((*BENCHMARK, *EXTRA))}"
+            )
         self._dataset, self._evaluation, self._store = dataset, evaluation, store
         self._published: PublishedCorruptions | None = None
         if evaluation.source != "generated":
             self._published = published(root, dataset, evaluation.corruptions)
         if evaluation.source == "published" and self._published is None:
             raise PrunecalError(
-                f"the protocol asks for published corruptions of {dataset.name}, and none lie in the data folder "
-                f"({root or 'none given'}); put CIFAR-10-C there and name it with --prunecal-data=DIR"
+                f"the protocol asks for published corruptions of {dataset.name}, and none lie in the data "
+                f"folder ({root or 'none given'}); put CIFAR-10-C there and name it with --prunecal-data=DIR"
             )
 
     @property

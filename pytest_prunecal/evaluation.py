@@ -87,15 +87,15 @@ def predict(
 ) -> Tensor:
     """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU."""
     with torch.inference_mode():
-        parts = [model(normalisation.apply(part.to(device))).float() for part in images.split(batch)]
+        parts = [model(normalisation.apply(part.to(device))).float() for part in torch.split(images, batch)]
         return torch.cat(parts).cpu()
 
 
 def summary(evaluated: Evaluated) -> dict[str, float]:
     """Metrics of a cell from the scores of its test sets.
 
-    mPC is the mean accuracy over corruptions and severities, rPC is mPC over clean accuracy (Michaelis et al.
-    2019, eq. 1 and 2), corrupted_ece the mean ECE over the same sets. rPC of a network that is never right is 0.
+    mPC is the mean accuracy over corruptions and severities, rPC is mPC over clean accuracy (Michaelis et
+    al. 2019, eq. 1 and 2; 0 for a network that is never right), corrupted_ece the mean ECE over these sets.
     """
     sets = [set_scores for levels in evaluated.corrupted.values() for set_scores in levels.values()]
     mpc = sum(set_scores["accuracy"] for set_scores in sets) / len(sets)

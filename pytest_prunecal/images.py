@@ -63,7 +63,11 @@ class Augmentation:
         """
         if not self.pad and not self.flip:
             return padded[chosen]
-        channels, height, width = padded.shape[1], padded.shape[2] - 2 * self.pad, padded.shape[3] - 2 * self.pad
+        channels, height, width = (
+            padded.shape[1],
+            padded.shape[2] - 2 * self.pad,
+            padded.shape[3] - 2 * self.pad,
+        )
         rows = draws[:, :1] + torch.arange(height, device=padded.device)
         columns = torch.arange(width, device=padded.device).expand(len(draws), -1)
         columns = draws[:, 1:2] + torch.where(draws[:, 2:] == 1, width - 1 - columns, columns)

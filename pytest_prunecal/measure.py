@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from pytest_prunecal.store import Store
 
 # What shapes a base checkpoint; an edit anywhere here trains it again.
-_TRAINING_SOURCES = ("models", "datasets", "training.py", "images.py", "reproducible.py", "pruners/channel.py")
+_TRAINING_SOURCES = (
+    "models",
+    "datasets",
+    "training.py",
+    "images.py",
+    "reproducible.py",
+    "pruners/channel.py",
+)
 
 
 @dataclass
@@ -66,7 +73,9 @@ class Bench:
     @cached_property
     def dataset(self) -> Dataset:
         """The protocol's data set."""
-        extra = {name: resolve(entry, f"data set {name!r}") for name, entry in self.extensions.datasets.items()}
+        extra = {
+            name: resolve(entry, f"data set {name!r}") for name, entry in self.extensions.datasets.items()
+        }
         return load_dataset(self.protocol.dataset, self.data, extra)
 
     @cached_property
@@ -145,7 +154,9 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     entry = bench.extensions.pruners.get(cell.pruner) or PRUNERS[cell.pruner]
     pruner = resolve(entry, f"pruner {cell.pruner!r}")
     if not isinstance(pruner, Pruner):
-        raise PrunecalError(f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance")
+        raise PrunecalError(
+            f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"
+        )
     return pruner
 
 

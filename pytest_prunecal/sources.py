@@ -13,7 +13,7 @@ _PACKAGE = Path(__file__).parent
 
 @cache
 def package_digest(*parts: str) -> str:
-    """SHA-256, in hex, of some of this package's modules and subpackages, such as `models` or `training.py`."""
+    """SHA-256, in hex, of some of this package's files and subpackages, such as `models`, `training.py`."""
     files = sorted(path for part in parts for path in _files(_PACKAGE / part))
     state = hashlib.sha256()
     for path in files:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pytest_prunecal.images import Augmentation, Normalisation
 from pytest_prunecal.pruners.base import apply_masks
 from pytest_prunecal.pruners.channel import bn_scales
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_prunecal.images import Augmentation, Normalisation
     from pytest_prunecal.protocol import Recipe
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pytest_prunecal.corruptions.filters import blur_scale, gaussian, mirror
+from pytest_prunecal.corruptions.filters import blur_scale, gaussian, mirror, pad
 from pytest_prunecal.corruptions.pixels import pack, to_bytes, unpack
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ def defocus_blur(images: Tensor, severity: int, draws: Draws) -> Tensor:  # noqa
     radius, softness = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1))[severity - 1]
     size = blur_scale(images)
     reach, taps = _soft_disk(radius * size, softness * size, math.ceil(size))
-    padded, shape = images.float(), images.shape
-    for axis in (2, 3):
-        index = torch.arange(-reach, shape[axis] + reach, device=images.device)
-        padded = padded.index_select(axis, mirror(index, shape[axis]))
+    padded, shape = pad(images.float(), reach, mirror), images.shape
     total = torch.zeros_like(images, dtype=torch.float32)
     for weight, offsets in taps:
         # Sums of up to 2 ** 16 bytes are exact in float32, so equal weights are multiplied once.
@@ -77,13 +74,21 @@ def glass_blur(images: Tensor, severity: int, draws: Draws) -> Tensor:
     size = blur_scale(images)
     reach = round(size)
     count, _, height, width = images.shape
-    pixels = pack(to_bytes(gaussian(images.float(), sigma * size))).view(count, -1)
-    down, right = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
-    moved = ((down > reach) & (down <= height - reach)).unsqueeze(1) & (right > reach) & (right <= width - reach)
-    here = torch.arange(height * width, device=images.device)
+    pixels = pack(to_bytes(gaussian(images.float(), sigma * size))).view(-1)
+    here, moved = _movable(height, width, reach, images.device)
+    image = torch.arange(count, dtype=torch.int32, device=images.device).unsqueeze(1) * (height * width)
     for turn in range(passes):
-        step = draws.lanes16(turn, 2 * height * width).view(count, 2, -1)
-        step = ((step * (2 * reach)) >> 16) - reach
-        source = here + torch.where(moved.view(-1), step[:, 0] * width + step[:, 1], 0)
-        pixels = pixels.gather(1, source)
+        step = (draws.lanes16(turn, 2 * height * width) * (2 * reach) >> 16) - reach
+        step = step.view(count, 2, -1)
+        source = (step[:, 0] * width + step[:, 1]) * moved + here + image
+        pixels = pixels.index_select(0, source.view(-1))
     return to_bytes(gaussian(unpack(pixels.view(count, height, width)).float(), sigma * size))
+
+
+@lru_cache(maxsize=16)
+def _movable(height: int, width: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Each pixel's own position, and 1 where the pixel is displaced, int32 (H * W,) each."""
+    down = torch.arange(height, dtype=torch.int32, device=device).unsqueeze(1)
+    right = torch.arange(width, dtype=torch.int32, device=device)
+    moved = (down > reach) & (down <= height - reach) & (right > reach) & (right <= width - reach)
+    return (down * width + right).flatten(), moved.to(torch.int32).flatten()

@@ -56,8 +56,8 @@ class Draws:
         return self.bits(stream, -(-count // 4)).view(torch.int16)[:, :count].to(torch.int32) + 32768
 
     def lanes32(self, stream: int, count: int) -> Tensor:
-        """Uniform integers 0 ... 2 ** 32 - 1, int64 (N, count): two from each hash."""
-        return self.bits(stream, -(-count // 2)).view(torch.int32)[:, :count].to(torch.int64) + (1 << 31)
+        """Uniform integers -2 ** 31 ... 2 ** 31 - 1, int32 (N, count): two from each hash."""
+        return self.bits(stream, -(-count // 2)).view(torch.int32)[:, :count]
 
     def uniform(self, stream: int, count: int) -> Tensor:
         """Uniform on (0, 1) in steps of 2 ** -16, float32 (N, count)."""
@@ -99,4 +99,5 @@ def _positions(count: int, device: torch.device) -> Tensor:
 @lru_cache(maxsize=8)
 def _normal_table(device: torch.device) -> Tensor:
     middles = (torch.arange(65536, dtype=torch.float64) + 0.5) / 65536
-    return torch.special.ndtri(middles).float().to(device)
+    quantiles: Tensor = torch.special.ndtri(middles)
+    return quantiles.float().to(device)

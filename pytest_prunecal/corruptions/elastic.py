@@ -10,11 +10,10 @@ from pytest_prunecal.corruptions.filters import gaussian, mirror, reflect, scale
 from pytest_prunecal.corruptions.pixels import lanes, pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from pytest_prunecal.corruptions.draws import Draws
+    from pytest_prunecal.corruptions.filters import Fold
 
 _STEPS = 32  # positions are rounded to 1 / 32 pixel, so that the weights of four pixels are integers
 
@@ -39,7 +38,7 @@ def elastic_transform(images: Tensor, severity: int, draws: Draws) -> Tensor:
     if alpha:
         noise = draws.uniform(1, 2 * height * width).view(count, 2, height, width) * 2 - 1
         # Smoothing over s times the length divides the noise by s: hence alpha by the square.
-        shift = gaussian(noise, sigma * size, truncate=3.0, reflecting=True) * (alpha * size * size)
+        shift = gaussian(noise, sigma * size, truncate=3.0, fold=reflect) * (alpha * size * size)
     else:
         shift = torch.zeros(count, 2, 1, 1, device=images.device)
     down = torch.arange(height, device=images.device).view(-1, 1) + shift[:, 0]
@@ -68,21 +67,19 @@ def _affine(height: int, width: int, amount: float, draws: Draws) -> tuple[Tenso
     return along_up + (middle_y - half), along_left + (middle_x + half)
 
 
-def _bilinear(
-    packed: Tensor, down: Tensor, right: Tensor, fold: Callable[[Tensor, int], Tensor]
-) -> Tensor:
+def _bilinear(packed: Tensor, down: Tensor, right: Tensor, fold: Fold) -> Tensor:
     """Packed pixels (N, H, W) at float positions (N, H, W), times 1024; `fold` maps outside inside."""
     count, height, width = packed.shape
-    down, right = (torch.floor(at * _STEPS + 0.5).to(torch.int64).view(count, -1) for at in (down, right))
-    top, left = down >> 5, right >> 5
-    down, right = down & (_STEPS - 1), right & (_STEPS - 1)
-    image = torch.arange(count, device=packed.device).unsqueeze(1) * (height * width)
-    rows = [image + fold(top + step, height) * width for step in (0, 1)]
-    columns = [fold(left + step, width) for step in (0, 1)]
+    top, left = (at.mul(_STEPS).add_(0.5).floor_().to(torch.int32).view(count, -1) for at in (down, right))
+    down, right = top & (_STEPS - 1), left & (_STEPS - 1)
+    top, left = top >> 5, left >> 5
+    image = torch.arange(count, dtype=torch.int32, device=packed.device).unsqueeze(1) * (height * width)
+    rows = [fold(at, height).mul_(width).add_(image) for at in (top, top + 1)]
+    columns = [fold(at, width) for at in (left, left + 1)]
     pixels = packed.reshape(-1)
-    total = torch.zeros_like(rows[0])
+    total = torch.zeros(count, height * width, dtype=torch.int64, device=packed.device)
     for row, row_weight in zip(rows, (_STEPS - down, down), strict=True):
         for column, column_weight in zip(columns, (_STEPS - right, right), strict=True):
-            source = (row + column).view(-1)
-            total += pixels.index_select(0, source).view(count, -1).mul_(row_weight * column_weight)
+            weight = (row_weight * column_weight).to(torch.int64)
+            total += pixels.index_select(0, (row + column).view(-1)).view(count, -1).mul_(weight)
     return total.view(count, height, width)

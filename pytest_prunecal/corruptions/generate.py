@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Pixels worked on at once: what a core's cache holds well, and what keeps a GPU busy.
-_CHUNK_PIXELS = {"cpu": 1 << 16, "other": 1 << 23}
+_CHUNK_PIXELS = {"cpu": 1 << 15, "other": 1 << 23}
 
 
 def corrupt(

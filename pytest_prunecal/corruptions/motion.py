@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from pytest_prunecal.corruptions.filters import replicate, scale
+from pytest_prunecal.corruptions.filters import pad, replicate, scale
 from pytest_prunecal.corruptions.pixels import FRACTION_BITS, ONE, integer_weights, lanes, pack, unpack
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def streak(
     taken from the nearest pixel; beyond the edge the end pixel counts.
 
     Args:
-        packed: int64 (N, H, W), see `pixels.pack`.
+        packed: int64 (N, H, W), see `pixels.pack`; or int32, one channel of 0 ... 255.
         radius: half the line's length in pixels.
         sigma: standard deviation of the gaussian in pixels.
         angles: bounds of the uniform direction in degrees, clockwise from pointing right.
@@ -45,24 +45,22 @@ def streak(
         stream: which of its streams.
 
     Returns:
-        int64 (N, H, W), in units of 1 / `pixels.ONE`.
+        (N, H, W) of the same type, in units of 1 / `pixels.ONE`.
     """
     count, height, width = packed.shape
     weights, steps = _line(radius, sigma, angles, packed.device)
     reach = len(weights) - 1
-    for axis, size in ((1, height), (2, width)):
-        packed = packed.index_select(axis, replicate(size, reach, reach, packed.device))
-    stride = width + 2 * reach
+    padded = pad(packed, reach, replicate)
+    stride = padded.shape[2]
     angle = (draws.lanes16(stream, 1) >> 4).squeeze(1)
     shifts = steps[0].index_select(0, angle) * stride + steps[1].index_select(0, angle)
-    rows = torch.arange(height, device=packed.device).unsqueeze(1) + reach
-    inside = (rows * stride + torch.arange(width, device=packed.device) + reach).view(1, -1)
-    image = torch.arange(count, device=packed.device).unsqueeze(1) * packed[0].numel()
-    pixels, start = packed.view(-1), inside + image
-    total = torch.zeros_like(start)
+    positions = torch.arange(padded.numel(), dtype=torch.int32, device=packed.device).view_as(padded)
+    start = positions[:, reach : reach + height, reach : reach + width].reshape(count, -1)
+    pixels = padded.view(-1)
+    total = torch.zeros(count, height * width, dtype=packed.dtype, device=packed.device)
     for tap, weight in enumerate(weights):
-        source = start + shifts[:, tap : tap + 1]
-        total += pixels.index_select(0, source.view(-1)).view(count, -1).mul_(weight)
+        source = (start + shifts[:, tap : tap + 1]).view(-1)
+        total += pixels.index_select(0, source).view(count, -1).mul_(weight)
     return total.view(count, height, width)
 
 
@@ -70,7 +68,7 @@ def streak(
 def _line(
     radius: float, sigma: float, angles: tuple[float, float], device: torch.device
 ) -> tuple[tuple[int, ...], Tensor]:
-    """Integer weights along the line, and steps down and right, int64 (2, angles, taps).
+    """Integer weights along the line, and steps down and right, int32 (2, angles, taps).
 
     Directions are tabled, since a sine computed for a whole batch may depend on the batch in its last bit.
     """
@@ -80,5 +78,5 @@ def _line(
     lowest, highest = angles
     degrees = lowest + (np.arange(_ANGLES) + 0.5) * ((highest - lowest) / _ANGLES)
     direction = np.stack([np.sin(np.radians(degrees)), np.cos(np.radians(degrees))])
-    steps = np.ceil(direction[:, :, None] * distance[:taps] - 0.5).astype(np.int64)
+    steps = np.ceil(direction[:, :, None] * distance[:taps] - 0.5).astype(np.int32)
     return tuple(weights[:taps].tolist()), torch.from_numpy(steps).to(device)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.corruptions.draws import Draws
 
-_THRESHOLD_BITS = 24
-
 
 def gaussian_noise(images: Tensor, severity: int, draws: Draws) -> Tensor:
     """Add normal noise of a standard deviation of .04 to .10 of full scale; uint8 (N, 3, H, W)."""
@@ -34,10 +32,10 @@ def speckle_noise(images: Tensor, severity: int, draws: Draws) -> Tensor:
 
 
 def impulse_noise(images: Tensor, severity: int, draws: Draws) -> Tensor:
-    """Set each channel element to 0 or 255, half each, with a probability of .01 to .07; uint8 (N, 3, H, W)."""
+    """Set channel elements to 0 or 255, half each, with a probability of .01 to .07; uint8 (N, 3, H, W)."""
     amount = (0.01, 0.02, 0.03, 0.05, 0.07)[severity - 1]
     draw = draws.lanes32(0, images[0].numel()).view(images.shape)
-    pepper, either = round(amount / 2 * 2**32), round(amount * 2**32)
+    pepper, either = round(amount / 2 * 2**32) - 2**31, round(amount * 2**32) - 2**31
     return images.masked_fill(draw < either, 255).masked_fill_(draw < pepper, 0)
 
 
@@ -50,14 +48,17 @@ def shot_noise(images: Tensor, severity: int, draws: Draws) -> Tensor:
     photons = (500, 250, 100, 75, 50)[severity - 1]
     draw = draws.lanes32(0, images[0].numel()).view(images.shape)
     column = draw & 255
-    row = images.to(torch.int64) << 8
-    entry = _alias_table(photons, images.device).index_select(0, (row + column).flatten()).view(images.shape)
+    cell = (images.to(torch.int32) << 8) + column
+    entry = _alias_table(photons, images.device).index_select(0, cell.flatten()).view(images.shape)
     return torch.where((draw >> 8) < (entry >> 8), column, entry & 255).to(torch.uint8)
 
 
 @lru_cache(maxsize=16)
 def _alias_table(photons: int, device: torch.device) -> Tensor:
-    """Walker's alias tables of the 256 rates, int64 (65536,): row rate * 256 + column, threshold and alias."""
+    """Walker's alias tables of the 256 rates, int32 (65536,), at rate * 256 + column.
+
+    The upper 24 bits are the threshold, less 2 ** 23 as the draw's are; the lower 8 are the alias.
+    """
     mass = _byte_probabilities(photons) * 256
     threshold = np.full((256, 256), 1.0)
     alias = np.tile(np.arange(256), (256, 1))
@@ -69,8 +70,10 @@ def _alias_table(photons: int, device: torch.device) -> Tensor:
         alias[rates, poor] = rich
         todo[rates, rich] -= 1.0 - todo[rates, poor]
         todo[rates, poor] = np.inf  # settled
-    entries = (np.rint(threshold * 2**_THRESHOLD_BITS).astype(np.int64) << 8) + alias
-    return torch.from_numpy(entries.ravel()).to(device)
+    # The largest threshold falls 2 ** -24 short of one, so a full column is made its own alias.
+    alias = np.where(threshold < 1, alias, rates)
+    whole = np.minimum(np.rint(threshold * 2**24), 2**24 - 1).astype(np.int64) - 2**23
+    return torch.from_numpy(((whole << 8) + alias).astype(np.int32).ravel()).to(device)
 
 
 def _byte_probabilities(photons: int) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def integer_weights(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
     What rounding leaves over goes to the largest weight.
     """
-    scaled = np.rint(weights / weights.sum(0) * ONE).astype(np.int64)
+    scaled: NDArray[np.int64] = np.rint(weights / weights.sum(0) * ONE).astype(np.int64)
     largest = scaled.argmax(0)[None]
     rest = ONE - scaled.sum(0)[None]
     np.put_along_axis(scaled, largest, np.take_along_axis(scaled, largest, 0) + rest, 0)
@@ -49,7 +49,7 @@ def integer_weights(weights: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def to_bytes(values: Tensor) -> Tensor:
-    """float in units of 1/255, any range -> uint8, clipped and truncated as the published generator does.
+    """Floats in units of 1/255, any range -> uint8, clipped and truncated as the published generator does.
 
     The small addend keeps a value that is an integer but for rounding errors from falling by one.
     """

@@ -10,8 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from torch.nn.functional import pad as constant_pad
 
-from pytest_prunecal.corruptions.filters import blur_scale, box3, gaussian, mirror
+from pytest_prunecal.corruptions.filters import blur_scale, box3, gaussian, mirror, pad, replicate
 from pytest_prunecal.corruptions.pixels import to_bytes
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ _FARTHEST = 20.0
 _WATER = (175, 238, 238)
 _MUD = (63, 42, 20)
 # Borgefors' chamfer distances of a 5 x 5 neighbourhood: straight, diagonal, knight's move.
-_STEPS = {(0, 1): 1.0, (1, 1): 1.4, (1, 2): 2.1969}
+_STEPS = {
+    1.0: ((0, 1), (1, 0), (0, -1), (-1, 0)),
+    1.4: ((1, 1), (1, -1), (-1, 1), (-1, -1)),
+    2.1969: ((1, 2), (1, -2), (-1, 2), (-1, -2), (2, 1), (2, -1), (-2, 1), (-2, -1)),
+}
 
 
 def spatter(images: Tensor, severity: int, draws: Draws) -> Tensor:
@@ -58,47 +63,37 @@ def spatter(images: Tensor, severity: int, draws: Draws) -> Tensor:
 def _lit(drops: Tensor) -> Tensor:
     """Brightness 0 ... 1 of drops of the levels 0 ... 255, (N, H, W): brightest spot one in each image."""
     distance = _distance(_outlines(drops))
-    level = _equalised((box3(distance) * (1 / 9)).floor_().to(torch.int64))
+    level = _equalised((box3(distance) * (1 / 9)).floor_().to(torch.int64)).float()
     emboss = {(-1, -1): -2, (-1, 0): -1, (0, -1): -1, (0, 0): 1, (0, 1): 1, (1, 0): 1, (1, 1): 2}
-    total = torch.zeros_like(level)
-    for (down, right), weight in emboss.items():
-        total += _shifted(level, down, right) * weight
-    lit = drops * (box3(total.clamp_(0, 255)).float() * (1 / 9) + 0.5).floor_()
+    total, near = torch.zeros_like(level), _neighbours(pad(level, 1, mirror))
+    for step, weight in emboss.items():
+        total += near[step] * weight
+    lit = drops * (box3(total.clamp_(0, 255)) * (1 / 9) + 0.5).floor_()
     return lit / lit.amax((1, 2), keepdim=True).clamp(min=1)
 
 
 def _outlines(drops: Tensor) -> Tensor:
     """Canny's edges, bool (N, H, W): ridges of the gradient above 50 that touch one above 150."""
-    right_of = {(down, right): _shifted(drops, down, right, repeat=True) for down in (-1, 0, 1) for right in (-1, 0, 1)}
+    near = _neighbours(pad(drops, 1, replicate))
     across, along = torch.zeros_like(drops), torch.zeros_like(drops)
     for step in (-1, 0, 1):
         weight = 2 - abs(step)
-        across += (right_of[step, 1] - right_of[step, -1]) * weight
-        along += (right_of[1, step] - right_of[-1, step]) * weight
+        across += (near[step, 1] - near[step, -1]) * weight
+        along += (near[1, step] - near[-1, step]) * weight
     strength = across.abs() + along.abs()
-    steep, flat = along.abs() > across.abs() * 2.414213562, along.abs() < across.abs() * 0.414213562
-    around = {
-        step: _shifted(strength, *step, outside=0.0)
-        for step in ((0, -1), (0, 1), (-1, 0), (1, 0), (-1, -1), (1, 1), (-1, 1), (1, -1))
-    }
-    falling = (across < 0) ^ (along < 0)
-    ridge = torch.where(
-        flat,
-        (strength > around[0, -1]) & (strength >= around[0, 1]),
-        torch.where(
-            steep,
-            (strength > around[-1, 0]) & (strength >= around[1, 0]),
-            torch.where(
-                falling,
-                (strength > around[-1, 1]) & (strength > around[1, -1]),
-                (strength > around[-1, -1]) & (strength > around[1, 1]),
-            ),
-        ),
-    )
+    near = _neighbours(constant_pad(strength, (1, 1, 1, 1)))
+    rising_line = (strength > near[-1, -1]) & (strength > near[1, 1])
+    falling_line = (strength > near[-1, 1]) & (strength > near[1, -1])
+    ridge = torch.where((across < 0) ^ (along < 0), falling_line, rising_line)
+    # The direction of the gradient is rounded to 45 degrees: tan(67.5) and tan(22.5) part the cases.
+    steep = along.abs() > across.abs() * 2.414213562
+    ridge = torch.where(steep, (strength > near[-1, 0]) & (strength >= near[1, 0]), ridge)
+    flat = along.abs() < across.abs() * 0.414213562
+    ridge = torch.where(flat, (strength > near[0, -1]) & (strength >= near[0, 1]), ridge)
     weak, edges = ridge & (strength > 50), ridge & (strength > 150)
     while True:
-        touched = torch.nn.functional.max_pool2d(edges.float().unsqueeze(1), 3, 1, 1).squeeze(1) > 0
-        grown = edges | (touched & weak)
+        touched = torch.stack(list(_neighbours(constant_pad(edges, (1, 1, 1, 1))).values())).any(0)
+        grown = touched & weak
         if torch.equal(grown, edges):
             return edges
         edges = grown
@@ -107,17 +102,12 @@ def _outlines(drops: Tensor) -> Tensor:
 def _distance(edges: Tensor) -> Tensor:
     """Chamfer distance to the nearest edge, at most 20, float32 (N, H, W): relaxed until nothing changes."""
     distance = torch.where(edges, 0.0, _FARTHEST)
-    steps = {
-        (sign_down * step[first], sign_right * step[1 - first]): length
-        for step, length in _STEPS.items()
-        for first in (0, 1)
-        for sign_down in (-1, 1)
-        for sign_right in (-1, 1)
-    }
     while True:
-        nearer = distance
-        for (down, right), length in steps.items():
-            nearer = torch.minimum(nearer, _shifted(distance, down, right, outside=_FARTHEST) + length)
+        near = _neighbours(constant_pad(distance, (2, 2, 2, 2), value=_FARTHEST), 2)
+        nearer = distance.clone()
+        for length, steps in _STEPS.items():
+            for step in steps:
+                torch.minimum(nearer, near[step] + length, out=nearer)
         if torch.equal(nearer, distance):
             return distance
         distance = nearer
@@ -136,20 +126,15 @@ def _equalised(levels: Tensor) -> Tensor:
     return table.gather(1, levels.flatten(1)).view(levels.shape)
 
 
-def _shifted(
-    images: Tensor, down: int, right: int, *, outside: float | None = None, repeat: bool = False
-) -> Tensor:
-    """Each pixel's neighbour `down` and `right` of it; outside: a value, the end pixel, or a mirror."""
-    for axis, step in ((1, down), (2, right)):
-        count = images.shape[axis]
-        positions = torch.arange(count, device=images.device) + step
-        inside = positions.clamp(0, count - 1) if repeat or outside is not None else mirror(positions, count)
-        if step:
-            images = images.index_select(axis, inside)
-        if outside is not None:
-            beyond = (positions != inside).view(-1, 1) if axis == 1 else positions != inside
-            images = images.masked_fill(beyond, outside)
-    return images
+def _neighbours(padded: Tensor, reach: int = 1) -> dict[tuple[int, int], Tensor]:
+    """Views of (N, H + 2 reach, W + 2 reach) by (down, right): each pixel's neighbour there, (N, H, W)."""
+    height, width = padded.shape[1] - 2 * reach, padded.shape[2] - 2 * reach
+    around = range(-reach, reach + 1)
+    return {
+        (down, right): padded.narrow(1, reach + down, height).narrow(2, reach + right, width)
+        for down in around
+        for right in around
+    }
 
 
 def _enlarge(layer: Tensor, height: int, width: int) -> Tensor:

@@ -29,7 +29,7 @@ def snow(images: Tensor, severity: int, draws: Draws) -> Tensor:
     length = max(0.5, scale(images))
     flakes = _flakes(images, mean, deviation, zoom * blur_scale(images), draws)
     flakes = torch.where(flakes < threshold, 0.0, flakes).clamp_(0, 1)
-    drawn = (flakes * 255).to(torch.int64)
+    drawn = (flakes * 255).to(torch.int32)
     streaks = streak(drawn, radius * length, sigma * length, (-135, -45), draws, stream=1)
     fallen = ((streaks + ONE // 2) >> FRACTION_BITS).float().unsqueeze(1)
     values = images.float()

@@ -36,24 +36,28 @@ def enlarged(length: int, factor: float) -> Crop:
     full = round(size * factor)
     positions = (np.arange(length) + (full - length) // 2) * ((size - 1) / max(1, full - 1))
     lower = np.minimum(positions.astype(np.int64), max(0, size - 2))
-    return Crop(size, lower, positions - lower)
+    return Crop(size, lower, (positions - lower).astype(np.float64))
 
 
 def zoom_blur(images: Tensor, severity: int, draws: Draws) -> Tensor:  # noqa: ARG001 (nothing is random)
-    """Average over zooms from 1 to 1.06 ... 1.26 in steps of .01, and the image again; uint8 (N, 3, H, W)."""
+    """Average over zooms from 1 to 1.06 ... 1.26 in steps of .01, and the image again; uint8 (N, 3, H, W).
+
+    Enlarged crops are whole numbers of pixels, so that an 8-pixel image is left as it is at severity 1.
+    """
     end = (1.06, 1.11, 1.16, 1.21, 1.26)[severity - 1]
     count, _, height, width = images.shape
     sources, weights = _taps(height, width, end, images.device)
-    pixels = pack(images).view(count, -1)
+    # A row for each pixel: taking a pixel of all images is one copy.
+    pixels = pack(images).view(count, -1).t().contiguous()
     total = torch.zeros_like(pixels)
     for source, weight in zip(sources, weights, strict=True):
-        total += pixels.index_select(1, source).mul_(weight)
-    return unpack(total.view(count, height, width), FRACTION_BITS)
+        total += pixels.index_select(0, source).mul_(weight)
+    return unpack(total.t().reshape(count, height, width), FRACTION_BITS)
 
 
 @lru_cache(maxsize=10)
 def _taps(height: int, width: int, end: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Source pixel and weight of each output pixel's taps, int64 (taps, H * W) each.
+    """Source pixel and weight of each output pixel's taps, int64 (taps, H * W) and (taps, H * W, 1).
 
     The whole average is one sparse linear map; a pixel's many zooms mostly fall on the same few pixels.
     """
@@ -77,7 +81,8 @@ def _taps(height: int, width: int, end: float, device: torch.device) -> tuple[Te
     weights = np.zeros(sources.shape)
     sources[rank, target] = unique % pixels
     weights[rank, target] = weight
-    return torch.from_numpy(sources).to(device), torch.from_numpy(integer_weights(weights)).to(device)
+    whole = torch.from_numpy(integer_weights(weights)).unsqueeze(2)
+    return torch.from_numpy(sources).to(device), whole.to(device)
 
 
 def _corners(length: int, factor: float) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:

@@ -57,5 +57,7 @@ def resolve_device(device: str, worker: int) -> torch.device:
         return torch.device("cuda", worker % count) if count else torch.device("cpu")
     wanted = torch.device(device)
     if wanted.type == "cuda" and (wanted.index or 0) >= count:
-        raise PrunecalError(f"--prunecal-device={device}: this machine has {count} CUDA devices; use cpu or auto")
+        raise PrunecalError(
+            f"--prunecal-device={device}: this machine has {count} CUDA devices; use cpu or auto"
+        )
     return torch.device("cuda", wanted.index or 0) if wanted.type == "cuda" else wanted

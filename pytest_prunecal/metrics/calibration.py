@@ -9,9 +9,9 @@ from torch import Tensor
 def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
     """Expected calibration error with equal-mass bins (Nguyen & O'Connor 2015; arXiv 2405.20876).
 
-    Samples are sorted by confidence and split, as evenly as possible, into `bins` groups; the error is
-    sum over groups of n_b / n * |mean confidence - mean accuracy|. Samples of equal confidence share their mean
-    accuracy, so that the order of the samples cannot change the result.
+    Samples are sorted by confidence and split, as evenly as possible, into `bins` groups; the error is the
+    sum over groups of n_b / n * |mean confidence - mean accuracy|. Samples of equal confidence share their
+    mean accuracy, so that the order of the samples cannot change the result.
 
     Args:
         logits: (N, classes), any floating type; the softmax is taken in float64.
@@ -47,7 +47,7 @@ def ece_equal_width(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
 
 
 def _confidence(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Highest softmax probability of each sample, and 1.0 where that class is right; float64 (N,) on the CPU."""
+    """Highest softmax probability of each sample, and 1.0 where it is right; float64 (N,) on the CPU."""
     probability = torch.softmax(logits.detach().cpu().to(torch.float64), dim=1)
     confidence, predicted = probability.max(dim=1)
     return confidence, (predicted == labels.cpu()).to(torch.float64)

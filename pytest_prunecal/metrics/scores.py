@@ -23,7 +23,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
 
 
 def nll(logits: Tensor, labels: Tensor) -> float:
-    """Mean negative log-likelihood of the labels in nats, >= 0, computed in float64; arguments as `accuracy`."""
+    """Mean negative log-likelihood of the labels in nats, >= 0, in float64; arguments as `accuracy`."""
     log_probability = torch.log_softmax(logits.to(torch.float64), dim=1)
     return float(-log_probability[torch.arange(len(labels)), labels].sum() / len(labels))
 

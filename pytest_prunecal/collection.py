@@ -1,0 +1,102 @@
+"""From the gate to pytest items: one folder a protocol, one file a model, one item a cell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.options import SETTINGS
+from pytest_prunecal.report.failure import failure
+from pytest_prunecal.verdict import CellVerdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_prunecal.cell import Cell
+    from pytest_prunecal.engines import Engine
+    from pytest_prunecal.measurement import Measurement
+    from pytest_prunecal.settings import GateFile, Settings
+
+_ENGINE = pytest.StashKey["Engine"]()
+
+
+def engine_of(config: pytest.Config, settings: Settings) -> Engine:
+    """The session's engine, made at the first measurement: this is where torch is first imported."""
+    if _ENGINE not in config.stash:
+        from pytest_prunecal.engines.local import LocalEngine  # noqa: PLC0415 - keeps torch out until here
+
+        worker = int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw"))
+        config.stash[_ENGINE] = LocalEngine(
+            settings.protocol, settings.store, settings.device, settings.data, settings.extensions, worker
+        )
+    return config.stash[_ENGINE]
+
+
+class ProtocolFolder(pytest.Directory):
+    """The folder of a protocol's baselines; yields files that need not exist yet."""
+
+    def collect(self) -> Iterator[BaselineFile]:
+        """One file a selected model."""
+        for file in self.config.stash[SETTINGS].files:
+            yield BaselineFile.from_parent(self, path=file.path, file=file)
+
+
+class BaselineFile(pytest.File):
+    """One model's baseline file."""
+
+    def __init__(self, *, file: GateFile, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(**kwargs)
+        self.file = file
+
+    def collect(self) -> Iterator[CellItem]:
+        """One item a selected cell."""
+        for cell in self.file.cells:
+            yield CellItem.from_parent(self, name=f"prune[{cell.id}]", file=self.file, cell=cell)
+
+
+class CellItem(pytest.Item):
+    """One cell: measures it and compares the numbers with the baseline."""
+
+    def __init__(self, *, file: GateFile, cell: Cell, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(**kwargs)
+        self.file, self.cell = file, cell
+        self.measurement: Measurement | None = None
+
+    def runtest(self) -> None:
+        """Measure, then judge."""
+        settings = self.config.stash[SETTINGS]
+        try:
+            self.measurement = engine_of(self.config, settings).measure(self.cell)
+        except PrunecalError as error:
+            pytest.fail(str(error), pytrace=False)
+        self.user_properties.extend(
+            (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
+        )
+        verdict = judge_cell(self.file, self.cell, self.measurement, settings)
+        if verdict.status.fails and not accepts(settings.update, verdict):
+            pytest.fail(failure(self.file, self.cell, verdict, settings), pytrace=False)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where the cell stands: its line in the baseline file."""
+        accepted = self.file.baseline.cells.get(self.cell.id) if self.file.baseline else None
+        return self.path, accepted.line - 1 if accepted else None, f"{self.cell.model} {self.cell.id}"
+
+
+def judge_cell(file: GateFile, cell: Cell, measurement: Measurement, settings: Settings) -> CellVerdict:
+    """Compare a cell's measurement with its baseline under the tolerances that apply to it."""
+    accepted = file.baseline.cells.get(cell.id) if file.baseline else None
+    tolerances = (
+        file.baseline.tolerances_of(cell.id, settings.protocol)
+        if file.baseline
+        else settings.protocol.tolerance
+    )
+    return judge(measurement.metrics, accepted.metrics if accepted else None, tolerances, settings.metrics)
+
+
+def accepts(update: str | None, verdict: CellVerdict) -> bool:
+    """Whether an update of this kind takes a cell's numbers as its new baseline."""
+    if update == "missing":
+        return verdict.status.value == "missing"
+    return update == "all" or (update == "failing" and verdict.status.fails)

@@ -1,0 +1,40 @@
+"""The `prunecal` fixture: the gate's measuring, for tests of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.cell import Cell, canonical_ratio
+from pytest_prunecal.collection import engine_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_prunecal.measurement import Measurement
+    from pytest_prunecal.settings import Settings
+
+
+class Prunecal:
+    """Measures cells under the session's protocol; see `measure`."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config, self._settings = config, settings
+
+    def measure(self, model: str, pruner: str | None = None, ratio: float = 0.0) -> Measurement:
+        """Prune, fine-tune and evaluate one cell.
+
+        Args:
+            model: a registered name, or `package.module:callable`.
+            pruner: a registered name; None for the dense network.
+            ratio: share of the network to remove, in [0, 1); 0 for the dense network.
+
+        Returns:
+            The measurement: `measurement["ece"]`.
+
+        Raises:
+            PrunecalError: something is not as it must be, in one sentence.
+        """
+        ratio = canonical_ratio(str(ratio))
+        return engine_of(self._config, self._settings).measure(
+            Cell(model, pruner if ratio else None, ratio if pruner else 0.0)
+        )

@@ -1,0 +1,51 @@
+"""Hooks that a conftest.py may implement to bring in its own models, pruners, data sets and metrics.
+
+Every hook returns a mapping from name to what it adds; a text `package.module:attribute` is imported only
+when a cell is measured, which keeps torch out of processes that measure nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import nn
+
+    from pytest_prunecal.datasets.base import Dataset
+    from pytest_prunecal.metric import Metric
+    from pytest_prunecal.pruners.base import Pruner
+
+
+@pytest.hookspec
+def pytest_prunecal_models(config: pytest.Config) -> Mapping[str, str | Callable[..., nn.Module]]:
+    """Add models.
+
+    Returns:
+        Name to a builder of an untrained network. A builder is called with those of the keyword arguments
+        `num_classes` and `width` that it names; its network maps float32 (N, 3, H, W) to logits
+        (N, num_classes). For filter and channel pruning the network offers `channel_groups()`, see
+        `pytest_prunecal.models.groups`.
+    """
+    raise NotImplementedError
+
+
+@pytest.hookspec
+def pytest_prunecal_pruners(config: pytest.Config) -> Mapping[str, str | Pruner]:
+    """Add pruners: name (a Python identifier) to a `pytest_prunecal.pruners.base.Pruner`."""
+    raise NotImplementedError
+
+
+@pytest.hookspec
+def pytest_prunecal_datasets(config: pytest.Config) -> Mapping[str, str | Callable[..., Dataset]]:
+    """Add data sets: name to a loader `(root, **options) -> pytest_prunecal.datasets.base.Dataset`."""
+    raise NotImplementedError
+
+
+@pytest.hookspec
+def pytest_prunecal_metrics(config: pytest.Config) -> Mapping[str, Metric]:
+    """Add metrics of the clean test set: name to a `pytest_prunecal.metric.Metric` with a `function`."""
+    raise NotImplementedError

@@ -1,0 +1,111 @@
+"""Command line and ini files -> `Settings`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_prunecal.settings import Settings
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+UPDATES = ("all", "missing", "failing")
+GRID = ("models", "pruners", "ratios", "update")
+"""Options that ask for the gate: with one of them and no path on the command line, only the gate runs."""
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "models": {"metavar": "A,B", "help": "models to gate: registered names, or package.module:callable"},
+    "pruners": {"metavar": "A,B", "help": "narrow the grid to these pruners (default: the protocol's)"},
+    "ratios": {
+        "metavar": "X,Y",
+        "help": "narrow the grid to these ratios, 0 is dense (default: the protocol's)",
+    },
+    "protocol": {"metavar": "NAME|PATH", "help": "protocol by name or by path (default: quick)"},
+    "baselines": {"metavar": "DIR", "help": "folder of the accepted numbers (default: baselines)"},
+    "update": {
+        "metavar": "all|missing|failing",
+        "nargs": "?",
+        "const": "all",
+        "help": "accept the measured numbers of the selected cells as the baseline (bare: all)",
+    },
+    "device": {
+        "metavar": "DEVICE",
+        "help": "cpu, cuda, cuda:1 or auto (the default: workers spread over GPUs)",
+    },
+    "data": {"metavar": "DIR", "help": "where data sets are"},
+    "store": {"metavar": "URL", "help": "where artefacts go: a path or an fsspec URL (default: .prunecal)"},
+    "report": {"metavar": "PATH.html", "help": "write the report for people"},
+    "json": {"metavar": "PATH", "help": "write the report for programs"},
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, as written; None where nothing was.
+
+    Attributes:
+        values: option name to its text.
+        directories: option name to what a relative path in it is relative to: the working directory for the
+            command line, the ini file's folder for an ini file.
+        given: names of the options that stand on the command line.
+    """
+
+    values: dict[str, str | None]
+    directories: dict[str, Path]
+    given: frozenset[str]
+
+    def path(self, name: str, default: Path | None = None) -> Path | None:
+        """Read an option as a path."""
+        text = self.values[name]
+        if text is None:
+            return default
+        # Kept as written but for `..`: symbolic links stay what people see.
+        return Path(os.path.normpath(self.directories[name] / text))
+
+    def names(self, name: str) -> list[str] | None:
+        """Read an option as a comma-separated list."""
+        text = self.values[name]
+        return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register every option and its ini twin."""
+    group = parser.getgroup("prunecal", "gating pruned networks (pytest-prunecal)")
+    for name, settings in _OPTIONS.items():
+        group.addoption(f"--prunecal-{name}", dest=f"prunecal_{name}", default=None, **settings)
+        # A text, not a list: `prunecal_ratios = 0.1,0.2` means the same in an ini file and on a command line.
+        parser.addini(f"prunecal_{name}", f"{settings['help']}; twin of --prunecal-{name}", default=None)
+
+
+def read(config: pytest.Config) -> Options:
+    """Read all options, the command line over the ini file."""
+    values: dict[str, str | None] = {}
+    directories: dict[str, Path] = {}
+    given = set()
+    ini_folder = config.inipath.parent if config.inipath else config.rootpath
+    for name in _OPTIONS:
+        text = config.getoption(f"prunecal_{name}")
+        directories[name] = config.invocation_params.dir
+        if text is not None:
+            given.add(name)
+        else:
+            text = config.getini(f"prunecal_{name}") or None
+            directories[name] = ini_folder
+        values[name] = text
+    return Options(values, directories, frozenset(given))
+
+
+def named_baselines(config: pytest.Config, options: Options) -> list[Path]:
+    """Files and folders at or below the baselines folder that stand on the command line."""
+    if config.args_source != config.ArgsSource.ARGS:
+        return []
+    folder = options.path("baselines", config.rootpath / "baselines")
+    paths = [
+        Path(os.path.normpath(config.invocation_params.dir / argument.partition("::")[0]))
+        for argument in config.args
+    ]
+    return [path for path in paths if folder is not None and (path == folder or folder in path.parents)]

@@ -1,0 +1,73 @@
+"""pytest's hooks. Every pytest run in the environment imports this module, so it imports next to nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_prunecal import options
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from pytest_prunecal.fixtures import Prunecal
+    from pytest_prunecal.settings import Settings
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    options.add(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Register the hooks that a conftest.py may implement."""
+    from pytest_prunecal import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(trylast=True)  # after every conftest.py has said what it adds
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the session up if it uses the plugin at all."""
+    asked = options.read(config)
+    named = options.named_baselines(config, asked)
+    if named or any(asked.values.values()):
+        from pytest_prunecal import session
+
+        session.configure(config, asked, named)
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect the gate where its protocol's folder is."""
+    settings = _settings(parent.config)
+    if settings is None or not settings.files or path != settings.folder:
+        return None
+    from pytest_prunecal.collection import ProtocolFolder
+
+    return ProtocolFolder.from_parent(parent, path=path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Send a cell's measurement with its report."""
+    report = yield
+    if _settings(item.config) is not None:
+        from pytest_prunecal.results import stream
+
+        stream(item, report)
+    return report
+
+
+@pytest.fixture(scope="session")
+def prunecal(request: pytest.FixtureRequest) -> Prunecal:
+    """Measure cells in a test of your own: `prunecal.measure("vgg19", "weight", 0.5)["ece"]`."""
+    from pytest_prunecal.fixtures import Prunecal
+    from pytest_prunecal.session import settings_of
+
+    return Prunecal(request.config, settings_of(request.config))
+
+
+def _settings(config: pytest.Config) -> Settings | None:
+    return config.stash.get(options.SETTINGS, None)

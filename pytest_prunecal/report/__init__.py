@@ -1,0 +1,1 @@
+"""Reports: pure functions from what a run found to text."""

@@ -1,0 +1,89 @@
+"""Setting a session up: settings, the gate's place among what pytest collects, the gathering of results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prunecal import options, settings
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.extensions import Extensions
+from pytest_prunecal.options import SETTINGS
+from pytest_prunecal.results import Results
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_prunecal.options import Options
+    from pytest_prunecal.settings import Settings
+
+
+def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
+    """Check everything that was asked for and make room for the gate.
+
+    Raises:
+        pytest.UsageError: whatever is wrong, in one sentence.
+    """
+    in_grid = bool(asked.given & set(options.GRID))
+    gated = bool(named) or in_grid or asked.values["models"] is not None
+    is_worker = hasattr(config, "workerinput")
+    try:
+        found = _build(config, asked, named, gated=gated)
+        if not is_worker:
+            settings.check_writable(found)
+    except PrunecalError as error:
+        raise pytest.UsageError(f"prunecal: {error}") from None
+    config.stash[SETTINGS] = found
+    if not gated:
+        return
+    if not named:
+        _collect(config, found.folder, alone=in_grid)
+    if not is_worker:
+        config.pluginmanager.register(Results(found, config.rootpath), "prunecal-results")
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The session's settings; the defaults if nothing was asked for.
+
+    Raises:
+        PrunecalError: a conftest.py adds something that it cannot add.
+    """
+    if SETTINGS not in config.stash:
+        config.stash[SETTINGS] = _build(config, options.read(config), [], gated=False)
+    return config.stash[SETTINGS]
+
+
+def _build(config: pytest.Config, asked: Options, named: list[Path], *, gated: bool) -> Settings:
+    return settings.build(asked, _extensions(config), config.rootpath, named, gated=gated)
+
+
+def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:
+    """Put the gate among what pytest collects; alone if no path was named and the grid was asked for."""
+    if alone and config.args_source != pytest.Config.ArgsSource.ARGS:
+        config.args[:] = [str(folder)]
+        config.args_source = pytest.Config.ArgsSource.ARGS
+    else:
+        config.args.append(str(folder))
+
+
+def _extensions(config: pytest.Config) -> Extensions:
+    return Extensions(
+        models=_merged(config.hook.pytest_prunecal_models(config=config), "models"),
+        pruners=_merged(config.hook.pytest_prunecal_pruners(config=config), "pruners"),
+        datasets=_merged(config.hook.pytest_prunecal_datasets(config=config), "datasets"),
+        metrics=_merged(config.hook.pytest_prunecal_metrics(config=config), "metrics"),
+    )
+
+
+def _merged(answers: list[Any], what: str) -> dict[str, Any]:
+    """Merge what several conftest.py files add, none over another."""
+    merged: dict[str, Any] = {}
+    for answer in answers:
+        if not isinstance(answer, dict):
+            raise PrunecalError(f"pytest_prunecal_{what} returned a {type(answer).__name__}; return a dict")
+        for name, entry in answer.items():
+            if name in merged:
+                raise PrunecalError(f"two conftest.py files add {name!r} through pytest_prunecal_{what}")
+            merged[name] = entry
+    return merged
