@@ -109,6 +109,19 @@ def test_projections_act_on_the_raw_input_of_each_stage(name):
     assert torch.equal(block(x), block.downsample(x))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_rectified_maps_enter_every_conv_but_the_first_and_the_projections(name):
+    network = build(name, width=0.25).train()
+    rectified = []
+    for key, module in network.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and not key.endswith("downsample"):
+            module.register_forward_pre_hook(lambda _, inputs: rectified.append(bool((inputs[0] >= 0).all())))
+    with torch.no_grad():
+        network(torch.randn(4, 3, 16, 16))
+    assert rectified.count(False) == 1
+    assert not rectified[0]
+
+
 def test_resnet20_takes_the_names_of_shared_checkpoints():
     names = [f"{layer}.weight" for layer in ("conv1", "linear")] + ["linear.bias"]
     norms = ["bn1"]
