@@ -134,17 +134,12 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
         return AcceptedCell({}, line=line)
     entries = value.mapping()
     return AcceptedCell(
-        metrics={key: _number(entry) for key, entry in entries.items() if key not in CELL_FIELDS},
+        metrics={key: entry.numeric() for key, entry in entries.items() if key not in CELL_FIELDS},
         tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
         note=entries["note"].text() if "note" in entries else "",
         environment=_environment(entries["environment"]) if "environment" in entries else {},
         line=line,
     )
-
-
-def _number(value: Value) -> Number:
-    number = value.number()
-    return int(number) if isinstance(value.scalar(), int) else number
 
 
 def _environment(value: Value) -> dict[str, str]:

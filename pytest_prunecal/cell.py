@@ -52,8 +52,10 @@ def canonical_ratio(text: str) -> float:
         value = float(text)
     except ValueError:
         raise PrunecalError(f"ratio {text!r} is not a number; give ratios such as 0.3,0.5") from None
-    if not math.isfinite(value) or not 0 <= value < 1:
-        raise PrunecalError(f"ratio {text} is outside [0, 1): it is the share of the network to remove")
+    if not math.isfinite(value) or not 0 <= value < 1 or float(f"{value:g}") == 1:
+        raise PrunecalError(
+            f"ratio {text.strip()} is outside [0, 1): it is the share of the network to remove"
+        )
     return float(f"{value:g}")
 
 

@@ -1,23 +1,29 @@
 """YAML documents read safely, each value knowing its file and line.
 
-PyYAML's SafeLoader composes the document into nodes; nothing is ever constructed from tags. Anchors are
-refused, so a small file cannot unfold into a large one.
+PyYAML's SafeLoader composes the document into nodes. Tags are refused, so nothing is ever constructed from
+one; anchors are too, so a small file cannot unfold into a large one.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import yaml
 from yaml.constructor import SafeConstructor
+from yaml.reader import ReaderError
 
 from pytest_prunecal.errors import PrunecalError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+# Not YAML 1.1's numbers: 010 is eight there and 1:30 ninety, while 1e-4 is a text.
+_DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.?(inf|infinity|nan)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,8 @@ class Value:
 
     @property
     def label(self) -> str:
-        """How an error message calls this value."""
-        return self.path or "the document"
+        """How an error message calls this value, in one line."""
+        return (self.path if self.path.isprintable() else repr(self.path)) or "the document"
 
     def fail(self, problem: str) -> NoReturn:
         """Raise the one clear sentence about this value."""
@@ -88,7 +94,7 @@ class Value:
         constructor = SafeConstructor()
         try:
             value: Any = constructor.construct_object(self.node)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, OverflowError):
             self.fail(f"{self.label} is {self.node.value!r}, which YAML cannot read; quote it if it is text")
         if value is None or isinstance(value, (str, int, float, bool)):
             return value
@@ -103,7 +109,7 @@ class Value:
 
     def number(self, low: float = -math.inf, high: float = math.inf) -> float:
         """Read a finite number in [low, high]."""
-        value = self._number()
+        value = float(self.numeric())
         if not low <= value <= high:
             self.fail(f"{self.label} is {value:g}; it must lie in [{low:g}, {high:g}]")
         return value
@@ -113,7 +119,19 @@ class Value:
         value = self.number(low, high)
         if value != int(value):
             self.fail(f"{self.label} is {value:g}; it must be a whole number")
-        return int(value)
+        return int(self.numeric())
+
+    def numeric(self) -> int | float:
+        """Read a finite decimal number, an int if it is written without point and exponent."""
+        if not isinstance(self.node, yaml.ScalarNode):
+            self.fail(f"{self.label} must be a single value")
+        text = str(self.node.value)
+        if not _DECIMAL.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+            self.fail(f"{self.label} is {text!r}, which is not a number")
+        value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+        if not math.isfinite(value):
+            self.fail(f"{self.label} is {text}, which is not a finite number")
+        return int(text) if text.lstrip("+-").isdecimal() else value
 
     def boolean(self) -> bool:
         """Read true or false."""
@@ -122,28 +140,15 @@ class Value:
             self.fail(f"{self.label} is {value!r}; it must be true or false")
         return value
 
-    def _number(self) -> float:
-        value = self.scalar()
-        if isinstance(value, str):
-            try:
-                # YAML 1.1 reads `1e-4` as text; people mean the number.
-                value = float(value)
-            except ValueError:
-                self.fail(f"{self.label} is {value!r}, which is not a number")
-        if value is None or isinstance(value, bool):
-            self.fail(f"{self.label} is {str(self.node.value)!r}, which is not a number")
-        if not math.isfinite(value):
-            self.fail(f"{self.label} is {value}, which is not a finite number")
-        return float(value)
-
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses anchors: their expansion is how a YAML file becomes a bomb."""
+    """SafeLoader that refuses tags, and anchors: their expansion is how a YAML file becomes a bomb."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(None, None, "aliases are not supported here", event.start_mark)
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        for what in ("anchor", "tag"):
+            if getattr(event, what, None) is not None:
+                raise yaml.MarkedYAMLError(None, None, f"{what}s are not supported here", event.start_mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
@@ -159,20 +164,27 @@ def parse(text: str, name: str) -> Value:
         The document's top value.
 
     Raises:
-        PrunecalError: not YAML, empty, several documents or anchors; with file and line.
+        PrunecalError: not YAML, empty, several documents, tags or anchors; with file and line.
     """
     try:
         loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-        finally:
-            loader.dispose()
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise PrunecalError(
+            f"{name}:{line}: malformed YAML: character #x{ord(text[error.position]):04x} is not allowed"
+        ) from None
+    try:
+        node = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise PrunecalError(f"{name}:{line}: malformed YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
-        raise PrunecalError(f"{name}:1: malformed YAML: {reason}") from None
+        problem = (error.problem or "cannot be read").removeprefix("but ")
+        raise PrunecalError(f"{name}:{line}: malformed YAML: {problem}") from None
+    except (RecursionError, ValueError, OverflowError) as error:
+        # The last two: PyYAML on "\UFFFFFFFF" and the like.
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "no such character or number"
+        raise PrunecalError(f"{name}:{loader.line + 1}: malformed YAML: {reason}") from None
+    finally:
+        loader.dispose()
     if node is None:
         raise PrunecalError(f"{name}:1: the file is empty")
     return _value(name, node, "")
@@ -183,17 +195,25 @@ def _value(name: str, node: yaml.Node, path: str, key: yaml.Node | None = None) 
         items = [_value(name, item, f"{path}[{index}]") for index, item in enumerate(node.value)]
         return Value(name, node, path, items, key)
     if not isinstance(node, yaml.MappingNode):
-        return Value(name, node, path, None, key)
+        return _encodable(Value(name, node, path, None, key))
     entries: dict[str, Value] = {}
     for key_node, value_node in node.value:
         here = Value(name, key_node, path, None)
         if not isinstance(key_node, yaml.ScalarNode):
             here.fail(f"a key in {here.label} is not plain text")
+        _encodable(here)
         text = str(key_node.value)
         if text in entries:
             here.fail(f"{text!r} stands twice in {here.label}; keep one")
         entries[text] = _value(name, value_node, f"{path}.{text}" if path else text, key_node)
     return Value(name, node, path, entries, key)
+
+
+def _encodable(value: Value) -> Value:
+    r"""Refuse half a character, which `"\ud800"` stands for: no file and no terminal could show it."""
+    if any("\ud800" <= character <= "\udfff" for character in value.node.value):
+        value.fail(f"{value.node.value!r} in {value.label} holds half a character")
+    return value
 
 
 def read(path: Path, name: str) -> Value:

@@ -173,7 +173,7 @@ def base_network(cell: Cell, slimming: bool, bench: Bench) -> nn.Module:  # noqa
         "data": bench.dataset.digest,
         "recipe": asdict(bench.protocol.base),
         "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],
-        "width": bench.protocol.width,
+        "width": bench.protocol.width_of(cell.model),
         "slimming": [bench.protocol.slimming.scale, penalty] if slimming else None,
         "seed": bench.protocol.seed,
         "precision": bench.protocol.precision,
@@ -242,7 +242,7 @@ def builder_of(model: str, bench: Bench) -> Callable[..., nn.Module]:
 
 def _build(builder: Callable[..., nn.Module], cell: Cell, bench: Bench) -> nn.Module:
     """Build an untrained network; a builder is given those of our arguments that it names."""
-    offered: dict[str, Any] = {"num_classes": bench.dataset.classes, "width": bench.protocol.width}
+    offered: dict[str, Any] = {"num_classes": bench.dataset.classes, "width": bench.protocol.width_of(cell.model)}
     named = inspect.signature(builder).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
     arguments = {key: value for key, value in offered.items() if takes_all or key in named}

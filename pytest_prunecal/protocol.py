@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -107,7 +108,7 @@ class Protocol:
         std: per-channel standard deviation of the normalisation.
         pad: zero-padding in pixels before the random crop of training images; 0 for no crop.
         flip: whether training images are flipped horizontally at random.
-        width: multiplier of every channel count.
+        width: multiplier of every channel count, by model name; `default` for the others.
         ratios: pruning ratios of the grid, 0 for the dense cell.
         pruners: pruners of the grid.
         base: recipe of base training.
@@ -127,7 +128,7 @@ class Protocol:
     std: tuple[float, ...]
     pad: int
     flip: bool
-    width: float
+    width: dict[str, float]
     ratios: tuple[float, ...]
     pruners: tuple[str, ...]
     base: Recipe
@@ -138,6 +139,10 @@ class Protocol:
     threads: int
     precision: str
     tolerance: dict[str, Tolerance]
+
+    def width_of(self, model: str) -> float:
+        """Multiplier of one model's channel counts."""
+        return self.width.get(model, self.width["default"])
 
     @property
     def fingerprint(self) -> str:
@@ -174,7 +179,7 @@ def load(spec: str, directory: Path) -> Protocol:
     if spec in built_in_names():
         return _read(_merged(BUILT_IN / f"{spec}.yaml", spec), spec)
     path = directory / spec
-    if not path.is_file():
+    if not _is_file(path):
         names = ", ".join(built_in_names())
         raise PrunecalError(f"no protocol {spec!r}: built in are {names}, and no file {path} exists")
     return _read(_merged(path, str(spec)), path.stem)
@@ -191,14 +196,27 @@ def _merged(path: Path, name: str, depth: int = 0) -> Value:
     spec = parent.text()
     if spec in built_in_names():
         base = _merged(BUILT_IN / f"{spec}.yaml", spec, depth + 1)
-    elif (path.parent / spec).is_file():
+    elif _is_file(path.parent / spec):
         base = _merged(path.parent / spec, str(Path(name).parent / spec), depth + 1)
     else:
         parent.fail(f"extends {spec!r}, which is neither built in nor a file beside this one")
     merged = top.over(base)
-    if "dataset" in top.mapping() and "name" in top.mapping()["dataset"].mapping():
-        merged.mapping()["dataset"] = top.mapping()["dataset"]  # another data set has options of its own
+    own = top.mapping().get("dataset")
+    if own and _dataset_name(own) not in ("", _dataset_name(base.mapping().get("dataset"))):
+        merged.mapping()["dataset"] = own  # another data set has options of its own
     return merged
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, say
+        return False
+
+
+def _dataset_name(value: Value | None) -> str:
+    entries = value.mapping() if value else {}
+    return entries["name"].text() if "name" in entries else ""
 
 
 def _read(top: Value, stem: str) -> Protocol:
@@ -227,7 +245,7 @@ def _read(top: Value, stem: str) -> Protocol:
         std=std,
         pad=_required(entries["augment"], augment, "pad").integer(0, 64),
         flip=_required(entries["augment"], augment, "flip").boolean(),
-        width=_required(top, entries, "width").number(low=1e-3, high=64),
+        width=_width(_required(top, entries, "width")),
         ratios=_ratios(_required(top, entries, "ratios")),
         pruners=tuple(value.text() for value in _required(top, entries, "pruners").sequence()),
         base=_recipe(_required(top, entries, "base")),
@@ -262,16 +280,34 @@ def _choice(value: Value, choices: tuple[str, ...]) -> str:
 def _dataset(value: Value) -> dict[str, str | int | float | bool]:
     entries = value.mapping()
     _required(value, entries, "name")
-    options = {key: entry.scalar() for key, entry in entries.items()}
+    options = {key: _option(entry) for key, entry in entries.items()}
     return {key: option for key, option in options.items() if option is not None}
 
 
+def _option(value: Value) -> str | int | float | bool | None:
+    option = value.scalar()
+    return option if option is None or isinstance(option, (str, bool)) else value.numeric()
+
+
+def _width(value: Value) -> dict[str, float]:
+    """Read one multiplier for all models, or one by model name with a `default`."""
+    if value.content is None:
+        return {"default": value.number(low=1e-3, high=64)}
+    return _by_model(value, low=1e-3, high=64)
+
+
+def _by_model(value: Value, low: float, high: float) -> dict[str, float]:
+    numbers = {key: item.number(low, high) for key, item in value.mapping().items()}
+    if "default" not in numbers:
+        value.fail(f"{value.label} needs a `default` for models that it does not name")
+    return numbers
+
+
 def _ratios(value: Value) -> tuple[float, ...]:
+    texts = [item.text() for item in value.sequence()]
     try:
-        return unique_ratios(item.text() for item in value.sequence())
+        return unique_ratios(texts)
     except PrunecalError as error:
-        if value.where in str(error):
-            raise
         value.fail(str(error))
 
 
@@ -280,6 +316,10 @@ def _recipe(value: Value) -> Recipe:
     milestones = tuple(item.integer(1) for item in _required(value, entries, "milestones").sequence())
     if list(milestones) != sorted(set(milestones)):
         entries["milestones"].fail(f"{entries['milestones'].label} must ascend")
+    momentum = _required(value, entries, "momentum").number(0, 1)
+    nesterov = _required(value, entries, "nesterov").boolean()
+    if nesterov and not momentum:
+        entries["nesterov"].fail(f"{entries['nesterov'].label} needs a momentum above 0")
     return Recipe(
         epochs=_required(value, entries, "epochs").integer(0),
         batch=_required(value, entries, "batch").integer(2),
@@ -288,19 +328,15 @@ def _recipe(value: Value) -> Recipe:
         milestones=milestones,
         decay=_required(value, entries, "decay").number(0, 1),
         warmup=_required(value, entries, "warmup").number(low=0),
-        momentum=_required(value, entries, "momentum").number(0, 1),
+        momentum=momentum,
         weight_decay=_required(value, entries, "weight_decay").number(low=0),
-        nesterov=_required(value, entries, "nesterov").boolean(),
+        nesterov=nesterov,
     )
 
 
 def _slimming(value: Value) -> Slimming:
     entries = value.mapping(("scale", "penalty"))
-    penalty = {
-        key: item.number(low=0) for key, item in _required(value, entries, "penalty").mapping().items()
-    }
-    if "default" not in penalty:
-        entries["penalty"].fail("slimming.penalty needs a `default` for models that it does not name")
+    penalty = _by_model(_required(value, entries, "penalty"), low=0, high=math.inf)
     return Slimming(scale=_required(value, entries, "scale").number(low=0), penalty=penalty)
 
 

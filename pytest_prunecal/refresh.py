@@ -7,6 +7,7 @@ shows only what changed. The result is parsed again and compared with what was m
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,15 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.metric import in_order, recorded, written
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_prunecal.document import Value
     from pytest_prunecal.measurement import Number
     from pytest_prunecal.metric import Metric
     from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.tolerance import Tolerance
+
+_ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # YAML ends a line there, an editor may not
 
 
 @dataclass(frozen=True)
@@ -107,18 +111,26 @@ def _scalar(text: str) -> str:
 
 
 def _flow(mapping: Mapping[str, str]) -> str:
-    return "{" + ", ".join(f"{key}: {value}" for key, value in mapping.items()) + "}"
+    return "{" + ", ".join(f"{key}: {_plain(value)}" for key, value in mapping.items()) + "}"
+
+
+def _plain(text: str) -> str:
+    """A text as YAML in a place that holds nothing but texts: bare wherever it reads back as it is."""
+    try:
+        bare = document.parse(f"{{key: {text}}}", "").mapping()["key"].text() == text
+    except PrunecalError:
+        bare = False
+    return text if bare else _scalar(text)
 
 
 def _verify(
     text: str, change: Change, protocol: Protocol, name: str, kept: Sequence[str], before: baseline.Baseline
 ) -> None:
     """Parse what is about to be written and compare it with what was meant."""
-    problem = f"{name}: cannot be refreshed in place, its layout is too unusual; it was left as it is"
     try:
         after = baseline.parse(text, name)
-    except PrunecalError as error:
-        raise PrunecalError(f"{problem} ({error})") from None
+    except PrunecalError:
+        raise PrunecalError(_unusual(name)) from None
     numbers = {
         cell_id: {metric: recorded(value) for metric, value in cell.items()}
         for cell_id, cell in change.cells.items()
@@ -127,22 +139,41 @@ def _verify(
     rest = {cell_id: cell.metrics for cell_id, cell in after.cells.items() if cell_id not in change.cells}
     right = (
         found == numbers
+        and (after.model, after.protocol) == (before.model, before.protocol)
         and rest == {cell_id: before.cells[cell_id].metrics for cell_id in kept}
         and after.fingerprint == protocol.fingerprint
         and all(after.environment_of(cell_id) == change.environment for cell_id in change.cells)
         and all(after.environment_of(cell_id) == before.environment_of(cell_id) for cell_id in kept)
-        and {cell_id: cell.note for cell_id, cell in after.cells.items() if cell.note}
-        == {key: cell.note for key, cell in before.cells.items() if cell.note and key not in change.removed}
+        and _by_people(after, ()) == _by_people(before, change.removed)
     )
     if not right:
-        raise PrunecalError(problem)
+        raise PrunecalError(_unusual(name))
+
+
+def _unusual(name: str) -> str:
+    return f"{name}: cannot be refreshed in place, its layout is too unusual; it was left as it is"
+
+
+def _by_people(file: baseline.Baseline, removed: Sequence[str]) -> object:
+    """What only people write into a file: notes and tolerances."""
+
+    def bounds(rules: Mapping[str, Tolerance]) -> dict[str, tuple[float, float]]:
+        return {metric: (rule.abs, rule.rel) for metric, rule in rules.items()}
+
+    # A block text on the last line of a file gains the line end that the file did not have.
+    cells = {
+        cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance))
+        for cell_id, cell in file.cells.items()
+        if cell_id not in removed and (cell.note or cell.tolerance)
+    }
+    return bounds(file.tolerance), cells
 
 
 class _Editor:
     """Collects replacements of spans of the text, then carries them out from the end to the start."""
 
     def __init__(self, text: str, name: str, pruners: Sequence[str], metrics: Mapping[str, Metric]) -> None:
-        self._original = text
+        self._original, self._name = text, name
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._text = text if text.endswith("\n") else text + self._newline
         self._top = document.parse(self._text, name).mapping()
@@ -152,6 +183,8 @@ class _Editor:
     def result(self) -> str:
         if not self._edits:
             return self._original
+        if _ODD_LINE_END.search(self._original):
+            raise PrunecalError(_unusual(self._name))
         text = self._text
         # From the back, so that earlier positions stay true; an insertion after a removal at the same place.
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2])[::-1]:
@@ -167,8 +200,8 @@ class _Editor:
         value = self._top.get("environment")
         if value is None:
             self._insert(self._line_end(self._top["protocol"]), [f"environment: {_flow(environment)}"])
-        elif {key: entry.text() for key, entry in value.mapping().items()} != dict(environment):
-            self._replace(value, _flow(environment))
+        else:
+            self._splice_environment(value, environment)
 
     def remove_cell(self, cell_id: str) -> None:
         value = self._cells().get(cell_id)
@@ -179,10 +212,10 @@ class _Editor:
         value = self._cells().get(cell_id)
         if value is None:
             self._add_cell(cell_id, numbers, environment)
-        elif baseline.empty(value) or _in_flow(value.node):
-            self._rewrite_cell(value, numbers, environment)
-        else:
+        elif not (baseline.empty(value) or _in_flow(value.node)):
             self._splice_cell(value, numbers, environment)
+        elif not _says(value, numbers, environment):
+            self._rewrite_cell(value, numbers, environment)
 
     def _cells(self) -> dict[str, Value]:
         cells = self._top["cells"]
@@ -202,10 +235,10 @@ class _Editor:
     def _open_cells(self) -> int:
         """Start of the line below `cells:`, an empty `{}` behind it taken away."""
         cells = self._top["cells"]
-        start, end = self._key_end(cells), cells.node.end_mark.index
-        if cells.content == {} and (start, end, "") not in self._edits:
-            self._edits.append((start, end, ""))
-        return self._text.find("\n", start) + 1
+        if cells.content:
+            return self._text.find("\n", self._key_end(cells)) + 1
+        self._blank(cells)
+        return self._line_end(cells)
 
     def _rewrite_cell(
         self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
@@ -218,8 +251,8 @@ class _Editor:
             for key, entry in entries.items()
             if key in baseline.CELL_FIELDS and key != "environment"
         ]
-        body = self._newline + self._newline.join([*kept, *self._body(numbers, environment, indent)])
-        self._edits.append((self._key_end(value), value.node.end_mark.index, body))
+        self._blank(value)
+        self._insert(self._line_end(value), [*kept, *self._body(numbers, environment, indent)])
 
     def _splice_cell(
         self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
@@ -241,20 +274,33 @@ class _Editor:
         for key, entry in entries.items():
             if key not in numbers and key not in baseline.CELL_FIELDS:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
-        self._splice_environment(entries, environment, indent, first)
-
-    def _splice_environment(
-        self, entries: Mapping[str, Value], environment: Mapping[str, str], indent: str, first: Value
-    ) -> None:
         own = entries.get("environment")
         if own is None and environment:
             place = self._line_start(self._key_start(first))
             self._insert(place, [f"{indent}environment: {_flow(environment)}"])
         elif own is not None and environment:
-            if {key: entry.text() for key, entry in own.mapping().items()} != dict(environment):
-                self._replace(own, _flow(environment))
+            self._splice_environment(own, environment)
         elif own is not None:
             self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
+
+    def _splice_environment(self, value: Value, environment: Mapping[str, str]) -> None:
+        """Text by text, so that what people wrote beside them stays; anew if a flow mapping's keys change."""
+        entries = value.mapping()
+        if _in_flow(value.node) and set(entries) != set(environment):
+            self._refuse_comments(value)
+            self._replace(value, _flow(environment))
+            return
+        for key, text in environment.items():
+            if key not in entries:
+                last = list(entries.values())[-1]
+                start = self._key_start(last)
+                indent = self._text[self._line_start(start) : start]
+                self._insert(self._line_end(last), [f"{indent}{key}: {_plain(text)}"])
+            elif entries[key].text() != text:
+                self._replace(entries[key], _plain(text))
+        for key, entry in entries.items():
+            if key not in environment:
+                self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
 
     def _body(self, numbers: Mapping[str, Number], environment: Mapping[str, str], indent: str) -> list[str]:
         lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
@@ -270,7 +316,26 @@ class _Editor:
         start = self._key_start(next(iter(cells.values())))
         return self._text[self._line_start(start) : start]
 
+    def _blank(self, value: Value) -> None:
+        """Take away what stands behind a key, and the space before it; a comment behind it stays."""
+        self._refuse_comments(value)
+        start, end = self._key_end(value), value.node.end_mark.index
+        if self._text[start : value.node.start_mark.index].strip():
+            start = value.node.start_mark.index
+        if (start, end, "") not in self._edits:
+            self._edits.append((start, end, ""))
+
+    def _refuse_comments(self, value: Value) -> None:
+        """Refuse to write a value anew that has comments inside: they would be lost."""
+        place = value.node.start_mark.index
+        for start, end in [*_spans(value.node), (value.node.end_mark.index, 0)]:
+            if "#" in self._text[place:start]:
+                raise PrunecalError(_unusual(self._name))
+            place = end
+
     def _replace(self, value: Value, new: str) -> None:
+        if isinstance(value.node, yaml.ScalarNode) and value.node.style in ("|", ">"):
+            raise PrunecalError(_unusual(self._name))
         self._edits.append((value.node.start_mark.index, value.node.end_mark.index, new))
 
     def _insert(self, place: int, lines: Sequence[str]) -> None:
@@ -301,6 +366,26 @@ class _Editor:
 
 def _in_flow(node: yaml.Node) -> bool:
     return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
+
+
+def _says(value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> bool:
+    """Whether a cell already holds all of it."""
+    entries = {} if baseline.empty(value) else value.mapping()
+    own = entries["environment"].mapping() if "environment" in entries else {}
+    found = {key: entry.numeric() for key, entry in entries.items() if key not in baseline.CELL_FIELDS}
+    return found == {key: recorded(number) for key, number in numbers.items()} and {
+        key: entry.text() for key, entry in own.items()
+    } == dict(environment)
+
+
+def _spans(node: yaml.Node) -> Iterator[tuple[int, int]]:
+    """Where the single values of a node stand, keys included, in the order of the text."""
+    if isinstance(node, yaml.ScalarNode):
+        yield node.start_mark.index, node.end_mark.index
+        return
+    for item in node.value:
+        for part in item if isinstance(item, tuple) else (item,):
+            yield from _spans(part)
 
 
 def _last_leaf(node: yaml.Node) -> yaml.Node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,13 @@ def package_digest(*parts: str) -> str:
 
 
 def module_digest(thing: Any) -> str:  # noqa: ANN401 - whatever a user registered
-    """SHA-256, in hex, of the file that defines a callable or an object's class."""
+    """SHA-256, in hex, of the file that defines a callable or an object's class.
+
+    Of a `functools.partial` also of its arguments.
+    """
+    if isinstance(thing, partial):
+        bound = repr((thing.args, sorted(thing.keywords.items())))
+        return hashlib.sha256(f"{module_digest(thing.func)} {bound}".encode()).hexdigest()
     definition = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
     file = inspect.getsourcefile(inspect.unwrap(definition))
     return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()

@@ -62,9 +62,10 @@ def _affine(height: int, width: int, amount: float, draws: Draws) -> tuple[Tenso
     scaling = 2 * half / (up_x * left_y - up_y * left_x)
     x = torch.arange(width, device=moves.device) - (x1 + (middle_x + half))
     y = torch.arange(height, device=moves.device).view(-1, 1) - (y1 + (middle_y - half))
-    along_up = (x * (left_y * scaling) - y * (left_x * scaling)).float()
-    along_left = (y * (up_x * scaling) - x * (up_y * scaling)).float()
-    return along_up + (middle_y - half), along_left + (middle_x + half)
+    # Double precision for a row and a column; float32 for the whole image.
+    down = (x * (left_y * scaling)).float() - (y * (left_x * scaling) - (middle_y - half)).float()
+    right = (y * (up_x * scaling)).float() - (x * (up_y * scaling) - (middle_x + half)).float()
+    return down, right
 
 
 def _bilinear(packed: Tensor, down: Tensor, right: Tensor, fold: Fold) -> Tensor:

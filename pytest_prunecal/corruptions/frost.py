@@ -52,10 +52,13 @@ def _texture(images: Tensor, draws: Draws) -> Tensor:
         size = cell * blur_scale(images)
         rows, columns = _lattice(height, size, images.device), _lattice(width, size, images.device)
         noise = draws.uniform(stream, rows[0] * columns[0]).view(count, rows[0], columns[0])
-        for axis, (_, lower, fraction) in ((1, rows), (2, columns)):
-            mix = fraction.view(-1, 1) if axis == 1 else fraction
-            first, second = noise.index_select(axis, lower), noise.index_select(axis, lower + 1)
-            noise = first * (1 - mix) + second * mix
+        if size == 1:
+            noise = noise[:, :height, :width]
+        else:
+            for axis, (_, lower, fraction) in ((1, rows), (2, columns)):
+                mix = fraction.view(-1, 1) if axis == 1 else fraction
+                first, second = noise.index_select(axis, lower), noise.index_select(axis, lower + 1)
+                noise = first * (1 - mix) + second * mix
         if ridged:
             noise = (noise - 0.5).abs_()
         middle, spread = _moments(ridged=ridged, smooth=size > 1)

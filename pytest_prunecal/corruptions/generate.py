@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Pixels worked on at once: what a core's cache holds well, and what keeps a GPU busy.
-_CHUNK_PIXELS = {"cpu": 1 << 15, "other": 1 << 23}
+_CHUNK_PIXELS = {"cpu": 1 << 15, "other": 1 << 22}
 
 
 def corrupt(
@@ -28,11 +28,11 @@ def corrupt(
     An image's result depends on its pixels, `name`, `severity`, `seed` and its own index, and on nothing
     else: not on batch size, order, thread count, or torch's global random state (never touched).
 
-    The severity tables are those of 32-pixel images. At other sizes lengths in pixels are multiplied by
-    s = min(H, W) / 32 where they say how far something moves (elastic, motion, snow streaks: at least
-    half of the table's), and by max(1, s) where they say how far something is smeared or how coarse it is
-    (blurs, glass, flakes, frost, spatter), since a blur much narrower than a pixel would change nothing.
-    Zoom and pixelation factors are ratios, applied to each axis of an image that is not square.
+    The severity tables are those of 32-pixel images. At other sizes their lengths in pixels are multiplied
+    by s = min(H, W) / 32 for elastic transforms; by max(1/2, s) for motion blur and streaks of snow; and by
+    max(1, s) for the other blurs and for the grain of glass, snow, frost and spatter, since a length much
+    below a pixel would change nothing. Zoom and pixelation factors are ratios and apply to each axis of an
+    image that is not square; fog fills the next power of two and is cropped.
 
     Args:
         images: uint8 (N, 3, H, W) RGB on any device, H and W between 8 and 224; not modified.

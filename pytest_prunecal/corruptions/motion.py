@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pytest_prunecal.corruptions.filters import pad, replicate, scale
-from pytest_prunecal.corruptions.pixels import FRACTION_BITS, ONE, integer_weights, lanes, pack, unpack
+from pytest_prunecal.corruptions.pixels import FRACTION_BITS, integer_weights, pack, unpack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +25,7 @@ def motion_blur(images: Tensor, severity: int, draws: Draws) -> Tensor:
     radius, sigma = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))[severity - 1]
     length = max(0.5, scale(images))
     blurred = streak(pack(images), radius * length, sigma * length, (-45, 45), draws, stream=0)
-    return unpack(blurred + lanes(ONE // 2), FRACTION_BITS)
+    return unpack(blurred, FRACTION_BITS)
 
 
 def streak(

@@ -1,7 +1,7 @@
 """Pixels as exact integers: the three channels of a pixel in one int64, weighted and summed exactly.
 
 A gather moves three channels at once, and sums of integers do not depend on the order of summation.
-Weights are integers adding up to `ONE` = 2 ** 13, so that a lane of 21 bits holds 255 * ONE + ONE / 2.
+Weights are integers adding up to `ONE` = 2 ** 13, so that a lane of 21 bits holds 255 * ONE.
 """
 
 from __future__ import annotations

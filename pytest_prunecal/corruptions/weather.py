@@ -8,7 +8,7 @@ import torch
 
 from pytest_prunecal.corruptions.filters import blur_scale, scale
 from pytest_prunecal.corruptions.motion import streak
-from pytest_prunecal.corruptions.pixels import FRACTION_BITS, ONE, to_bytes
+from pytest_prunecal.corruptions.pixels import FRACTION_BITS, to_bytes
 from pytest_prunecal.corruptions.zoom import enlarged
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def snow(images: Tensor, severity: int, draws: Draws) -> Tensor:
     flakes = torch.where(flakes < threshold, 0.0, flakes).clamp_(0, 1)
     drawn = (flakes * 255).to(torch.int32)
     streaks = streak(drawn, radius * length, sigma * length, (-135, -45), draws, stream=1)
-    fallen = ((streaks + ONE // 2) >> FRACTION_BITS).float().unsqueeze(1)
+    fallen = (streaks >> FRACTION_BITS).float().unsqueeze(1)
     values = images.float()
     red, green, blue = values.unbind(1)
     grey = (red * 0.299 + green * 0.587 + blue * 0.114).unsqueeze(1)

@@ -54,12 +54,12 @@ def nice_ticks(low: float, high: float, most: int) -> tuple[float, ...]:
 
 
 def value_ticks(values: Sequence[float], *, higher_is_better: bool) -> tuple[float, ...]:
-    """Ticks for values: from zero for errors and for values near it, else close about the values."""
+    """Ticks for values: from zero if that is near, sooner so for errors; else close about the values."""
     low, high = min(values), max(values)
     # A flat curve stays flat: what baselines cannot tell apart is not blown up to the height of the figure.
     room = 0.02 * max(abs(low), abs(high), 0.05) - (high - low)
     if room > 0:
-        low, high = (low - room / 2 if low < 0 else max(0.0, low - room / 2)), high + room / 2
-    if low > 0 and (not higher_is_better or low < 0.25 * high):
+        low, high = max(low - room / 2, min(low, 0.0)), high + room / 2
+    if 0 < low < (0.25 if higher_is_better else 0.6) * high:
         low = 0.0
     return nice_ticks(low, high, 5)

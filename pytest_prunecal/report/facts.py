@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from pytest_prunecal.report.failure import headline as verdict_line
 from pytest_prunecal.report.text import signed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pytest_prunecal.measurement import Measurement, Number, Scores
     from pytest_prunecal.metric import Metric
@@ -34,6 +35,9 @@ SYMBOLS = {
     "error": "✗",
 }
 """Symbol of each label; the word always stands beside it."""
+
+OUTCOMES = {"passed": SYMBOLS["ok"], "failed": SYMBOLS["error"], "interrupted": "!", "empty": "!"}
+"""Symbol of each outcome of a whole run."""
 
 _UNFIT = re.compile(r"\x1b\[[0-9;]*m|(?P<unprintable>[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff])")
 
@@ -73,7 +77,7 @@ def headline(run: Run) -> str:
     cells = f"{len(run.results)} cell{'s' * (len(run.results) != 1)}"
     words = {
         "failed": f"failed: {failed} of {cells} fail{'s' * (failed == 1)}",
-        "interrupted": f"interrupted: the {cells} that were reached pass",
+        "interrupted": f"interrupted after {cells}, none failing",
         "passed": f"passed: {cells}",
         "empty": "nothing was gated: no cell was reached",
     }[outcome(run)]
@@ -86,9 +90,10 @@ def totals_of(run: Run, model: ModelRun) -> str:
 
 
 def reason(result: CellResult) -> str:
-    """One line on why a cell got its label."""
+    """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
-        return verdict_line(result.verdict)
+        line = verdict_line(result.verdict)
+        return "" if line == result.label else line.removeprefix(f"{result.label}: ")
     lines = [line.strip() for line in clean(result.error).splitlines() if line.strip()]
     marked = [line for line in lines if line.startswith("E  ")]  # how pytest marks what was raised
     if marked:
@@ -104,6 +109,11 @@ def title_of(name: str, metrics: Mapping[str, Metric]) -> str:
     return known.title or name if known else name
 
 
+def heading_of(name: str, metrics: Mapping[str, Metric]) -> str:
+    """A metric's title and its arrow, kept on one line."""
+    return f"{title_of(name, metrics)}\u00a0{arrow_of(name, metrics)}"
+
+
 def arrow_of(name: str, metrics: Mapping[str, Metric]) -> str:
     """Which way is better; down for a metric that is not known, as verdicts have it."""
     return "↑" if name in metrics and metrics[name].higher_is_better else "↓"
@@ -111,7 +121,7 @@ def arrow_of(name: str, metrics: Mapping[str, Metric]) -> str:
 
 def number(value: Number | None) -> str:
     """Write a number as baselines do, and a dash for none."""
-    return "–" if value is None else written(value)
+    return "-" if value is None else written(value)
 
 
 def change_of(row: MetricVerdict | None) -> str:
@@ -174,7 +184,18 @@ def corrupted_sets(measurement: Measurement, protocol: Protocol) -> dict[str, di
         measurement.corrupted,
         key=lambda name: (order.index(name) if name in order else len(order), name),
     )
-    return {name: dict(_by_severity(measurement.corrupted[name])) for name in names}
+    return {
+        name: {
+            key: measurement.corrupted[name][key]
+            for key in sorted(measurement.corrupted[name], key=by_severity)
+        }
+        for name in names
+    }
+
+
+def by_severity(text: str) -> tuple[float, str]:
+    """Sort key of severities, which measurements carry as text."""
+    return (int(text) if text.isdecimal() else math.inf, text)
 
 
 def worst_corruption(measurement: Measurement, protocol: Protocol) -> Worst | None:
@@ -195,8 +216,3 @@ def mean_score(levels: Mapping[str, Scores], score: str) -> float | None:
 
 def _measured(result: CellResult) -> Mapping[str, Number]:
     return result.measurement.metrics if result.measurement else {}
-
-
-def _by_severity(levels: Mapping[str, Scores]) -> Iterator[tuple[str, Scores]]:
-    for severity in sorted(levels, key=lambda text: (int(text) if text.isdecimal() else len(levels), text)):
-        yield severity, levels[severity]

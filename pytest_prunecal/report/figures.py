@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
 
 WIDTH, HEIGHT = 340, 230
-LEFT, RIGHT, TOP, BOTTOM = 48, 328, 10, 188
+LEFT, RIGHT, TOP, BOTTOM = 50, 330, 10, 188
 COLOURS = 6
 LARGEST = 1e12  # beyond it neither labels nor floating point leave a readable axis
 _DENSE = "dense"
@@ -150,7 +150,7 @@ def _grid(across: Axis, up: Axis) -> Markup:
         y = up.place(tick)
         parts += [
             tag("line", class_="grid", x1=LEFT, x2=RIGHT, y1=y, y2=y),
-            tag("text", up.label(tick), class_="tick end", x=LEFT - 7, y=y + 4),
+            tag("text", up.label(tick), class_="tick end", x=LEFT - 10, y=y + 4),
         ]
     for tick in across.ticks:
         x = across.place(tick)

@@ -21,6 +21,7 @@ from scipy import stats
 
 from pytest_prunecal.corruptions import BENCHMARK, EXTRA, REGISTRY
 from pytest_prunecal.corruptions.draws import Draws, _mix, _mix_int
+from pytest_prunecal.corruptions.elastic import _affine
 from pytest_prunecal.corruptions.generate import corrupt
 from pytest_prunecal.errors import PrunecalError
 
@@ -371,6 +372,23 @@ def test_blurs_leave_a_plain_image_as_it_is(name):
         images = torch.full((4, 3, 32, 32), level, dtype=torch.uint8)
         for severity in range(1, 6):
             assert torch.equal(corrupt(images, name, severity), images)
+
+
+def test_the_affine_map_sends_the_moved_corners_to_the_square():
+    draws = Draws.of(0, "elastic_transform", 1, torch.arange(5))
+    down, right = _affine(32, 32, 0.0, draws)
+    here = torch.arange(32.0)
+    assert torch.allclose(down, here.view(-1, 1).expand(5, 32, 32), atol=1e-4)
+    assert torch.allclose(right, here.expand(5, 32, 32), atol=1e-4)
+    down, right = _affine(32, 32, 2.56, draws)
+    moves = (draws.uniform(0, 6) * 2 - 1) * 2.56
+    for image in range(5):
+        # An affine map is known from its first pixel and the steps to its neighbours.
+        for corner, (x, y) in enumerate(((26, 26), (26, 6), (6, 6))):
+            at_x, at_y = x + float(moves[image, 2 * corner]), y + float(moves[image, 2 * corner + 1])
+            for at, wanted in ((down[image], y), (right[image], x)):
+                value = at[0, 0] + (at[0, 31] - at[0, 0]) / 31 * at_x + (at[31, 0] - at[0, 0]) / 31 * at_y
+                assert float(value) == pytest.approx(wanted, abs=1e-3)
 
 
 def test_motion_blur_smears_a_dot_along_a_line_near_the_horizontal():
