@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,13 @@ def module_digest(thing: Any) -> str:  # noqa: ANN401 - whatever a user register
     Of a `functools.partial` also of its arguments.
     """
     if isinstance(thing, partial):
-        bound = repr((thing.args, sorted(thing.keywords.items())))
+        bound = re.sub(" at 0x[0-9a-fA-F]+", "", repr((thing.args, sorted(thing.keywords.items()))))
         return hashlib.sha256(f"{module_digest(thing.func)} {bound}".encode()).hexdigest()
     definition = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
-    file = inspect.getsourcefile(inspect.unwrap(definition))
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(definition))
+    except TypeError:  # a built-in one: made by no file of the user's
+        file = None
     return hashlib.sha256(Path(file).read_bytes() if file else b"").hexdigest()
 
 

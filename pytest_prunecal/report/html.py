@@ -88,7 +88,7 @@ def _circumstances(run: Run) -> Markup:
         "data": f"{protocol.dataset.get('name', 'unknown')}{f' ({options})' if options else ''}",
         "training": (
             f"{protocol.base.epochs} epochs, then {protocol.finetune.epochs} of fine-tuning after pruning; "
-            f"width {protocol.width:g}, seed {protocol.seed}, {protocol.precision}"
+            f"seed {protocol.seed}, {protocol.precision}"
         ),
         "evaluation": (
             f"ECE in {evaluation.bins} equal-mass bins; "
@@ -123,7 +123,13 @@ def _model(run: Run, model: ModelRun, index: int) -> Markup:
     return tag(
         "section",
         tag("h2", model.model, id=anchor),
-        tag("p", f"{totals_of(run, model)}; baseline ", tag("code", model.file), class_="muted"),
+        tag("p", totals_of(run, model), class_="muted"),
+        tag(
+            "p",
+            f"width {run.protocol.width_of(model.model):g}, baseline ",
+            tag("code", model.file),
+            class_="muted",
+        ),
         tag("p", model.refreshed) if model.refreshed else "",
         join(tag("div", *drawn, class_="figures"), legend(run, model)) if drawn else "",
         join(tag("h3", "Failing cells"), *failing) if failing else "",

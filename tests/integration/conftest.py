@@ -1,0 +1,210 @@
+"""A tiny gate of a user's own, in a directory of its own, and ways to run pytest on it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PROTOCOL = """\
+prunecal: 1
+extends: quick
+dataset: {name: digits, size: 8, train: 150, test: 60}
+ratios: [0, 0.3, 0.5]
+base: {epochs: 6, learning_rate: 0.2, batch: 16, warmup: 0}
+finetune: {epochs: 1, learning_rate: 0.05, batch: 16}
+evaluation: {corruptions: [gaussian_noise, contrast]}
+tolerance:
+  accuracy: {abs: 0.05}
+  ece: {abs: 0.05}
+  nll: {abs: 0.2}
+  brier: {abs: 0.05}
+  mpc: {abs: 0.05}
+  rpc: {abs: 0.1}
+  corrupted_ece: {abs: 0.05}
+"""
+MODEL = '''\
+import torch
+from torch import nn
+
+from pytest_prunecal.models.groups import ChannelGroup
+
+
+class Tiny(nn.Module):
+    """Two convs and a head: trains in a blink."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.conv2 = nn.Conv2d(8, 12, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(12)
+        self.head = nn.Linear(12, num_classes)
+
+    def forward(self, images):
+        maps = torch.relu(self.bn1(self.conv1(images)))
+        maps = torch.relu(self.bn2(self.conv2(maps)))
+        return self.head(maps.mean((2, 3)))
+
+    def channel_groups(self):
+        return [
+            ChannelGroup(producer="conv1", bn="bn1", consumers=("conv2",)),
+            ChannelGroup(producer="conv2", bn="bn2", consumers=("head",)),
+        ]
+
+
+def tiny(num_classes):
+    return Tiny(num_classes)
+'''
+CONFTEST = """\
+def pytest_prunecal_models(config):
+    return {"tinynet": "tiny:tiny"}
+"""
+INI = """\
+[pytest]
+prunecal_protocol = tiny.yaml
+pythonpath = .
+"""
+# In the order in which they are measured.
+CELLS = ["dense", "weight-0.3", "channel-0.3", "filter-0.3", "weight-0.5", "channel-0.5", "filter-0.5"]
+FILE = "baselines/tiny/tinynet.yaml"
+
+
+class Watcher:
+    """A plugin that keeps what the controller of a run sees."""
+
+    def __init__(self):
+        self.outcomes, self.numbers, self.messages, self.collected = {}, {}, {}, []
+
+    def pytest_collection_finish(self, session):
+        self.collected = [item.nodeid for item in session.items]
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call" or report.failed:
+            self.outcomes[report.nodeid] = report.outcome
+            if report.failed:
+                self.messages[report.nodeid] = report.longreprtext
+        if hasattr(report, "prunecal"):
+            self.numbers[report.nodeid.partition("::")[2]] = report.prunecal["metrics"]
+
+
+@dataclass
+class Outcome:
+    """What a run of pytest did."""
+
+    ret: int
+    out: str
+    err: str
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @property
+    def text(self):
+        return self.out + self.err
+
+    @property
+    def cells(self):
+        """Cell id to outcome, in the order in which they were reported."""
+        return {
+            nodeid.partition("::prune[")[2][:-1]: outcome
+            for nodeid, outcome in self.watcher.outcomes.items()
+            if "::prune[" in nodeid
+        }
+
+    @property
+    def numbers(self):
+        """Test name to its metrics in full precision."""
+        return self.watcher.numbers
+
+    def message(self, cell):
+        """What a failing cell says."""
+        (found,) = (
+            text for nodeid, text in self.watcher.messages.items() if nodeid.endswith(f"::prune[{cell}]")
+        )
+        return found
+
+    def line(self, start):
+        """The only line that starts so."""
+        (found,) = (line for line in self.out.splitlines() if line.startswith(start))
+        return found
+
+
+class Project:
+    """A directory with a protocol, a model of the user's own and, if asked for, accepted numbers."""
+
+    def __init__(self, pytester):
+        self.pytester, self.path = pytester, pytester.path
+        self.baseline = self.path / FILE
+
+    def write(self, files):
+        for name, text in files.items():
+            path = self.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def edit(self, old, new, file=FILE):
+        path = self.path / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def run(self, *args, **kwargs):
+        """Run pytest in this process (workers of -n are processes of their own)."""
+        watcher = Watcher()
+        result = self.pytester.runpytest_inprocess(
+            *map(str, args), plugins=[watcher], no_reraise_ctrlc=True, **kwargs
+        )
+        outcome = Outcome(result.ret, result.stdout.str(), result.stderr.str(), watcher)
+        assert "INTERNALERROR" not in outcome.text
+        return outcome
+
+    def gate(self, *args):
+        """Run the gate on the project's model."""
+        return self.run("--prunecal-models=tinynet", *args)
+
+    def subprocess(self, *args):
+        """Run pytest in a process of its own."""
+        result = self.pytester.runpytest_subprocess(*map(str, args))
+        outcome = Outcome(result.ret, result.stdout.str(), result.stderr.str())
+        assert "INTERNALERROR" not in outcome.text
+        return outcome
+
+
+@pytest.fixture(scope="session")
+def torch_loaded():
+    """Import torch for good: pytester forgets what is first imported inside a run, torch cannot come twice."""
+    import torch._dynamo  # the first optimiser imports it
+
+    import pytest_prunecal.corrupted
+    import pytest_prunecal.engines.local
+    import pytest_prunecal.results
+
+    for name in ("weight", "filter", "channel"):
+        __import__(f"pytest_prunecal.pruners.{name}")
+
+
+@pytest.fixture(scope="session")
+def accepted(tmp_path_factory):
+    """Where the first test that needs accepted numbers leaves them for the others."""
+    return tmp_path_factory.mktemp("accepted") / "project"
+
+
+@pytest.fixture
+def project(pytester, monkeypatch, torch_loaded):
+    """A project without accepted numbers."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:benchmark")  # slow to import
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    made = Project(pytester)
+    made.write({"tiny.yaml": PROTOCOL, "tiny.py": MODEL, "conftest.py": CONFTEST, "pytest.ini": INI})
+    return made
+
+
+@pytest.fixture
+def gated(project, accepted: Path):
+    """A project with accepted numbers of every cell, and its base networks in the store."""
+    if not accepted.exists():
+        assert project.gate("--prunecal-update").ret == 0
+        shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+    shutil.copytree(accepted, project.path, dirs_exist_ok=True)
+    return project

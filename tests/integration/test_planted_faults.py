@@ -1,0 +1,135 @@
+"""Real code faults, planted one at a time, against the shipped baselines: the right cells fail, and say why."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+BASELINES = Path(__file__).parents[2] / "baselines"
+CELLS = {"dense", "weight-0.5", "filter-0.5", "channel-0.5"}
+
+SMALLEST_WEIGHTS_KEPT = """
+from pytest_prunecal.pruners import weight
+
+magnitudes = weight.magnitudes
+weight.magnitudes = lambda values: -magnitudes(values)
+"""
+
+LOGITS_TIMES_THREE = """
+from pytest_prunecal import evaluation
+
+predict = evaluation.predict
+evaluation.predict = lambda *args, **kwargs: 3 * predict(*args, **kwargs)
+"""
+
+FINE_TUNING_AT_100_TIMES_THE_RATE = """
+from dataclasses import replace
+
+from pytest_prunecal import measure
+
+train = measure._train
+
+def at_100_times_the_rate(model, recipe, generator, pressure, bench):
+    if recipe is bench.protocol.finetune:
+        recipe = replace(recipe, learning_rate=100 * recipe.learning_rate)
+    train(model, recipe, generator, pressure, bench)
+
+measure._train = at_100_times_the_rate
+"""
+
+CORRUPTIONS_TWICE = """
+from pytest_prunecal import corrupted
+
+corrupt = corrupted.corrupt
+
+def twice(images, name, severity, *, seed):
+    return corrupt(corrupt(images, name, severity, seed=seed), name, severity, seed=seed + 1)
+
+corrupted.corrupt = twice
+"""
+
+
+@pytest.fixture
+def gate(pytester, tmp_path_factory):
+    """Run the gate on some cells of vgg19 with a fault in the conftest; returns outcomes by cell and the text."""
+    # One store for all tests and workers of this run: base networks are sound, so they are trained once.
+    shared = tmp_path_factory.getbasetemp().parent / "planted-faults-store"
+
+    def run(fault: str = "", store: Path = shared) -> tuple[dict[str, str], str]:
+        shutil.copytree(BASELINES, pytester.path / "baselines")
+        pytester.makeconftest(fault)
+        result = pytester.runpytest_subprocess(
+            "--prunecal-models=vgg19",
+            "--prunecal-ratios=0,0.5",
+            f"--prunecal-store={store}",
+            "-p",
+            "no:xdist",
+            "-rA",
+        )
+        text = result.stdout.str()
+        outcomes = re.findall(r"^(PASSED|FAILED) \S*vgg19\.yaml::prune\[([^]]+)\]", text, re.MULTILINE)
+        return {cell: outcome.lower() for outcome, cell in outcomes}, text
+
+    run.shared = shared
+    return run
+
+
+def failed(outcomes: dict[str, str]) -> set[str]:
+    assert set(outcomes) == CELLS
+    return {cell for cell, outcome in outcomes.items() if outcome == "failed"}
+
+
+def reasons(text: str) -> dict[str, str]:
+    """What pytest's short summary says of each failed cell."""
+    return dict(re.findall(r"^FAILED \S*prune\[([^]]+)\] - (.*)$", text, re.MULTILINE))
+
+
+def test_sound_code_passes(gate):
+    outcomes, text = gate()
+    assert failed(outcomes) == set(), text
+
+
+def test_weight_pruner_keeping_the_smallest_weights(gate):
+    outcomes, text = gate(SMALLEST_WEIGHTS_KEPT)
+    assert failed(outcomes) == {"weight-0.5"}
+    assert "regression: accuracy" in reasons(text)["weight-0.5"]
+
+
+def test_logits_multiplied_by_three(gate):
+    outcomes, text = gate(LOGITS_TIMES_THREE)
+    assert failed(outcomes) == CELLS
+    for cell, reason in reasons(text).items():
+        assert "corrupted_ece" in reason, cell
+        assert "accuracy" not in reason, cell
+
+
+def test_fine_tuning_at_100_times_its_rate(gate):
+    outcomes, text = gate(FINE_TUNING_AT_100_TIMES_THE_RATE)
+    assert failed(outcomes) == CELLS - {"dense"}
+    assert set(reasons(text)) == CELLS - {"dense"}
+
+
+def test_corruptions_applied_twice(gate, tmp_path):
+    shutil.copytree(gate.shared / "base", tmp_path / "store" / "base") if (gate.shared / "base").exists() else None
+    outcomes, text = gate(CORRUPTIONS_TWICE, store=tmp_path / "store")
+    assert failed(outcomes) == CELLS
+    for cell, reason in reasons(text).items():
+        assert "mpc" in reason, cell
+        assert "accuracy" not in reason, cell
+
+
+def test_failure_explains_itself_to_a_stranger(gate):
+    _, text = gate(SMALLEST_WEIGHTS_KEPT)
+    block = text[text.index("prune[weight-0.5] _") :]
+    assert re.search(r"^regression: accuracy 0\.\d{4} -> 0\.\d{4}", block, re.MULTILINE)
+    assert re.search(
+        r"vgg19 weight-0\.5 under protocol quick, against baselines/quick/vgg19\.yaml:\d+", block
+    )
+    assert re.search(r"^metric +baseline +measured +change +tolerance", block, re.MULTILINE)
+    assert re.search(r"^accuracy +0\.\d{4} +0\.\d{4} +-0\.\d{4} +\S.*\(protocol quick\) +regression", block, re.M)
+    assert (
+        "pytest --prunecal-models=vgg19 --prunecal-pruners=weight --prunecal-ratios=0.5 --prunecal-update" in block
+    )
