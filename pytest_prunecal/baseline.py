@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CELL_FIELDS = ("note", "environment", "tolerance")
-ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions")
+ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions", "base")
 
 
 @dataclass(frozen=True)
@@ -177,5 +177,11 @@ def stale(baseline: Baseline, protocol: Protocol) -> str:
 
 def environments(first: Mapping[str, str], second: Mapping[str, str]) -> str:
     """Describe how two environments differ: `torch 2.11.0 -> 2.12.0`; empty if they do not."""
-    changed = [key for key in ENVIRONMENT_FIELDS if key in first and first[key] != second.get(key)]
-    return ", ".join(f"{key} {first[key]} -> {second.get(key, 'unknown')}" for key in changed)
+    changed = [
+        key
+        for key in ENVIRONMENT_FIELDS
+        if first.get(key) != second.get(key) and (key in first or key == "base")
+    ]
+    return ", ".join(
+        f"{key} {first.get(key, 'trained here')} -> {second.get(key, 'trained here')}" for key in changed
+    )

@@ -29,7 +29,13 @@ def engine_of(config: pytest.Config, settings: Settings) -> Engine:
 
         worker = int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw"))
         config.stash[_ENGINE] = LocalEngine(
-            settings.protocol, settings.store, settings.device, settings.data, settings.extensions, worker
+            settings.protocol,
+            settings.store,
+            settings.device,
+            settings.data,
+            settings.extensions,
+            settings.checkpoints,
+            worker,
         )
     return config.stash[_ENGINE]
 

@@ -32,6 +32,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "const": "all",
         "help": "accept the measured numbers of the selected cells as the baseline (bare: all)",
     },
+    "checkpoint": {
+        "metavar": "MODEL=FILE",
+        "help": "start from this trained network (safetensors) instead of base training; several with commas",
+    },
     "device": {
         "metavar": "DEVICE",
         "help": "cpu, cuda, cuda:1 or auto (the default: workers spread over GPUs)",

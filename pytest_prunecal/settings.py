@@ -65,6 +65,7 @@ class Settings:
         folder: where this protocol's baselines lie.
         files: the gate, model by model; empty if the session has none.
         update: `all`, `missing`, `failing`, or None.
+        checkpoints: by model name, a trained network to start from instead of base training.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         data: the user's data folder.
         store: directory or URL of the store.
@@ -79,6 +80,7 @@ class Settings:
     folder: Path
     files: tuple[GateFile, ...]
     update: str | None
+    checkpoints: dict[str, Path]
     device: str
     data: Path | None
     store: str
@@ -131,6 +133,7 @@ def build(
         folder=directory / protocol.name,
         files=files,
         update=update,
+        checkpoints=_checkpoints(options, extensions),
         device=_device(options),
         data=_data(options),
         store=store if "://" in store else str(options.path("store", root / ".prunecal")),
@@ -138,7 +141,7 @@ def build(
         json=_report(options, "json"),
         repeated=tuple(
             f"--prunecal-{name}={options.values[name]}"
-            for name in ("protocol", "baselines", "data", "device")
+            for name in ("protocol", "baselines", "checkpoint", "data", "device")
             if name in options.given
         ),
     )
@@ -317,6 +320,25 @@ def _update(options: Options) -> str | None:
             "a path belongs before it, or write --prunecal-update=all"
         )
     return update
+
+
+def _checkpoints(options: Options, extensions: Extensions) -> dict[str, Path]:
+    """Read `MODEL=FILE,…`; what is inside a file is checked when a network is loaded from it."""
+    checkpoints: dict[str, Path] = {}
+    for text in options.names("checkpoint") or ():
+        model, equals, file = text.partition("=")
+        if not equals or not file:
+            raise PrunecalError(
+                f"--prunecal-checkpoint={text}: write MODEL=FILE, such as resnet20=base.safetensors"
+            )
+        _check_model(model, [*MODELS, *extensions.models], "--prunecal-checkpoint: ")
+        if model in checkpoints:
+            raise PrunecalError(f"--prunecal-checkpoint names {model!r} twice; give one file a model")
+        path = options.directories["checkpoint"] / file
+        if not path.is_file():
+            raise PrunecalError(f"--prunecal-checkpoint={text}: there is no file {path}")
+        checkpoints[model] = path
+    return checkpoints
 
 
 def _device(options: Options) -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pytest_prunecal.bench import Bench
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.measure import Bench, measure
+from pytest_prunecal.measure import measure
 from pytest_prunecal.store import Store
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class LocalEngine:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
+        checkpoints: by model name, a trained network of the user's to start from.
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
 
     Raises:
@@ -41,9 +43,11 @@ class LocalEngine:
         device: str,
         data: Path | None,
         extensions: Extensions,
+        checkpoints: dict[str, Path] | None = None,
         worker: int = 0,
     ) -> None:
-        self._bench = Bench(protocol, Store(store), resolve_device(device, worker), data, extensions)
+        where = resolve_device(device, worker)
+        self._bench = Bench(protocol, Store(store), where, data, extensions, checkpoints or {})
 
     def measure(self, cell: Cell) -> Measurement:
         """Measure one cell; see `pytest_prunecal.measure.measure`."""

@@ -21,7 +21,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lay out a table: first column and texts to the left, columns of numbers to the right."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [all(_is_number(text) for text in column[1:]) and index > 0 for index, column in enumerate(columns)]
+    right = [
+        all(_is_number(text) for text in column[1:]) and index > 0 for index, column in enumerate(columns)
+    ]
     return [
         "  ".join(
             text.rjust(width) if to_right else text.ljust(width)

@@ -67,10 +67,6 @@ INI = """\
 prunecal_protocol = tiny.yaml
 pythonpath = .
 """
-# In the order in which they are measured.
-CELLS = ["dense", "weight-0.3", "channel-0.3", "filter-0.3", "weight-0.5", "channel-0.5", "filter-0.5"]
-FILE = "baselines/tiny/tinynet.yaml"
-
 
 class Watcher:
     """A plugin that keeps what the controller of a run sees."""
@@ -131,11 +127,19 @@ class Outcome:
 
 
 class Project:
-    """A directory with a protocol, a model of the user's own and, if asked for, accepted numbers."""
+    """A directory with a protocol, a model of the user's own and, if asked for, accepted numbers.
+
+    Attributes:
+        CELLS: ids of the grid in the order in which they are measured.
+        FILE: the model's baseline file.
+    """
+
+    CELLS = ("dense", "weight-0.3", "channel-0.3", "filter-0.3", "weight-0.5", "channel-0.5", "filter-0.5")
+    FILE = "baselines/tiny/tinynet.yaml"
 
     def __init__(self, pytester):
         self.pytester, self.path = pytester, pytester.path
-        self.baseline = self.path / FILE
+        self.baseline = self.path / self.FILE
 
     def write(self, files):
         for name, text in files.items():
@@ -143,7 +147,7 @@ class Project:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    def edit(self, old, new, file=FILE):
+    def edit(self, old, new, file="baselines/tiny/tinynet.yaml"):
         path = self.path / file
         text = path.read_text(encoding="utf-8")
         assert old in text

@@ -187,7 +187,7 @@ def test_numbers_that_are_not_finite(text):
         ("a", lambda value: value.sequence(), "must be a list"),
         ("{a: 1, b: 2}", lambda value: value.mapping(("a",)), "unknown key 'b' in key; known are a"),
         ("2001-99-99", lambda value: value.scalar(), "which YAML cannot read"),
-        ("190:20:" * 150 + "30.5", lambda value: value.scalar(), "which YAML cannot read"),
+        (":".join(["59"] * 400) + ".5", lambda value: value.scalar(), "which YAML cannot read"),
     ],
 )
 def test_wrong_kinds(text, call, says):
@@ -197,8 +197,8 @@ def test_wrong_kinds(text, call, says):
 
 
 def test_texts_are_read_as_written():
-    assert [parsed(text).text() for text in ("2.11.0", "1", "010", "2001-01-01", "yes", "1e5", "é #1")] == (
-        ["2.11.0", "1", "010", "2001-01-01", "yes", "1e5", "é #1"]
+    assert [parsed(text).text() for text in ("2.11.0", "1", "010", "2001-01-01", "yes", "1e5", "é#1")] == (
+        ["2.11.0", "1", "010", "2001-01-01", "yes", "1e5", "é#1"]
     )
     assert parsed("2001-01-01").scalar() == "2001-01-01"
     assert parsed("yes").scalar() is True

@@ -1,0 +1,110 @@
+"""Base networks: what a cell starts from, trained once and shared, or the user's own checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pytest_prunecal.bench import build, builder_of, train
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.protocol import digest
+from pytest_prunecal.pruners.channel import init_bn_scales
+from pytest_prunecal.reproducible import generator_of
+from pytest_prunecal.sources import module_digest, package_digest
+from pytest_prunecal.training import Pressure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+    from pytest_prunecal.bench import Bench
+    from pytest_prunecal.cell import Cell
+
+# What shapes a base checkpoint; an edit anywhere here trains it again.
+_SOURCES = (
+    "base.py",
+    "bench.py",
+    "datasets",
+    "images.py",
+    "models",
+    "pruners/channel.py",
+    "reproducible.py",
+    "training.py",
+)
+
+
+def base_network(cell: Cell, slimming: bool, bench: Bench) -> nn.Module:  # noqa: FBT001 - it is a kind of base
+    """The trained network that the cell starts from, trained now if nobody has yet.
+
+    Every process reads it back from the store, so that who trained it makes no difference.
+    """
+    if cell.model in bench.checkpoints:
+        return _from_checkpoint(cell.model, bench)
+    penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else 0.0
+    key = {
+        "model": [cell.model, module_digest(builder_of(cell.model, bench))],
+        "made by": [package_digest(*_SOURCES), bench.environment],
+        "data": bench.dataset.digest,
+        "recipe": asdict(bench.protocol.base),
+        "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],
+        "width": bench.protocol.width_of(cell.model),
+        "slimming": [bench.protocol.slimming.scale, penalty] if slimming else None,
+        "seed": bench.protocol.seed,
+        "precision": bench.protocol.precision,
+    }
+    train_base = partial(_train_base, cell, slimming, penalty, bench)
+    entry = bench.store.obtain("base", digest(key), ".safetensors", train_base)
+    model = build(cell.model, bench)
+    model.load_state_dict(load_file(entry, device=str(bench.device)))
+    return model
+
+
+def _train_base(cell: Cell, slimming: bool, penalty: float, bench: Bench, path: Path) -> None:  # noqa: FBT001
+    model = build(cell.model, bench)
+    if slimming:
+        init_bn_scales(model, bench.protocol.slimming.scale)
+    generator = generator_of(bench.protocol.seed, "base", cell.model)
+    train(model, bench.protocol.base, generator, Pressure(slimming=penalty), bench)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, path)
+
+
+def _from_checkpoint(model: str, bench: Bench) -> nn.Module:
+    """Load the user's trained network; safetensors files hold tensors and nothing that could run.
+
+    The channel pruner starts from it too, whether or not it was trained for sparsity.
+    """
+    path = bench.checkpoints[model]
+    network = build(model, bench)
+    try:
+        state = load_file(path, device=str(bench.device))
+    except (OSError, SafetensorError) as error:
+        raise PrunecalError(f"checkpoint {path}: is no readable safetensors file: {error}") from None
+    wanted = network.state_dict()
+    # Counts of seen batches: some exporters leave them out, and nothing here reads them.
+    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
+    missing, unknown = sorted(wanted.keys() - counters - state.keys()), sorted(state.keys() - wanted.keys())
+    shapes = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
+    for names, problem in (
+        (missing, "lacks"),
+        (unknown, "has the unknown"),
+        (sorted(shapes), "has another shape of"),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise PrunecalError(
+                f"checkpoint {path}: {problem} {names[0]}{more}, so it is no {model} of this protocol"
+            )
+    network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
+    return network
+
+
+def checkpoint_digest(path: Path) -> str:
+    """Twelve hex digits of a checkpoint file's SHA-256: names the base that numbers belong to."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -1,0 +1,114 @@
+"""The bench: what measuring needs besides the cell, and building and training on it."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytest_prunecal import training
+from pytest_prunecal.corrupted import CorruptedSets
+from pytest_prunecal.datasets.load import load as load_dataset
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.images import Augmentation, Normalisation
+from pytest_prunecal.models import MODELS
+from pytest_prunecal.reproducible import seed_of
+from pytest_prunecal.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from pytest_prunecal.datasets.base import Dataset
+    from pytest_prunecal.extensions import Extensions
+    from pytest_prunecal.protocol import Protocol, Recipe
+    from pytest_prunecal.store import Store
+    from pytest_prunecal.training import Pressure
+
+
+@dataclass
+class Bench:
+    """All that measuring needs besides the cell; what is costly is loaded once, when first used.
+
+    Attributes:
+        protocol: turns cells into numbers.
+        store: keeps base checkpoints and corrupted test sets.
+        device: where networks run.
+        data: the user's data folder, or None.
+        extensions: the user's own models, pruners, data sets and metrics.
+        checkpoints: by model name, a trained network of the user's to start from instead of base training.
+    """
+
+    protocol: Protocol
+    store: Store
+    device: torch.device
+    data: Path | None
+    extensions: Extensions
+    checkpoints: dict[str, Path] = field(default_factory=dict)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The protocol's data set."""
+        extra = {
+            name: resolve(entry, f"data set {name!r}") for name, entry in self.extensions.datasets.items()
+        }
+        return load_dataset(self.protocol.dataset, self.data, extra)
+
+    @cached_property
+    def training_set(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Training images and labels, on the device."""
+        return self.dataset.train_images.to(self.device), self.dataset.train_labels.to(self.device)
+
+    @cached_property
+    def corrupted(self) -> CorruptedSets:
+        """The corrupted test sets."""
+        return CorruptedSets(self.dataset, self.protocol.evaluation, self.data, self.store)
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """From uint8 to what networks see."""
+        return Normalisation(self.protocol.mean, self.protocol.std)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a baseline records about where its numbers were measured."""
+        on_gpu = self.device.type == "cuda"
+        return {
+            "torch": torch.__version__.partition("+")[0],
+            "device": torch.cuda.get_device_name(self.device) if on_gpu else self.device.type,
+            "threads": str(self.protocol.threads),
+        }
+
+
+def builder_of(model: str, bench: Bench) -> Callable[..., nn.Module]:
+    """What builds a model: built in, the user's own by name, or `package.module:callable`."""
+    entry = bench.extensions.models.get(model) or MODELS.get(model, model)
+    builder: Callable[..., nn.Module] = resolve(entry, f"model {model!r}")
+    if not callable(builder):
+        raise PrunecalError(f"model {model!r} is a {type(builder).__name__}; it must be a callable")
+    return builder
+
+
+def build(model: str, bench: Bench) -> nn.Module:
+    """Build an untrained network; a builder is given those of our arguments that it names."""
+    offered: dict[str, Any] = {"num_classes": bench.dataset.classes, "width": bench.protocol.width_of(model)}
+    builder = builder_of(model, bench)
+    named = inspect.signature(builder).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
+    arguments = {key: value for key, value in offered.items() if takes_all or key in named}
+    torch.manual_seed(seed_of(bench.protocol.seed, "init", model))
+    return builder(**arguments).to(bench.device)
+
+
+def train(
+    model: nn.Module, recipe: Recipe, generator: torch.Generator, pressure: Pressure, bench: Bench
+) -> None:
+    """Train a network in place on the protocol's data and input pipeline; see `training.train`."""
+    images, labels = bench.training_set
+    augmentation = Augmentation(bench.protocol.pad, bench.protocol.flip)
+    training.train(model, images, labels, recipe, bench.normalisation, augmentation, generator, pressure)
