@@ -175,13 +175,12 @@ def stale(baseline: Baseline, protocol: Protocol) -> str:
     )
 
 
-def environments(first: Mapping[str, str], second: Mapping[str, str]) -> str:
-    """Describe how two environments differ: `torch 2.11.0 -> 2.12.0`; empty if they do not."""
-    changed = [
-        key
-        for key in ENVIRONMENT_FIELDS
-        if first.get(key) != second.get(key) and (key in first or key == "base")
-    ]
-    return ", ".join(
-        f"{key} {first.get(key, 'trained here')} -> {second.get(key, 'trained here')}" for key in changed
-    )
+def environments(there: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """Describe how two environments differ: `torch 2.11.0 -> 2.12.0`; empty if they do not.
+
+    What the baseline does not record is not compared, but for the base: none means that it was trained.
+    """
+    trained = {"base": "trained"}
+    there, here = trained | dict(there), trained | dict(here)
+    changed = [key for key in ENVIRONMENT_FIELDS if key in there and there[key] != here.get(key)]
+    return ", ".join(f"{key} {there[key]} -> {here.get(key, 'unknown')}" for key in changed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,7 +47,9 @@ class ProtocolFolder(pytest.Directory):
     def collect(self) -> Iterator[BaselineFile]:
         """One file a selected model."""
         for file in self.config.stash[SETTINGS].files:
-            yield BaselineFile.from_parent(self, path=file.path, file=file)
+            # Said here because pytest's own ids are ambiguous for files outside the root directory.
+            nodeid = os.path.relpath(file.path, self.config.rootpath).replace(os.sep, "/")
+            yield BaselineFile.from_parent(self, path=file.path, nodeid=nodeid, file=file)
 
 
 class BaselineFile(pytest.File):
@@ -59,7 +62,11 @@ class BaselineFile(pytest.File):
     def collect(self) -> Iterator[CellItem]:
         """One item a selected cell."""
         for cell in self.file.cells:
-            yield CellItem.from_parent(self, name=f"prune[{cell.id}]", file=self.file, cell=cell)
+            name = f"prune[{cell.id}]"
+            # As text, which pytest takes apart into name and parameter; --lf compares the parts.
+            yield CellItem.from_parent(
+                self, name=name, nodeid=f"{self.nodeid}::{name}", file=self.file, cell=cell
+            )
 
 
 class CellItem(pytest.Item):

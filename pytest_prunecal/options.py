@@ -62,6 +62,11 @@ class Options:
     directories: dict[str, Path]
     given: frozenset[str]
 
+    @property
+    def used(self) -> bool:
+        """Whether anything was asked for at all."""
+        return any(value is not None for value in self.values.values())
+
     def path(self, name: str, default: Path | None = None) -> Path | None:
         """Read an option as a path."""
         text = self.values[name]
@@ -97,19 +102,50 @@ def read(config: pytest.Config) -> Options:
         if text is not None:
             given.add(name)
         else:
-            text = config.getini(f"prunecal_{name}") or None
+            text = _from_ini(config, f"prunecal_{name}")
             directories[name] = ini_folder
         values[name] = text
     return Options(values, directories, frozenset(given))
 
 
+def _from_ini(config: pytest.Config, name: str) -> str | None:
+    """Read an ini option, None if it is not there or empty; raises UsageError if it is no text."""
+    try:
+        value = config.getini(name)
+    except TypeError:  # a list in pytest's own TOML table
+        value = []
+    if value is not None and not isinstance(value, str):
+        raise pytest.UsageError(f'prunecal: {config.inipath}: {name} is no text; write {name} = "A,B"')
+    return value or None
+
+
 def named_baselines(config: pytest.Config, options: Options) -> list[Path]:
-    """Files and folders at or below the baselines folder that stand on the command line."""
+    """Files and folders at or below the baselines folder that stand on the command line.
+
+    Many a repository has a folder `baselines` of its own: where nothing else is asked of
+    the plugin, what holds no baseline of ours is left to pytest.
+    """
     if config.args_source != config.ArgsSource.ARGS:
         return []
     folder = options.path("baselines", config.rootpath / "baselines")
+    assert folder is not None  # noqa: S101 - it has a default
     paths = [
         Path(os.path.normpath(config.invocation_params.dir / argument.partition("::")[0]))
         for argument in config.args
     ]
-    return [path for path in paths if folder is not None and (path == folder or folder in path.parents)]
+    return [
+        path
+        for path in paths
+        if (path == folder or folder in path.parents)
+        and ((options.used and (path.is_dir() or path.suffix == ".yaml")) or _holds_baselines(path, folder))
+    ]
+
+
+def _holds_baselines(path: Path, folder: Path) -> bool:
+    if path.is_dir():
+        files = path.glob("*/*.yaml" if path == folder else "*.yaml")
+        return any(_holds_baselines(file, folder) for file in files)
+    if path.suffix != ".yaml" or path.parent.parent != folder or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return any(line.startswith(b"prunecal:") for line in file)

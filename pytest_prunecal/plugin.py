@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set the session up if it uses the plugin at all."""
     asked = options.read(config)
     named = options.named_baselines(config, asked)
-    if named or any(asked.values.values()):
+    if named or asked.used:
         from pytest_prunecal import session
 
         session.configure(config, asked, named)

@@ -26,7 +26,9 @@ def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
         pytest.UsageError: whatever is wrong, in one sentence.
     """
     in_grid = bool(asked.given & set(options.GRID))
-    gated = bool(named) or in_grid or asked.values["models"] is not None
+    # Models of the ini file join the repository's tests; they do not join a path that somebody names.
+    pathless = config.args_source != pytest.Config.ArgsSource.ARGS
+    gated = bool(named) or in_grid or (asked.values["models"] is not None and pathless)
     is_worker = hasattr(config, "workerinput")
     try:
         found = _build(config, asked, named, gated=gated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -90,7 +91,7 @@ class Settings:
 
     def accept_command(self, model: str, cells: Sequence[Cell] = ()) -> str:
         """The command that accepts the numbers of a model, or of some of its cells."""
-        words = ["pytest", f"--prunecal-models={model}", *self.repeated]
+        words = ["pytest", shlex.quote(f"--prunecal-models={model}"), *self.repeated]
         pruners = dict.fromkeys(cell.pruner for cell in cells if cell.pruner)
         if pruners:
             words.append(f"--prunecal-pruners={','.join(pruners)}")
@@ -139,19 +140,30 @@ def build(
         store=store if "://" in store else str(options.path("store", root / ".prunecal")),
         report=_report(options, "report"),
         json=_report(options, "json"),
-        repeated=tuple(
-            f"--prunecal-{name}={options.values[name]}"
-            for name in ("protocol", "baselines", "checkpoint", "data", "device")
-            if name in options.given
-        ),
+        repeated=_repeated(options, protocol),
     )
 
 
+def _repeated(options: Options, protocol: Protocol) -> tuple[str, ...]:
+    words = [
+        f"--prunecal-{name}={options.values[name]}"
+        for name in ("protocol", "baselines", "checkpoint", "data", "device")
+        if name in options.given
+    ]
+    spec = options.values["protocol"] or "quick"
+    if "protocol" not in options.given and spec in built_in_names() and spec != protocol.name:
+        words.insert(0, f"--prunecal-protocol={protocol.name}")  # a named baseline said so
+    return tuple(shlex.quote(word) for word in words)
+
+
 def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> Protocol:
+    """The protocol asked for, else that of the baselines named, else the ini file's, else `quick`."""
+    folders = {path.relative_to(directory).parts[0] for path in named if path != directory}
     spec = options.values["protocol"]
     if spec is not None:
-        return load(spec, options.directories["protocol"])
-    folders = {path.relative_to(directory).parts[0] for path in named if path != directory}
+        protocol = load(spec, options.directories["protocol"])
+        if "protocol" in options.given or folders <= {protocol.name}:
+            return protocol
     if not folders:
         return load("quick", directory)
     if len(folders) > 1:

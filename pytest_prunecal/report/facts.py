@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 HEADLINE = ("accuracy", "ece", "mpc", "corrupted_ece")
 """The metrics that the study plots, and that a short report shows."""
 
+LONGEST_LINE = 200
+"""Characters of an error that stand in a line; the whole of it stands elsewhere."""
+
 SYMBOLS = {
     "identical": "✓",
     "ok": "✓",
@@ -93,8 +96,13 @@ def reason(result: CellResult) -> str:
     """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
         line = verdict_line(result.verdict)
-        return "" if line == result.label else line.removeprefix(f"{result.label}: ")
-    lines = [line.strip() for line in clean(result.error).splitlines() if line.strip()]
+        return line.removeprefix(result.label).lstrip(": ")
+    line = _gist([line.strip() for line in clean(result.error).splitlines() if line.strip()])
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def _gist(lines: list[str]) -> str:
+    """The line of an error that says what happened."""
     marked = [line for line in lines if line.startswith("E  ")]  # how pytest marks what was raised
     if marked:
         return marked[0].removeprefix("E").strip()

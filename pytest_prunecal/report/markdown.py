@@ -76,7 +76,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
 def _row(result: CellResult) -> list[str]:
     verdict = f"{SYMBOLS[result.label]} {result.label}"
     why = f": {reason(result)}" if result.label == "error" else ""
-    return [result.cell.id, *(_metric(result, name) for name in HEADLINE), f"{verdict}{why[:200]}"]
+    return [result.cell.id, *(_metric(result, name) for name in HEADLINE), f"{verdict}{why}"]
 
 
 def _metric(result: CellResult, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Real code faults, planted one at a time, against the shipped baselines: the right cells fail and say why."""
+"""Real code faults, planted one at a time, against the shipped baselines: the right cells fail."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ corrupted.corrupt = twice
 
 @pytest.fixture
 def gate(pytester, tmp_path_factory):
-    """Run the gate on some cells of vgg19 with a fault in the conftest; gives outcomes by cell, and the text."""
+    """Run the gate on four cells of vgg19 with a fault in the conftest; gives outcomes and text."""
     # One store for all tests and workers of this run: base networks are sound, so they are trained once.
     shared = tmp_path_factory.getbasetemp().parent / "planted-faults-store"
 
