@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -21,7 +22,7 @@ from pytest_prunecal.training import Pressure
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pytest_prunecal.bench import Bench
     from pytest_prunecal.cell import Cell
@@ -87,22 +88,30 @@ def _from_checkpoint(model: str, bench: Bench) -> nn.Module:
     except (OSError, SafetensorError) as error:
         raise PrunecalError(f"checkpoint {path}: is no readable safetensors file: {error}") from None
     wanted = network.state_dict()
+    problem = _mismatch(wanted, state)
+    if problem:
+        raise PrunecalError(f"checkpoint {path}: {problem}, so it is no {model} of this protocol")
+    network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
+    return network
+
+
+def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
+    """Say how a checkpoint differs from what a network needs; empty if it fits."""
     # Counts of seen batches: some exporters leave them out, and nothing here reads them.
-    counters = {name for name in wanted if name.endswith("num_batches_tracked")}
-    missing, unknown = sorted(wanted.keys() - counters - state.keys()), sorted(state.keys() - wanted.keys())
-    shapes = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
+    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
     for names, problem in (
-        (missing, "lacks"),
-        (unknown, "has the unknown"),
-        (sorted(shapes), "has another shape of"),
+        (needed - found.keys(), "it lacks"),
+        (found.keys() - wanted.keys(), "it has the unknown"),
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise PrunecalError(
-                f"checkpoint {path}: {problem} {names[0]}{more}, so it is no {model} of this protocol"
-            )
-    network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
-    return network
+            return f"{problem} {min(names)}{more}"
+    for name, tensor in found.items():
+        if tensor.shape != wanted[name].shape:
+            return f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}"
+        if not torch.isfinite(tensor).all():
+            return f"{name} holds NaN or infinite values"
+    return ""
 
 
 def checkpoint_digest(path: Path) -> str:

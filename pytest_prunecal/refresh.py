@@ -260,6 +260,14 @@ class _Editor:
         entries = value.mapping()
         first = next(iter(entries.values()))
         indent = self._text[self._line_start(self._key_start(first)) : self._key_start(first)]
+        own = entries.get("environment")
+        if own is None and environment:
+            place = self._line_start(self._key_start(first))
+            self._insert(place, [f"{indent}environment: {_flow(environment)}"])
+        elif own is not None and environment:
+            self._splice_environment(own, environment)
+        elif own is not None:
+            self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
         ordered = in_order(numbers, self._metrics)
         for position, metric in enumerate(ordered):
             new = numbers[metric]
@@ -274,14 +282,6 @@ class _Editor:
         for key, entry in entries.items():
             if key not in numbers and key not in baseline.CELL_FIELDS:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
-        own = entries.get("environment")
-        if own is None and environment:
-            place = self._line_start(self._key_start(first))
-            self._insert(place, [f"{indent}environment: {_flow(environment)}"])
-        elif own is not None and environment:
-            self._splice_environment(own, environment)
-        elif own is not None:
-            self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
 
     def _splice_environment(self, value: Value, environment: Mapping[str, str]) -> None:
         """Text by text, so that what people wrote beside them stays; anew if a flow mapping's keys change."""

@@ -118,7 +118,7 @@ def build(
     """
     directory = options.path("baselines", root / "baselines")
     assert directory is not None  # noqa: S101 - it has a default
-    protocol = _protocol(options, directory, named)
+    protocol, inferred = _protocol(options, directory, named)
     _check_extensions(extensions)
     _check_pruners(protocol.pruners, extensions)
     _check_dataset(protocol, extensions)
@@ -140,32 +140,31 @@ def build(
         store=store if "://" in store else str(options.path("store", root / ".prunecal")),
         report=_report(options, "report"),
         json=_report(options, "json"),
-        repeated=_repeated(options, protocol),
+        repeated=_repeated(options, inferred),
     )
 
 
-def _repeated(options: Options, protocol: Protocol) -> tuple[str, ...]:
-    words = [
-        f"--prunecal-{name}={options.values[name]}"
-        for name in ("protocol", "baselines", "checkpoint", "data", "device")
-        if name in options.given
-    ]
-    spec = options.values["protocol"] or "quick"
-    if "protocol" not in options.given and spec in built_in_names() and spec != protocol.name:
-        words.insert(0, f"--prunecal-protocol={protocol.name}")  # a named baseline said so
-    return tuple(shlex.quote(word) for word in words)
+def _repeated(options: Options, inferred: str | None) -> tuple[str, ...]:
+    values = options.values | ({"protocol": inferred} if inferred else {})
+    given = options.given | ({"protocol"} if inferred else set())
+    names = [name for name in ("protocol", "baselines", "checkpoint", "data", "device") if name in given]
+    return tuple(shlex.quote(f"--prunecal-{name}={values[name]}") for name in names)
 
 
-def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> Protocol:
-    """The protocol asked for, else that of the baselines named, else the ini file's, else `quick`."""
+def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> tuple[Protocol, str | None]:
+    """The protocol asked for, else that of the baselines named, else the ini file's, else `quick`.
+
+    Returns:
+        The protocol, and its name where only the named baselines say it.
+    """
     folders = {path.relative_to(directory).parts[0] for path in named if path != directory}
     spec = options.values["protocol"]
     if spec is not None:
         protocol = load(spec, options.directories["protocol"])
         if "protocol" in options.given or folders <= {protocol.name}:
-            return protocol
+            return protocol, None
     if not folders:
-        return load("quick", directory)
+        return load("quick", directory), None
     if len(folders) > 1:
         raise PrunecalError(
             f"baselines of several protocols are named ({', '.join(sorted(folders))}); "
@@ -177,7 +176,7 @@ def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> Proto
             f"{directory / folder} holds baselines of protocol {folder!r}, which is not built in; "
             "name its file with --prunecal-protocol=PATH"
         )
-    return load(folder, directory)
+    return load(folder, directory), folder
 
 
 def _files(

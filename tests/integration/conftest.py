@@ -73,8 +73,10 @@ class Watcher:
 
     def __init__(self):
         self.outcomes, self.numbers, self.messages, self.collected = {}, {}, {}, []
+        self.config = None
 
     def pytest_collection_finish(self, session):
+        self.config = session.config
         self.collected = [item.nodeid for item in session.items]
 
     def pytest_runtest_logreport(self, report):
@@ -195,11 +197,17 @@ def accepted(tmp_path_factory):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch, torch_loaded):
-    """A project without accepted numbers."""
+def plain(pytester, monkeypatch):
+    """An empty directory to run pytest in."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:benchmark")  # slow to import
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    made = Project(pytester)
+    return pytester
+
+
+@pytest.fixture
+def project(plain, torch_loaded):
+    """A project without accepted numbers."""
+    made = Project(plain)
     made.write({"tiny.yaml": PROTOCOL, "tiny.py": MODEL, "conftest.py": CONFTEST, "pytest.ini": INI})
     return made
 

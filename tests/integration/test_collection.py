@@ -6,6 +6,10 @@ import os
 
 import pytest
 
+from pytest_prunecal.options import SETTINGS
+from pytest_prunecal.protocol import load
+
+QUICK = "prunecal: 1\nmodel: tinynet\nprotocol: {{name: quick, fingerprint: {fingerprint}}}\ncells: {{}}\n"
 OWN_TEST = "def test_own():\n    pass\n"
 INI_WITH_MODELS = "[pytest]\nprunecal_protocol = tiny.yaml\nprunecal_models = tinynet\npythonpath = .\n"
 
@@ -143,20 +147,12 @@ def test_models_of_the_ini_file_do_not_join_a_named_path(with_tests):
     assert outcome.watcher.collected == ["tests/test_own.py::test_own"]
 
 
-@pytest.mark.parametrize(
-    "toml",
-    [
-        '[tool.pytest.ini_options]\nprunecal_protocol = "tiny.yaml"\nprunecal_ratios = "0,0.5"\npythonpath = "."',
-        '[tool.pytest.ini_options]\nprunecal_protocol = "tiny.yaml"\nprunecal_ratios = ["0", "0.5"]\n'
-        'pythonpath = "."',
-    ],
-    ids=["text", "list"],
-)
-def test_ini_twins_in_pyproject(gated, toml):
+def test_ini_twins_in_pyproject(gated):
     (gated.path / "pytest.ini").unlink()
-    gated.write({"pyproject.toml": toml})
+    toml = '[tool.pytest.ini_options]\nprunecal_protocol = "tiny.yaml"\nprunecal_ratios = "0,0.5"\n'
+    gated.write({"pyproject.toml": toml + 'pythonpath = "."\n'})
     outcome = gated.gate("--collect-only", "--prunecal-pruners=weight")
-    assert (outcome.ret, outcome.watcher.collected) == (0, ids(gated, "dense", "weight-0.5")), outcome.text
+    assert (outcome.ret, outcome.watcher.collected) == (0, ids(gated, "dense", "weight-0.5"))
 
 
 def test_the_command_line_wins_over_the_ini_file(gated):
@@ -171,10 +167,10 @@ def test_options_in_the_environment(with_tests, monkeypatch):
     assert (outcome.ret, outcome.cells) == (0, {"dense": "passed"})
 
 
-def test_a_folder_of_baselines_that_are_not_ours(pytester):
+def test_a_folder_of_baselines_that_are_not_ours(plain):
     """`baselines/` is a common name; a repository's own tests in it are its own."""
-    pytester.makeini("[pytest]\n")
-    folder = pytester.mkdir("baselines")
+    plain.makeini("[pytest]\n")
+    folder = plain.mkdir("baselines")
     (folder / "test_own.py").write_text(OWN_TEST)
     (folder / "results.yaml").write_text("a: 1\n")
     (folder / "more").mkdir()
@@ -186,8 +182,19 @@ def test_a_folder_of_baselines_that_are_not_ours(pytester):
         (["baselines/more"], 1),
         ([], 2),
     ):
-        result = pytester.runpytest_inprocess(*arguments)
+        result = plain.runpytest_inprocess(*arguments)
         result.assert_outcomes(passed=count)
+
+
+def test_a_named_baseline_wins_over_the_protocol_of_the_ini_file(gated):
+    gated.write({"baselines/quick/tinynet.yaml": QUICK.format(fingerprint=load("quick", gated.path).fingerprint)})
+    outcome = gated.run("--collect-only", "baselines/quick/tinynet.yaml", "--prunecal-ratios=0")
+    assert outcome.watcher.collected == ["baselines/quick/tinynet.yaml::prune[dense]"]
+    command = outcome.watcher.config.stash[SETTINGS].accept_command("tinynet")
+    assert command == "pytest --prunecal-models=tinynet --prunecal-protocol=quick --prunecal-update"
+    usual = gated.run("--collect-only", "baselines/tiny/tinynet.yaml", "--prunecal-ratios=0")
+    command = usual.watcher.config.stash[SETTINGS].accept_command("tinynet")
+    assert command == "pytest --prunecal-models=tinynet --prunecal-update"
 
 
 # --- places
@@ -243,7 +250,9 @@ def test_baselines_outside_the_root_directory(gated, tmp_path_factory, named):
     text = file.read_text()
     file.write_text(text.replace("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9"))
     where = f"--prunecal-baselines={outside / 'accepted'}"
-    what = [str(file)] if named else ["--prunecal-models=tinynet"]
+    # With a path, pytest looks for its ini file beside that path.
+    what = [str(file), "test_own.py", "-c", "pytest.ini"] if named else ["--prunecal-models=tinynet"]
+    gated.write({"test_own.py": OWN_TEST})
     outcome = gated.run(where, *what)
     assert outcome.ret == 1
     assert [cell for cell, word in outcome.cells.items() if word == "failed"] == ["weight-0.5"]

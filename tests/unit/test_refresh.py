@@ -424,7 +424,7 @@ class Line:
 
 
 WORDS = st.sampled_from(["why", "é ü 漢", "0.5", "a: b", "{ece: 1}", "- x", "weight-0.3:", "# #", "'", '"', "&a *b"])
-ROOM = st.sampled_from(["", " ", "  ", "\t"])
+ROOM = st.sampled_from(["", " ", "   "])
 numbers = st.one_of(
     st.floats(-10, 10).map(recorded), st.integers(0, 10**6), st.floats(1e-5, 1e-3), st.sampled_from([1e22, 1e-4])
 )
@@ -601,7 +601,7 @@ def test_what_was_meant_is_written_and_other_lines_stay(data):
     # What is new is a number, a cell's name, or an environment.
     added = Counter(found) - Counter(line.text for line in lines) - Counter([""])
     numbered = {name for cell in change.cells.values() for name in cell}
-    for line in added:
+    for line in filter(str.strip, added):
         key = re.match(r"\s*[\"']?([\w.-]+)", line)[1]
         assert key in {*numbered, *change.cells, "environment", *HERE} or "note: 'x'" in line
     assert ("\r\n" in text) == ("\r\n" in new)

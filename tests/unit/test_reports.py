@@ -331,6 +331,16 @@ def test_pruners_differ_in_shape_and_not_only_in_colour():
     marks = [entries[name].one("*", class_="measured") for name in ("weight", "filter", "channel", "dense")]
     outlines = {mark.attributes.get("points") for mark in marks}
     assert len(outlines) == 4
+    svg = figure_of(page_of(run_of(*curve())), "accuracy").one("svg")
+    corners = [
+        {
+            len(mark.attributes.get("points", "").split())
+            for mark in svg.one("g", class_=series).all("*", class_=kind)
+        }
+        for series in ("s0", "s1", "s2")
+        for kind in ("measured", "baseline")
+    ]
+    assert corners == [{0}, {0}, {4}, {4}, {3}, {3}]
 
 
 def test_hollow_markers_stand_where_baselines_do():
@@ -573,6 +583,11 @@ def test_markdown_escapes(name):
     assert "echo" not in shown
 
 
+def test_a_fence_is_longer_than_what_it_holds():
+    text = markdown.render(run_of(CellResult(Cell("vgg19", None, 0.0), error="a\n````\n<b>")))
+    assert "\n`````\na\n````\n<b>\n`````\n" in text
+
+
 def test_markdown_of_many_cells_stays_small():
     error = "Traceback (most recent call last):\n" + "x" * 9000 + "\nValueError: " + "y" * 5000
     cells = [CellResult(Cell("vgg19", "weight", n / 200), error=error) for n in range(1, 101)]
@@ -697,7 +712,7 @@ def runs(draw):
     return Run(QUICK, own, tuple(models), draw(st.booleans()))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(runs())
 def test_every_run_can_be_reported(run):
     text = html.render(run)
