@@ -40,14 +40,14 @@ _SOURCES = (
 )
 
 
-def base_network(cell: Cell, slimming: bool, bench: Bench) -> nn.Module:  # noqa: FBT001 - it is a kind of base
+def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
     """The trained network that the cell starts from, trained now if nobody has yet.
 
     Every process reads it back from the store, so that who trained it makes no difference.
     """
     if cell.model in bench.checkpoints:
         return _from_checkpoint(cell.model, bench)
-    penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else 0.0
+    penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
     key = {
         "model": [cell.model, module_digest(builder_of(cell.model, bench))],
         "made by": [package_digest(*_SOURCES), bench.environment],
@@ -55,23 +55,23 @@ def base_network(cell: Cell, slimming: bool, bench: Bench) -> nn.Module:  # noqa
         "recipe": asdict(bench.protocol.base),
         "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],
         "width": bench.protocol.width_of(cell.model),
-        "slimming": [bench.protocol.slimming.scale, penalty] if slimming else None,
+        "slimming": None if penalty is None else [bench.protocol.slimming.scale, penalty],
         "seed": bench.protocol.seed,
         "precision": bench.protocol.precision,
     }
-    train_base = partial(_train_base, cell, slimming, penalty, bench)
+    train_base = partial(_train_base, cell, bench, penalty)
     entry = bench.store.obtain("base", digest(key), ".safetensors", train_base)
     model = build(cell.model, bench)
     model.load_state_dict(load_file(entry, device=str(bench.device)))
     return model
 
 
-def _train_base(cell: Cell, slimming: bool, penalty: float, bench: Bench, path: Path) -> None:  # noqa: FBT001
+def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> None:
     model = build(cell.model, bench)
-    if slimming:
+    if penalty is not None:
         init_bn_scales(model, bench.protocol.slimming.scale)
     generator = generator_of(bench.protocol.seed, "base", cell.model)
-    train(model, bench.protocol.base, generator, Pressure(slimming=penalty), bench)
+    train(model, bench.protocol.base, generator, Pressure(slimming=penalty or 0.0), bench)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, path)
 

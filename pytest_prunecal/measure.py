@@ -39,7 +39,7 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
     with reproducible(bench.protocol.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pruner = pruner_of(cell, bench)
-        dense = base_network(cell, pruner.slimming if pruner else False, bench)
+        dense = base_network(cell, bench, slimming=pruner is not None and pruner.slimming)
         dense_weights = conv_weights(dense)
         pruned = pruner.prune(dense, cell.ratio) if pruner else Pruned(dense, {}, ())
         if pruner:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.metric import written
+from pytest_prunecal.report.facts import HEADLINE, reason
 from pytest_prunecal.report.text import signed, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
-
-SHOWN = ("accuracy", "ece", "mpc", "corrupted_ece")
-"""Metrics of the summary; the others stand in failure messages and reports."""
 
 
 def lines(run: Run) -> Iterator[str]:
@@ -29,7 +27,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     yield f"{model.model} under {run.protocol.name} ({run.protocol.fingerprint}), {model.file}"
     if model.results:
         header = ["cell"]
-        for name in SHOWN:
+        for name in HEADLINE:
             header += [run.metrics[name].title, ""]
         yield from table([*header, "verdict"], [_row(result) for result in model.results])
     if model.environment:
@@ -53,15 +51,12 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
 def _row(result: CellResult) -> list[str]:
     row = [result.cell.id]
     verdicts = {verdict.metric: verdict for verdict in result.verdict.metrics} if result.verdict else {}
-    for name in SHOWN:
+    for name in HEADLINE:
         verdict = verdicts.get(name)
         if verdict is None or verdict.measured is None:
             row += ["-", ""]
             continue
         row += [written(verdict.measured), "" if verdict.change is None else signed(verdict.change)]
-    detail = result.label
-    if result.verdict and result.label == "regression":
-        detail = result.verdict.headline
-    if not result.verdict:
-        detail = f"error: {result.error.strip().splitlines()[0] if result.error.strip() else 'not measured'}"
-    return [*row, detail]
+    if result.verdict is None:
+        return [*row, f"error: {reason(result)}"]
+    return [*row, result.verdict.headline if result.label == "regression" else result.label]

@@ -51,9 +51,9 @@ def using(bench: Bench, checkpoint: Path) -> Bench:
 
 
 def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
-    first = base_network(DENSE, False, bench).state_dict()
+    first = base_network(DENSE, bench, slimming=False).state_dict()
     monkeypatch.setattr("pytest_prunecal.base.train", lambda *_: pytest.fail("trained again"))
-    again = base_network(DENSE, False, bench).state_dict()
+    again = base_network(DENSE, bench, slimming=False).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -69,13 +69,14 @@ def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
     ids=lambda change: next(iter(change)),
 )
 def test_whatever_shapes_a_base_trains_another_one(bench, change):
-    base_network(DENSE, False, bench)
-    base_network(DENSE, False, replace(bench, protocol=replace(bench.protocol, **change)))
+    base_network(DENSE, bench, slimming=False)
+    base_network(DENSE, replace(bench, protocol=replace(bench.protocol, **change)), slimming=False)
     assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
 
 
 def test_the_sparsity_trained_base_is_another_one(bench):
-    plain, slim = base_network(DENSE, False, bench), base_network(DENSE, True, bench)
+    plain = base_network(DENSE, bench, slimming=False)
+    slim = base_network(DENSE, bench, slimming=True)
     assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
     assert plain.bn1.weight.mean() > slim.bn1.weight.mean()  # which began at 0.5
 
@@ -83,7 +84,7 @@ def test_the_sparsity_trained_base_is_another_one(bench):
 def test_a_checkpoint_replaces_base_training(bench, checkpoint):
     with_mine = using(bench, checkpoint)
     for slimming in (False, True):
-        state = base_network(DENSE, slimming, with_mine).state_dict()
+        state = base_network(DENSE, with_mine, slimming=slimming).state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in load_file(checkpoint).items())
     assert not (bench.store.root / "base").exists()
 
@@ -102,7 +103,7 @@ def test_all_pruners_start_from_the_checkpoint(bench, checkpoint):
 
 def refusal(bench: Bench, path: Path) -> str:
     with pytest.raises(PrunecalError) as caught:
-        base_network(DENSE, False, using(bench, path))
+        base_network(DENSE, using(bench, path), slimming=False)
     text = str(caught.value)
     assert "\n" not in text
     assert str(path) in text
