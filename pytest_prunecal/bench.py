@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.datasets.base import Dataset
     from pytest_prunecal.extensions import Extensions
-    from pytest_prunecal.protocol import Protocol, Recipe
+    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.recipe import Recipe
     from pytest_prunecal.store import Store
     from pytest_prunecal.training import Pressure
 

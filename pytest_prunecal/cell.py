@@ -56,7 +56,7 @@ def canonical_ratio(text: str) -> float:
         raise PrunecalError(
             f"ratio {text.strip()} is outside [0, 1): it is the share of the network to remove"
         )
-    return float(f"{value:g}")
+    return float(f"{value:g}") + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def unique_ratios(texts: Iterable[str]) -> tuple[float, ...]:

@@ -10,15 +10,16 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.report.failure import failure
-from pytest_prunecal.verdict import CellVerdict, judge
+from pytest_prunecal.verdict import CellVerdict, Status, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.engines import Engine
+    from pytest_prunecal.gate import GateFile
     from pytest_prunecal.measurement import Measurement
-    from pytest_prunecal.settings import GateFile, Settings
+    from pytest_prunecal.settings import Settings
 
 _ENGINE = pytest.StashKey["Engine"]()
 
@@ -111,5 +112,7 @@ def judge_cell(file: GateFile, cell: Cell, measurement: Measurement, settings: S
 def accepts(update: str | None, verdict: CellVerdict) -> bool:
     """Whether an update of this kind takes a cell's numbers as its new baseline."""
     if update == "missing":
-        return verdict.status.value == "missing"
+        # New metrics must not carry another's regression along, nor the loss of one.
+        lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
+        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
     return update == "all" or (update == "failing" and verdict.status.fails)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.datasets.base import Dataset
     from pytest_prunecal.datasets.corrupted import PublishedCorruptions
-    from pytest_prunecal.protocol import Evaluation
+    from pytest_prunecal.recipe import Evaluation
     from pytest_prunecal.store import Store
 
 SEED = 0

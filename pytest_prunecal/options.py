@@ -110,10 +110,7 @@ def read(config: pytest.Config) -> Options:
 
 def _from_ini(config: pytest.Config, name: str) -> str | None:
     """Read an ini option, None if it is not there or empty; raises UsageError if it is no text."""
-    try:
-        value = config.getini(name)
-    except TypeError:  # a list in pytest's own TOML table
-        value = []
+    value = config.getini(name)
     if value is not None and not isinstance(value, str):
         raise pytest.UsageError(f'prunecal: {config.inipath}: {name} is no text; write {name} = "A,B"')
     return value or None

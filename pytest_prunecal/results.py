@@ -19,7 +19,8 @@ from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pytest_prunecal.settings import GateFile, Settings
+    from pytest_prunecal.gate import GateFile
+    from pytest_prunecal.settings import Settings
 
 
 STREAMED = "prunecal"

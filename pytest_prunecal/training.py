@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.images import Augmentation, Normalisation
-    from pytest_prunecal.protocol import Recipe
+    from pytest_prunecal.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from pytest_prunecal.verdict import CellVerdict, MetricVerdict, Status
 
 if TYPE_CHECKING:
     from pytest_prunecal.cell import Cell
-    from pytest_prunecal.settings import GateFile, Settings
+    from pytest_prunecal.gate import GateFile
+    from pytest_prunecal.settings import Settings
 
 
 def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings) -> str:

@@ -129,7 +129,7 @@ def test_orphans_are_named_and_kept_by_anything_but_a_full_update(gated):
         ["--prunecal-update=missing"],
         ["--prunecal-update=failing"],
         ["--prunecal-update", "-k", "not dense"],
-        ["--prunecal-update", f"{gated.FILE}::prune[dense]"],
+        ["--prunecal-update=all", f"{gated.FILE}::prune[dense]"],
     ):
         outcome = gated.gate(*options)
         assert outcome.ret == 0
@@ -292,7 +292,7 @@ def test_a_folder_where_the_baseline_belongs_is_refused_before_anything_is_measu
 
 
 def test_an_update_replaces_a_file_of_another_version_of_the_protocol(gated):
-    gated.edit("abs: 0.2}", "abs: 0.2}\nseed: 7", "tiny.yaml")
+    gated.edit("ratios:", "seed: 7\nratios:", "tiny.yaml")
     assert gated.gate().ret == pytest.ExitCode.USAGE_ERROR
     outcome = gated.gate("--prunecal-update")
     assert outcome.ret == 0
