@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from pytest_prunecal import training
 from pytest_prunecal.corrupted import CorruptedSets
@@ -21,8 +22,6 @@ from pytest_prunecal.resolve import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from torch import nn
 
     from pytest_prunecal.datasets.base import Dataset
     from pytest_prunecal.extensions import Extensions
@@ -103,7 +102,10 @@ def build(model: str, bench: Bench) -> nn.Module:
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
     arguments = {key: value for key, value in offered.items() if takes_all or key in named}
     torch.manual_seed(seed_of(bench.protocol.seed, "init", model))
-    return builder(**arguments).to(bench.device)
+    network = builder(**arguments)
+    if not isinstance(network, nn.Module):
+        raise PrunecalError(f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module")
+    return network.to(bench.device)
 
 
 def train(

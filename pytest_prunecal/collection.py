@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from pytest_prunecal.verdict import CellVerdict, Status, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from _pytest._code import Traceback
 
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.engines import Engine
@@ -92,10 +95,29 @@ class CellItem(pytest.Item):
         if verdict.status.fails and not accepts(settings.update, verdict):
             pytest.fail(failure(self.file, self.cell, verdict, settings), pytrace=False)
 
+    def repr_failure(
+        self,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        style: Any = None,  # noqa: ANN401 - pytest's own
+    ) -> Any:  # noqa: ANN401 - pytest's own
+        """A failure as text; an error in a user's own code without our frames around it."""
+        if isinstance(excinfo.value, pytest.fail.Exception) or self.config.getoption(
+            "fulltrace", default=False
+        ):
+            return super().repr_failure(excinfo, style)
+        chosen = self.config.getoption("tbstyle", default="auto")
+        return excinfo.getrepr(style="short" if chosen == "auto" else chosen, tbfilter=_without_ours)
+
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Where the cell stands: its line in the baseline file."""
         accepted = self.file.baseline.cells.get(self.cell.id) if self.file.baseline else None
         return self.path, accepted.line - 1 if accepted else None, f"{self.cell.model} {self.cell.id}"
+
+
+def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+    """The frames after `runtest`, those of this package only where nothing else is left."""
+    frames = excinfo.traceback.cut(path=__file__)
+    return frames.filter(lambda frame: Path(__file__).parent not in Path(frame.path).parents) or frames
 
 
 def judge_cell(file: GateFile, cell: Cell, measurement: Measurement, settings: Settings) -> CellVerdict:

@@ -86,7 +86,8 @@ def predict(
     model: nn.Module, images: Tensor, normalisation: Normalisation, batch: int, device: torch.device
 ) -> Tensor:
     """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU."""
-    with torch.inference_mode():
+    # Not inference mode: a metric of the user's own may take gradients of what it does to logits.
+    with torch.no_grad():
         parts = [model(normalisation.apply(part.to(device))).float() for part in torch.split(images, batch)]
         return torch.cat(parts).cpu()
 

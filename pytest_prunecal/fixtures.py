@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.cell import Cell, canonical_ratio
 from pytest_prunecal.collection import engine_of
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.names import check_model, check_pruner
 
 if TYPE_CHECKING:
     import pytest
@@ -34,7 +36,17 @@ class Prunecal:
         Raises:
             PrunecalError: something is not as it must be, in one sentence.
         """
-        ratio = canonical_ratio(str(ratio))
-        return engine_of(self._config, self._settings).measure(
-            Cell(model, pruner if ratio else None, ratio if pruner else 0.0)
-        )
+        __tracebackhide__ = True  # what is wrong is in the line that calls this
+        try:
+            cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
+            return engine_of(self._config, self._settings).measure(cell)
+        except PrunecalError as error:
+            raise PrunecalError(str(error)) from None
+
+    def _cell(self, model: str, pruner: str | None, ratio: float) -> Cell:
+        check_model(model, self._settings.extensions)
+        if pruner is not None:
+            check_pruner(pruner, self._settings.extensions)
+        elif ratio:
+            raise PrunecalError(f"ratio {ratio:g} of {model!r} needs a pruner")
+        return Cell(model, pruner if ratio else None, ratio)

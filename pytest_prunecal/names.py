@@ -36,11 +36,9 @@ def models_of(options: Options, extensions: Extensions) -> list[str] | None:
 
 def pruners_of(options: Options, extensions: Extensions) -> list[str] | None:
     """Pruners that `--prunecal-pruners` names, each known and none twice; None if it is not given."""
-    known = [*PRUNERS, *extensions.pruners]
-    names = _listed(options, "pruners", "pruner", known)
+    names = _listed(options, "pruners", "pruner", [*PRUNERS, *extensions.pruners])
     for name in names or ():
-        if name not in known:
-            raise PrunecalError(_unknown("pruner", name, known))
+        check_pruner(name, extensions)
     return names
 
 
@@ -72,6 +70,13 @@ def check_model(name: str, extensions: Extensions, where: str = "") -> None:
         ) from None
     if found is None:
         raise PrunecalError(f"{where}model {name!r}: there is no module {module!r} to import")
+
+
+def check_pruner(name: str, extensions: Extensions) -> None:
+    """Refuse a pruner that is not registered."""
+    known = [*PRUNERS, *extensions.pruners]
+    if name not in known:
+        raise PrunecalError(_unknown("pruner", name, known))
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:

@@ -16,11 +16,13 @@ def resolve(entry: Any, what: str) -> Any:  # noqa: ANN401 - whatever the user's
         what: how a message calls it, such as `model 'vgg19'`.
 
     Raises:
-        PrunecalError: the module cannot be imported, or has no such attribute.
+        PrunecalError: it is not of this form, the module cannot be imported, or has no such attribute.
     """
     if not isinstance(entry, str):
         return entry
     module, _, attribute = entry.partition(":")
+    if not attribute or not module or module.startswith("."):
+        raise PrunecalError(f"{what}: {entry!r} names nothing to import; write `package.module:attribute`")
     try:
         found = import_module(module)
     except ImportError as error:

@@ -31,7 +31,7 @@ def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings
         f"{cell.model} {cell.id} under protocol {settings.protocol.name}, against {against}",
     ]
     if accepted and accepted.note:
-        lines.append(f"note: {accepted.note}")
+        lines.append(f"note: {accepted.note.strip()}")
     lines += ["", *table(_HEADER, [_row(row) for row in verdict.metrics]), ""]
     lines += ["If this change is meant, accept it:", f"    {settings.accept_command(cell.model, [cell])}"]
     return "\n".join(lines)

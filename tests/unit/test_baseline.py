@@ -100,7 +100,9 @@ def test_a_file_may_have_no_cells(cells):
 def test_a_file_that_is_about_something_else():
     file = baseline.parse(TEXT, "f.yaml")
     baseline.check(file, "vgg19", QUICK)
-    with pytest.raises(PrunecalError, match=r"^f.yaml: is a baseline of model 'vgg19' but lies where 'resnet20'"):
+    with pytest.raises(
+        PrunecalError, match=r"^f.yaml: is a baseline of model 'vgg19' but lies where 'resnet20'"
+    ):
         baseline.check(file, "resnet20", QUICK)
     with pytest.raises(PrunecalError, match=r"^f.yaml: is a baseline of protocol 'quick', not of 'mine'"):
         baseline.check(file, "vgg19", dataclasses.replace(QUICK, name="mine"))
@@ -123,7 +125,9 @@ def test_how_environments_differ():
 
 
 def test_where_files_lie():
-    assert baseline.path_of(Path("baselines"), "quick", "my.nets:tiny") == Path("baselines/quick/my.nets.tiny.yaml")
+    assert baseline.path_of(Path("baselines"), "quick", "my.nets:tiny") == Path(
+        "baselines/quick/my.nets.tiny.yaml"
+    )
 
 
 def test_reading_a_file(tmp_path):

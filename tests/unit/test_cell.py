@@ -31,7 +31,9 @@ def test_ids_read_back(value, pruner):
     assert cell_from_id("net", cell.id) == cell
 
 
-@pytest.mark.parametrize("text", ["1", "1.5", "-0.1", "nan", "inf", "1e3", "0.9999999", "0.99999999999", " 1.5\n"])
+@pytest.mark.parametrize(
+    "text", ["1", "1.5", "-0.1", "nan", "inf", "1e3", "0.9999999", "0.99999999999", " 1.5\n"]
+)
 def test_ratios_outside_of_the_range(text):
     with pytest.raises(PrunecalError, match=r"^ratio .* is outside \[0, 1\)[^\n]*$"):
         canonical_ratio(text)
@@ -72,13 +74,24 @@ def test_what_is_no_cell_id(text, says):
 
 def test_the_grid_is_measured_longest_first_and_base_by_base():
     ids = [cell.id for cell in grid("net", PRUNERS, [0.5, 0, 0.1])]
-    assert ids == ["dense", "weight-0.1", "channel-0.1", "filter-0.1", "weight-0.5", "channel-0.5", "filter-0.5"]
+    assert ids == [
+        "dense",
+        "weight-0.1",
+        "channel-0.1",
+        "filter-0.1",
+        "weight-0.5",
+        "channel-0.5",
+        "filter-0.5",
+    ]
     assert [cell.id for cell in grid("net", ["filter"], [0.5])] == ["filter-0.5"]
     assert [cell.id for cell in grid("net", [], [0, 0.5])] == ["dense"]
 
 
 def test_people_read_pruner_by_pruner():
-    cells = [cell_from_id("net", text) for text in ("zeta-0.1", "alpha-0.2", "channel-0.1", "weight-0.5", "weight-0.1")]
+    cells = [
+        cell_from_id("net", text)
+        for text in ("zeta-0.1", "alpha-0.2", "channel-0.1", "weight-0.5", "weight-0.1")
+    ]
     ordered = sorted([*cells, Cell("net", None, 0.0)], key=lambda cell: canonical_order(cell, PRUNERS))
     assert [cell.id for cell in ordered] == (
         ["dense", "weight-0.1", "weight-0.5", "channel-0.1", "alpha-0.2", "zeta-0.1"]

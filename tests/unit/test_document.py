@@ -29,10 +29,58 @@ cells:
 """
 BLOCKS = st.characters(exclude_categories=())
 FRAGMENTS = st.sampled_from(
-    ["\n", "  ", ": ", "- ", "{", "}", "[", "]", "&a ", "*a", "!!int ", "!x ", "|\n", ">-\n", '"', "'", "\\", "?"]
-    + ["#", " #", "%YAML 1.1\n", "---\n", "...\n", "\t", "\r", "\ufeff", "\x85", "\u2028", "\0", "\ud800", "é"]
+    [
+        "\n",
+        "  ",
+        ": ",
+        "- ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "&a ",
+        "*a",
+        "!!int ",
+        "!x ",
+        "|\n",
+        ">-\n",
+        '"',
+        "'",
+        "\\",
+        "?",
+    ]
+    + [
+        "#",
+        " #",
+        "%YAML 1.1\n",
+        "---\n",
+        "...\n",
+        "\t",
+        "\r",
+        "\ufeff",
+        "\x85",
+        "\u2028",
+        "\0",
+        "\ud800",
+        "é",
+    ]
     + ['"\\UFFFFFFFF"', '"\\ud800"', "<<: ", "~", ".inf", ".nan", "1e-4", "0o7", "010", "1:30", "2001-01-01"]
-    + ["9" * 400, "null", "true", "=", "@", "`", ",", "cells", "dense", "ece", "tolerance", "note", "1", "0.5"]
+    + [
+        "9" * 400,
+        "null",
+        "true",
+        "=",
+        "@",
+        "`",
+        ",",
+        "cells",
+        "dense",
+        "ece",
+        "tolerance",
+        "note",
+        "1",
+        "0.5",
+    ]
 )
 
 
@@ -139,7 +187,11 @@ def test_deep_nesting_is_refused_at_any_depth_of_the_caller():
 
 def test_nothing_is_constructed_from_tags(tmp_path):
     witness = tmp_path / "witness"
-    for tag in ("!!python/object/apply:os.system", "!!python/object/new:os.system", "!!python/object:os.system"):
+    for tag in (
+        "!!python/object/apply:os.system",
+        "!!python/object/new:os.system",
+        "!!python/object:os.system",
+    ):
         with pytest.raises(PrunecalError, match="tags are not supported"):
             document.parse(f"a: {tag} ['touch {witness}']", "f.yaml")
     assert not witness.exists()
@@ -158,8 +210,36 @@ def test_numbers(text, number):
 
 @pytest.mark.parametrize(
     "text",
-    ["010", "0x10", "0b1", "0o7", "1:30", "1:30.5", "1_000", "2001-01-01", "2001-99-99", "true", "null", "~", ""]
-    + ["abc", "1 2", "|\n  0.5", "٣", "--1", "1e", ".", "[1]", "{a: 1}", "[]", "{}", "=", ":".join(["59"] * 400)],
+    [
+        "010",
+        "0x10",
+        "0b1",
+        "0o7",
+        "1:30",
+        "1:30.5",
+        "1_000",
+        "2001-01-01",
+        "2001-99-99",
+        "true",
+        "null",
+        "~",
+        "",
+    ]
+    + [
+        "abc",
+        "1 2",
+        "|\n  0.5",
+        "٣",
+        "--1",
+        "1e",
+        ".",
+        "[1]",
+        "{a: 1}",
+        "[]",
+        "{}",
+        "=",
+        ":".join(["59"] * 400),
+    ],
 )
 def test_no_numbers(text):
     with pytest.raises(PrunecalError, match=r"not a number|must be a single value") as error:
@@ -167,7 +247,9 @@ def test_no_numbers(text):
     one_sentence(error)
 
 
-@pytest.mark.parametrize("text", [".inf", "-.inf", ".NaN", "nan", "inf", '".nan"', "1e999", "-1e999", "1" + "0" * 400])
+@pytest.mark.parametrize(
+    "text", [".inf", "-.inf", ".NaN", "nan", "inf", '".nan"', "1e999", "-1e999", "1" + "0" * 400]
+)
 def test_numbers_that_are_not_finite(text):
     with pytest.raises(PrunecalError, match="not a finite number"):
         parsed(text).number()
@@ -230,7 +312,11 @@ def test_over_merges_mappings_and_replaces_the_rest():
 
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("a: é".encode("latin-1"))
-    for name, says in (("latin.yaml", "is not UTF-8 text"), ("none.yaml", "No such file"), (".", "directory")):
+    for name, says in (
+        ("latin.yaml", "is not UTF-8 text"),
+        ("none.yaml", "No such file"),
+        (".", "directory"),
+    ):
         with pytest.raises(PrunecalError, match=f"here: .*{says}"):
             document.read(tmp_path / name, "here")
 

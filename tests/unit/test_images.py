@@ -31,7 +31,12 @@ def cropped(image, pad, row, column, mirrored):
 
 @quickly
 @hypothesis.given(
-    st.integers(0, 4), st.booleans(), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.integers(0, 999)
+    st.integers(0, 4),
+    st.booleans(),
+    st.integers(1, 5),
+    st.integers(1, 6),
+    st.integers(1, 6),
+    st.integers(0, 999),
 )
 def test_crops_and_flips_are_those_of_a_plain_loop(pad, flip, count, height, width, seed):
     images, augmentation = images_of(count, height, width, seed), Augmentation(pad, flip)
@@ -40,7 +45,8 @@ def test_crops_and_flips_are_those_of_a_plain_loop(pad, flip, count, height, wid
     chosen = torch.randint(0, count, (count,), generator=draw)
     found = augmentation.apply(augmentation.padded(images), chosen, draws)
     expected = [
-        cropped(images[index], pad, *draws[position].tolist()) for position, index in enumerate(chosen.tolist())
+        cropped(images[index], pad, *draws[position].tolist())
+        for position, index in enumerate(chosen.tolist())
     ]
     assert found.dtype == torch.uint8
     assert torch.equal(found, torch.stack(expected))

@@ -80,7 +80,10 @@ def test_paper_is_the_published_study():
 
 def test_quick_covers_the_grid_and_all_corruptions():
     quick = load("quick", BUILT_IN)
-    assert (quick.name, quick.ratios, quick.pruners) == ("quick", *((p := load("paper", BUILT_IN)).ratios, p.pruners))
+    assert (quick.name, quick.ratios, quick.pruners) == (
+        "quick",
+        *((p := load("paper", BUILT_IN)).ratios, p.pruners),
+    )
     assert quick.evaluation.corruptions == tuple(BENCHMARK)
     assert quick.dataset["name"] == "digits"
     assert all(rule.source == "protocol quick" for rule in quick.tolerance.values())
@@ -116,7 +119,11 @@ def test_data_sets_merge_unless_another_one_is_named(written):
         {"name": "npz", "file": "a.npz", "train": 50}
     )
     assert written("extends: base.yaml\ndataset: {name: cifar10}\n", base=base).dataset == {"name": "cifar10"}
-    assert written("extends: base.yaml\n", base=base).dataset == {"name": "npz", "file": "a.npz", "train": 100}
+    assert written("extends: base.yaml\n", base=base).dataset == {
+        "name": "npz",
+        "file": "a.npz",
+        "train": 100,
+    }
     assert written("extends: quick\ndataset: {name: digits, size:}\n").dataset == {"name": "digits"}
 
 
@@ -204,8 +211,25 @@ def test_every_field_is_checked(written, text, where, says):
 
 @pytest.mark.parametrize(
     "key",
-    ["prunecal", "dataset", "normalise__std", "augment__pad", "width", "ratios", "base__epochs", "finetune", "seed"]
-    + ["slimming__scale", "slimming__penalty__default", "evaluation__bins", "threads", "precision", "pruners"],
+    [
+        "prunecal",
+        "dataset",
+        "normalise__std",
+        "augment__pad",
+        "width",
+        "ratios",
+        "base__epochs",
+        "finetune",
+        "seed",
+    ]
+    + [
+        "slimming__scale",
+        "slimming__penalty__default",
+        "evaluation__bins",
+        "threads",
+        "precision",
+        "pruners",
+    ],
 )
 def test_nothing_is_assumed_where_a_field_is_missing(written, key):
     assert repr(key.rsplit("__", maxsplit=1)[-1])[1:-1] in refused(written, paper_like(**{key: None}))
@@ -220,14 +244,26 @@ JUDGING = {
     "threads: 2": "threads",
 }
 MEASURING = (
-    ["dataset: {size: 8}", "dataset: {name: cifar10}", "normalise: {mean: [0, 0, 0]}", "normalise: {std: [1, 1, 1]}"]
+    [
+        "dataset: {size: 8}",
+        "dataset: {name: cifar10}",
+        "normalise: {mean: [0, 0, 0]}",
+        "normalise: {std: [1, 1, 1]}",
+    ]
     + ["augment: {pad: 2}", "augment: {flip: true}", "width: 0.25", "seed: 1", "slimming: {scale: 0.25}"]
     + ["slimming: {penalty: {default: 1}}", "evaluation: {batch: 100}", "evaluation: {bins: 15}"]
     + ["evaluation: {severities: [1]}", "evaluation: {corruptions: [fog]}", "evaluation: {source: auto}"]
     + [
         f"{recipe}: {{{line}}}"
         for recipe in ("base", "finetune")
-        for line in ("epochs: 3", "batch: 16", "learning_rate: 0.01", "schedule: step", "milestones: [1]", "decay: 0.5")
+        for line in (
+            "epochs: 3",
+            "batch: 16",
+            "learning_rate: 0.01",
+            "schedule: step",
+            "milestones: [1]",
+            "decay: 0.5",
+        )
     ]
     + ["base: {warmup: 2}", "base: {momentum: 0.8}", "base: {weight_decay: 0}", "base: {nesterov: true}"]
 )
@@ -249,4 +285,6 @@ def test_the_fingerprint_changes_with_whatever_changes_numbers_and_with_nothing_
 
 
 def test_digests_do_not_depend_on_the_order_of_keys():
-    assert digest({"a": 1, "b": [2, "c"]}) == digest({"b": [2, "c"], "a": 1}) != digest({"a": 1, "b": ["c", 2]})
+    assert (
+        digest({"a": 1, "b": [2, "c"]}) == digest({"b": [2, "c"], "a": 1}) != digest({"a": 1, "b": ["c", 2]})
+    )

@@ -19,7 +19,16 @@ QUICK = load("quick", BUILT_IN)
 OTHER_FINGERPRINT = "0badcafe"
 HERE = {"torch": "2.11.0", "device": "cpu", "threads": "1", "corruptions": "generated"}
 ELSEWHERE = HERE | {"torch": "2.12.0", "device": "NVIDIA H100 80GB HBM3"}
-IDS = ["dense", "weight-0.1", "weight-0.3", "filter-0.3", "filter-0.55", "channel-1e-05", "channel-0.7", "mine-0.5"]
+IDS = [
+    "dense",
+    "weight-0.1",
+    "weight-0.3",
+    "filter-0.3",
+    "filter-0.55",
+    "channel-1e-05",
+    "channel-0.7",
+    "mine-0.5",
+]
 NAMES = [*METRICS, "zeta", "on"]
 
 PLAIN = f"""\
@@ -144,7 +153,8 @@ def test_the_environment_stands_per_cell_only_where_it_differs():
     # Measured as a whole, the file says it once, and the comment beside it stays.
     whole = {"dense": dense, "channel-0.7": {"accuracy": 0.9512, "ece": 0.0203}}
     assert refreshed(moved, whole, environment=ELSEWHERE) == replaced(
-        PLAIN, ("torch: 2.11.0, device: cpu, threads", "torch: 2.12.0, device: NVIDIA H100 80GB HBM3, threads")
+        PLAIN,
+        ("torch: 2.11.0, device: cpu, threads", "torch: 2.12.0, device: NVIDIA H100 80GB HBM3, threads"),
     )
 
 
@@ -159,7 +169,10 @@ def test_the_environment_stands_per_cell_only_where_it_differs():
             "environment:\n  device: cpu   # old\n# c\n",
             "environment:\n  device: cpu   # old\n  torch: 2.11.0\n  threads: 1\n  corruptions: generated\n# c\n",
         ),
-        ("environment: {}  # c\n", f"environment: {{{', '.join(f'{k}: {v}' for k, v in HERE.items())}}}  # c\n"),
+        (
+            "environment: {}  # c\n",
+            f"environment: {{{', '.join(f'{k}: {v}' for k, v in HERE.items())}}}  # c\n",
+        ),
         ("", f"environment: {{{', '.join(f'{k}: {v}' for k, v in HERE.items())}}}\n"),
     ],
 )
@@ -170,7 +183,8 @@ def test_the_environment_of_a_whole_refresh(old, new):
 
 
 @pytest.mark.parametrize(
-    "device", ["GeForce, the one #1", "a: b", "null", "'q'", "{x}", " padded ", "Grafikkarte Ü", "1, threads: 2"]
+    "device",
+    ["GeForce, the one #1", "a: b", "null", "'q'", "{x}", " padded ", "Grafikkarte Ü", "1, threads: 2"],
 )
 def test_devices_of_any_name(device):
     environment = HERE | {"device": device}
@@ -200,7 +214,9 @@ def test_fingerprints_that_look_like_numbers(fingerprint, monkeypatch):
     assert refreshed(text, {"dense": {"ece": 0.5}}) is text
 
 
-@pytest.mark.parametrize("start", ["cells:\n", "cells: {}\n", "cells: {}  # c\n", "cells: ~\n", "cells:\n  {}\n", "cells:"])
+@pytest.mark.parametrize(
+    "start", ["cells:\n", "cells: {}\n", "cells: {}  # c\n", "cells: ~\n", "cells:\n  {}\n", "cells:"]
+)
 @pytest.mark.parametrize("tail", ["", "# the end\n", "model: vgg19\n"])
 def test_a_file_without_cells(start, tail):
     start += "" if start.endswith("\n") or not tail else "\n"
@@ -215,7 +231,9 @@ def test_a_file_without_cells(start, tail):
     assert comments(new) == comments(text)
 
 
-@pytest.mark.parametrize("cell", ["{ece: 0.25, note: hm}", "{ece: 0.25,\n    note: hm\n  }", "{note: 'hm', ece: 1}"])
+@pytest.mark.parametrize(
+    "cell", ["{ece: 0.25, note: hm}", "{ece: 0.25,\n    note: hm\n  }", "{note: 'hm', ece: 1}"]
+)
 def test_a_flow_cell_becomes_lines(cell):
     text = replaced(PLAIN, ("  dense:\n    accuracy: 0.9688\n", f"  weight-0.3: {cell}  # c\n  dense:\n"))
     new = refreshed(text, {"weight-0.3": {"ece": 0.5, "accuracy": 0.75}})
@@ -242,7 +260,10 @@ def test_an_empty_cell_is_filled(nothing, comment):
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n  # a comment\n", "\n# a comment"])
 def test_block_notes_at_the_end_of_a_file(style, end):
     # Whatever follows a block text must not become part of it.
-    text = PLAIN.removesuffix("# the end\n") + f"  weight-0.3:\n    ece: 0.1\n    note: {style}\n      # no\n\n      b: 1{end}"
+    text = (
+        PLAIN.removesuffix("# the end\n")
+        + f"  weight-0.3:\n    ece: 0.1\n    note: {style}\n      # no\n\n      b: 1{end}"
+    )
     text = text.replace("|2\n      # no", "|2\n        # no").replace("channel-0.7", "filter-0.7")
     before = baseline.parse(text, "f.yaml")
     new = refreshed(
@@ -348,7 +369,9 @@ def test_a_large_file():
 def comments(text):
     """Every comment of a text: what stands behind a # outside of its tokens."""
     found, place = Counter(), 0
-    spans = [(token.start_mark.index, token.end_mark.index) for token in yaml.scan(text, Loader=yaml.SafeLoader)]
+    spans = [
+        (token.start_mark.index, token.end_mark.index) for token in yaml.scan(text, Loader=yaml.SafeLoader)
+    ]
     for start, end in [*spans, (len(text), len(text))]:
         for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", text[place:start]):
             if "#" in line:
@@ -398,11 +421,15 @@ def hold(text, change):
         key: (cell.metrics, cell.environment or after.environment) for key, cell in after.cells.items()
     } == meant(before, change)
     assert by_people(after) == by_people(before, change.removed)
-    assert (after.model, after.protocol, after.fingerprint) == (before.model, before.protocol, QUICK.fingerprint)
+    assert (after.model, after.protocol, after.fingerprint) == (
+        before.model,
+        before.protocol,
+        QUICK.fingerprint,
+    )
     loaded = yaml.load(new, Loader=yaml.BaseLoader)["cells"]  # noqa: S506 - it makes nothing but texts
     for key, numbers in change.cells.items():
         for name, value in numbers.items():
-            assert float(loaded[key][name]) == recorded(value)
+            assert float(loaded[key][name]) == float(recorded(value))
     assert apply(new, change, QUICK, METRICS, "f.yaml") is new
     dropped = change.removed or any(
         set(before.cells[key].metrics) - set(numbers) or before.cells[key].environment
@@ -423,10 +450,15 @@ class Line:
     part: str = ""
 
 
-WORDS = st.sampled_from(["why", "é ü 漢", "0.5", "a: b", "{ece: 1}", "- x", "weight-0.3:", "# #", "'", '"', "&a *b"])
+WORDS = st.sampled_from(
+    ["why", "é ü 漢", "0.5", "a: b", "{ece: 1}", "- x", "weight-0.3:", "# #", "'", '"', "&a *b"]
+)
 ROOM = st.sampled_from(["", " ", "   "])
 numbers = st.one_of(
-    st.floats(-10, 10).map(recorded), st.integers(0, 2**63), st.floats(1e-5, 1e-3), st.sampled_from([1e22, 1e-4])
+    st.floats(-10, 10).map(recorded),
+    st.integers(0, 2**63),
+    st.floats(1e-5, 1e-3),
+    st.sampled_from([1e22, 1e-4]),
 )
 # As many spellings of a number as people use; all read back as what is recorded, or not.
 spellings = st.sampled_from(["{:.4f}", "{:g}", "{!r}", "'{:.4f}'", '"{!r}"', "{:e}"])
@@ -436,7 +468,11 @@ spellings = st.sampled_from(["{:.4f}", "{:g}", "{!r}", "'{:.4f}'", '"{!r}"', "{:
 def comment_lines(draw, cell="", deepest=8):
     kinds = draw(st.lists(st.sampled_from(["blank", "comment"]), max_size=2))
     return [
-        Line("" if kind == "blank" else f"{' ' * draw(st.integers(0, deepest))}# {draw(WORDS)}", cell, "comment")
+        Line(
+            "" if kind == "blank" else f"{' ' * draw(st.integers(0, deepest))}# {draw(WORDS)}",
+            cell,
+            "comment",
+        )
         for kind in kinds
     ]
 
@@ -478,7 +514,11 @@ def cell_lines(draw, cell, indent):
         return [Line(f"{indent}{key}: {{{body}}}{tail}", cell, "flow")]
     if style == "long flow":
         body = [Line(f"{indent}  {name}: {value},", cell, "flow") for name, value in written.items()]
-        return [Line(f"{indent}{key}: {{", cell, "flow"), *body, Line(f"{indent}  note: 'x'}}{tail}", cell, "flow")]
+        return [
+            Line(f"{indent}{key}: {{", cell, "flow"),
+            *body,
+            Line(f"{indent}  note: 'x'}}{tail}", cell, "flow"),
+        ]
     inner = indent + " " * draw(st.integers(1, 4))
     parts = []
     for name, value in written.items():
@@ -500,7 +540,12 @@ def cell_lines(draw, cell, indent):
     lines = [Line(f"{indent}{key}:{tail}", cell, "head")]
     for position, part in enumerate(parts):
         # A comment that is deeper than the end of a block text would be text.
-        lines += draw(comment_lines(cell, 0 if part[0].part == "note" or (position and parts[position - 1][0].part == "note") else 8))
+        lines += draw(
+            comment_lines(
+                cell,
+                0 if part[0].part == "note" or (position and parts[position - 1][0].part == "note") else 8,
+            )
+        )
         lines += part
     return lines
 
@@ -526,7 +571,9 @@ def files(draw):
             ]
         )
     )
-    tolerance = draw(st.sampled_from([[], ["tolerance: {mpc: {abs: 0.02}}"], ["tolerance:", " mpc: # c", "  abs: 0.02"]]))
+    tolerance = draw(
+        st.sampled_from([[], ["tolerance: {mpc: {abs: 0.02}}"], ["tolerance:", " mpc: # c", "  abs: 0.02"]])
+    )
     blocks = [
         [Line(text) for text in draw(st.sampled_from([["prunecal: 1"], ['"prunecal"  :  1  # format']]))],
         [Line("model: vgg19")],
@@ -556,7 +603,8 @@ def changes(draw, accepted):
         elif fate != "leave" and cell.metrics:
             chosen = draw(st.sets(st.sampled_from(sorted(cell.metrics)))) if fate == "some" else ()
             cells[key] = {
-                name: draw(numbers) if name in chosen else recorded(value) for name, value in cell.metrics.items()
+                name: draw(numbers) if name in chosen else recorded(value)
+                for name, value in cell.metrics.items()
             }
     fresh = [key for key in IDS if key not in accepted]
     for key in draw(st.lists(st.sampled_from(fresh), unique=True, max_size=2)) if fresh else ():
@@ -580,7 +628,10 @@ def test_what_was_meant_is_written_and_other_lines_stay(data):
     assert new is not None, "a layout that people use was refused"
     same_environments = all(
         (before.environment_of(key) == change.environment) for key in before.cells if key in change.cells
-    ) and (set(before.cells) - set(change.cells) - set(change.removed) or before.environment == change.environment)
+    ) and (
+        set(before.cells) - set(change.cells) - set(change.removed)
+        or before.environment == change.environment
+    )
 
     def stays(line):
         if line.part == "environment":
@@ -624,8 +675,37 @@ def test_a_refresh_with_equal_numbers_returns_the_text_itself(data):
 
 
 FRAGMENTS = st.sampled_from(
-    ["\n", "  ", ": ", "- ", "{", "}", "# c\n", " # c", "|\n", ">-\n", '"', "'", "? ", "\t", "\r", "\u2028", "...\n"]
-    + [" dense: ", "ece: 0.5\n", "{}", "~", ",", "note: x\n    ", "environment: {torch: 1}\n", "---\n", "[", "]"]
+    [
+        "\n",
+        "  ",
+        ": ",
+        "- ",
+        "{",
+        "}",
+        "# c\n",
+        " # c",
+        "|\n",
+        ">-\n",
+        '"',
+        "'",
+        "? ",
+        "\t",
+        "\r",
+        "\u2028",
+        "...\n",
+    ]
+    + [
+        " dense: ",
+        "ece: 0.5\n",
+        "{}",
+        "~",
+        ",",
+        "note: x\n    ",
+        "environment: {torch: 1}\n",
+        "---\n",
+        "[",
+        "]",
+    ]
 )
 
 

@@ -77,7 +77,9 @@ def by_hand(model, recipe, count, pressure, seed=3):
     images, labels = data(count)
     generator = torch.Generator().manual_seed(seed)
     parameters = dict(model.named_parameters())
-    scales = [f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    scales = [
+        f"{name}.weight" for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)
+    ]
     velocity = {}
     model.train()
     for epoch in range(recipe.epochs):
@@ -95,8 +97,12 @@ def by_hand(model, recipe, count, pressure, seed=3):
                     if name in scales:
                         gradient = gradient + pressure.slimming * weight.sign()
                     gradient = gradient + recipe.weight_decay * weight
-                    velocity[name] = recipe.momentum * velocity[name] + gradient if name in velocity else gradient
-                    change = gradient + recipe.momentum * velocity[name] if recipe.nesterov else velocity[name]
+                    velocity[name] = (
+                        recipe.momentum * velocity[name] + gradient if name in velocity else gradient
+                    )
+                    change = (
+                        gradient + recipe.momentum * velocity[name] if recipe.nesterov else velocity[name]
+                    )
                     weight.sub_(rate * change)
                     if name in pressure.masks:
                         weight[~pressure.masks[name]] = 0
@@ -193,7 +199,14 @@ def test_the_images_are_left_as_they_are(augmentation):
     images, labels = data()
     copies = images.clone(), labels.clone()
     train(
-        network(), images, labels, RECIPE, NORMALISATION, augmentation, torch.Generator().manual_seed(0), Pressure()
+        network(),
+        images,
+        labels,
+        RECIPE,
+        NORMALISATION,
+        augmentation,
+        torch.Generator().manual_seed(0),
+        Pressure(),
     )
     assert torch.equal(images, copies[0])
     assert torch.equal(labels, copies[1])
@@ -201,7 +214,9 @@ def test_the_images_are_left_as_they_are(augmentation):
 
 def test_no_epochs_change_nothing():
     start = network()
-    for name, weight in trained(copy.deepcopy(start), dataclasses.replace(RECIPE, epochs=0)).state_dict().items():
+    for name, weight in (
+        trained(copy.deepcopy(start), dataclasses.replace(RECIPE, epochs=0)).state_dict().items()
+    ):
         assert torch.equal(weight, start.state_dict()[name])
 
 
@@ -240,7 +255,9 @@ def test_the_cosine_schedule():
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_warmup_rises_linearly_from_zero(schedule):
     recipe = dataclasses.replace(RECIPE, epochs=10, schedule=schedule, warmup=2.0, milestones=(1,))
-    assert [learning_rate(recipe, epoch) for epoch in (0, 0.5, 1, 1.5)] == pytest.approx([0, 0.025, 0.05, 0.075])
+    assert [learning_rate(recipe, epoch) for epoch in (0, 0.5, 1, 1.5)] == pytest.approx(
+        [0, 0.025, 0.05, 0.075]
+    )
     after = {"step": 0.01, "cosine": 0.05 * (1 + math.cos(0.2 * math.pi))}[schedule]
     assert learning_rate(recipe, 2.0) == pytest.approx(after)
 

@@ -38,7 +38,9 @@ def test_directions():
         assert status(name, 0.5, 0.5, room) is Status.OK
     # Nothing is known of it: lower is better.
     assert status("mine", 0.5, 0.6, room) is Status.REGRESSION
-    assert status("mine", 0.5, 0.6, room, known([Metric("mine", higher_is_better=True)])) is Status.IMPROVEMENT
+    assert (
+        status("mine", 0.5, 0.6, room, known([Metric("mine", higher_is_better=True)])) is Status.IMPROVEMENT
+    )
 
 
 @hypothesis.given(st.integers(-10_000, 10_000), st.integers(0, 5_000), st.sampled_from([-1, 1]), names)
@@ -87,7 +89,10 @@ def test_names_are_compared_both_ways():
 
 def test_a_cell_without_baseline():
     verdict = judge({"nll": 0.12345, "accuracy": 0.9}, None, {}, METRICS)
-    assert (verdict.status, verdict.headline) == (Status.MISSING, "missing: no accepted numbers for this cell")
+    assert (verdict.status, verdict.headline) == (
+        Status.MISSING,
+        "missing: no accepted numbers for this cell",
+    )
     assert [(row.metric, row.baseline, row.measured) for row in verdict.metrics] == (
         [("accuracy", None, 0.9), ("nll", None, 0.1235 if round(0.12345, 4) == 0.1235 else 0.1234)]
     )
@@ -107,7 +112,11 @@ def test_the_gravest_metric_decides():
     assert better.headline == "improvement in accuracy"
     assert (mixed.status, mixed.headline) == (Status.REGRESSION, "regression in ece, nll")
     assert (gone.status, gone.headline) == (Status.MISSING, "nll has a baseline and was not measured")
-    assert [state for state in Status if state.fails] == [Status.REGRESSION, Status.MISSING, Status.INCOMPARABLE]
+    assert [state for state in Status if state.fails] == [
+        Status.REGRESSION,
+        Status.MISSING,
+        Status.INCOMPARABLE,
+    ]
 
 
 @hypothesis.given(st.dictionaries(names, numbers))
@@ -199,7 +208,9 @@ def test_measurements_hold_plain_finite_numbers(value, says):
 
 def test_measurements_cross_processes_whole():
     scores = {"accuracy": 0.5, "ece": 0.1, "nll": 1.0, "brier": 0.5}
-    measurement = Measurement({"ece": 0.1, "macs": 3}, {"fog": {"3": scores}}, {"torch": "2.11.0"}, ("floored",))
+    measurement = Measurement(
+        {"ece": 0.1, "macs": 3}, {"fog": {"3": scores}}, {"torch": "2.11.0"}, ("floored",)
+    )
     assert Measurement.from_dict(measurement.to_dict()) == measurement
     assert measurement["macs"] == 3
     with pytest.raises(KeyError, match="no metric 'nll'; measured were ece, macs"):
