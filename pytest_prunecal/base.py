@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from pytest_prunecal.bench import build, builder_of, train
 from pytest_prunecal.errors import PrunecalError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.bench import Bench
     from pytest_prunecal.cell import Cell
+    from pytest_prunecal.given import GivenBase
 
 # What shapes a base checkpoint; an edit anywhere here trains it again.
 _SOURCES = (
@@ -45,8 +46,17 @@ def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
 
     Every process reads it back from the store, so that who trained it makes no difference.
     """
-    if cell.model in bench.checkpoints:
-        return _from_checkpoint(cell.model, bench)
+    given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
+    if given:
+        return _from_file(given, cell.model, bench)
+    entry = trained_base(cell, bench, slimming=slimming)
+    model = build(cell.model, bench)
+    model.load_state_dict(load_file(entry, device=str(bench.device)))
+    return model
+
+
+def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
+    """The store's entry of the network that base training gives, trained now if nobody has yet."""
     penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
     key = {
         "model": [cell.model, module_digest(builder_of(cell.model, bench))],
@@ -59,11 +69,7 @@ def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
         "seed": bench.protocol.seed,
         "precision": bench.protocol.precision,
     }
-    train_base = partial(_train_base, cell, bench, penalty)
-    entry = bench.store.obtain("base", digest(key), ".safetensors", train_base)
-    model = build(cell.model, bench)
-    model.load_state_dict(load_file(entry, device=str(bench.device)))
-    return model
+    return bench.store.obtain("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
 
 
 def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> None:
@@ -76,21 +82,24 @@ def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> 
     save_file(state, path)
 
 
-def _from_checkpoint(model: str, bench: Bench) -> nn.Module:
-    """Load the user's trained network; safetensors files hold tensors and nothing that could run.
+def _from_file(given: GivenBase, model: str, bench: Bench) -> nn.Module:
+    """Load a given network; safetensors files hold tensors and nothing that could run.
 
-    The channel pruner starts from it too, whether or not it was trained for sparsity.
+    A user's checkpoint serves the channel pruner too, whether or not it was trained for sparsity.
     """
-    path = bench.checkpoints[model]
+    what = f"{'pinned base' if given.sha256 else 'checkpoint'} {given.path}"
     network = build(model, bench)
     try:
-        state = load_file(path, device=str(bench.device))
+        content = given.path.read_bytes()
+        if given.sha256 and hashlib.sha256(content).hexdigest() != given.sha256:
+            raise PrunecalError(f"{what}: is not the file that the baseline names: its sha256 differs")
+        state = load(content)
     except (OSError, SafetensorError) as error:
-        raise PrunecalError(f"checkpoint {path}: is no readable safetensors file: {error}") from None
+        raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
     wanted = network.state_dict()
     problem = _mismatch(wanted, state)
     if problem:
-        raise PrunecalError(f"checkpoint {path}: {problem}, so it is no {model} of this protocol")
+        raise PrunecalError(f"{what}: {problem}, so it is no {model} of this protocol")
     network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
     return network
 
@@ -114,6 +123,16 @@ def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
     return ""
 
 
-def checkpoint_digest(path: Path) -> str:
-    """Twelve hex digits of a checkpoint file's SHA-256: names the base that numbers belong to."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:
+    """What a measurement says of its base.
+
+    `base` is `pinned`, or twelve hex digits of a user's checkpoint; it is absent where the base was trained,
+    and `base_entry` is then its place in the store. `base_kind` is `plain` or `slimmed`.
+    """
+    kind = "slimmed" if slimming else "plain"
+    given = bench.bases.get((cell.model, kind))
+    if given is None:
+        entry = trained_base(cell, bench, slimming=slimming)
+        return {"base_kind": kind, "base_entry": entry.relative_to(bench.store.root).as_posix()}
+    name = "pinned" if given.sha256 else hashlib.sha256(given.path.read_bytes()).hexdigest()[:12]
+    return {"base_kind": kind, "base": name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import document
@@ -12,13 +13,13 @@ from pytest_prunecal.tolerance import Tolerance, read_tolerances, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from pytest_prunecal.document import Value
     from pytest_prunecal.measurement import Number
     from pytest_prunecal.protocol import Protocol
 
 FORMAT = 1
+BASE_KINDS = ("plain", "slimmed")
 CELL_FIELDS = ("note", "environment", "tolerance")
 ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions", "base")
 
@@ -43,6 +44,21 @@ class AcceptedCell:
 
 
 @dataclass(frozen=True)
+class PinnedBase:
+    """A trained base network that lies beside the baseline file: every run starts from it.
+
+    Attributes:
+        file: its name, in the baseline file's own folder.
+        sha256: of its bytes, in hex.
+        recipe: `Protocol.base_fingerprint` of the recipe that trained it.
+    """
+
+    file: str
+    sha256: str
+    recipe: str
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The accepted numbers of one model under one protocol.
 
@@ -52,6 +68,7 @@ class Baseline:
         protocol: the protocol's name.
         fingerprint: of the protocol that measured the numbers.
         environment: where they were measured.
+        base: pinned base networks by kind, `plain` or `slimmed`.
         tolerance: the file's rules by metric, over the protocol's.
         cells: accepted cells by id, in file order.
     """
@@ -61,6 +78,7 @@ class Baseline:
     protocol: str
     fingerprint: str
     environment: dict[str, str]
+    base: dict[str, PinnedBase]
     tolerance: dict[str, Tolerance]
     cells: dict[str, AcceptedCell]
 
@@ -96,7 +114,7 @@ def read(path: Path, name: str) -> Baseline:
 def parse(text: str, name: str) -> Baseline:
     """Read a baseline from its text; see `read`."""
     top = document.parse(text, name)
-    entries = top.mapping(("prunecal", "model", "protocol", "environment", "tolerance", "cells"))
+    entries = top.mapping(("prunecal", "model", "protocol", "environment", "base", "tolerance", "cells"))
     for key in ("prunecal", "model", "protocol", "cells"):
         if key not in entries:
             top.fail(f"this is no baseline file: it has no {key!r}")
@@ -114,6 +132,7 @@ def parse(text: str, name: str) -> Baseline:
         protocol=protocol["name"].text(),
         fingerprint=protocol["fingerprint"].text(),
         environment=_environment(entries["environment"]) if "environment" in entries else {},
+        base=_pinned(entries["base"]) if "base" in entries else {},
         tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
         cells={} if empty(cells) else {key: _cell(key, value) for key, value in cells.mapping().items()},
     )
@@ -140,6 +159,18 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
         environment=_environment(entries["environment"]) if "environment" in entries else {},
         line=line,
     )
+
+
+def _pinned(value: Value) -> dict[str, PinnedBase]:
+    bases = {}
+    for kind, entry in value.mapping(BASE_KINDS).items():
+        fields = {key: part.text() for key, part in entry.mapping(("file", "sha256", "recipe")).items()}
+        if len(fields) < len(("file", "sha256", "recipe")):
+            entry.fail(f"{entry.label} needs file, sha256 and recipe, as --prunecal-pin writes them")
+        if Path(fields["file"]).name != fields["file"]:
+            entry.fail(f"{entry.label}.file must be the name of a file in this folder")
+        bases[kind] = PinnedBase(**fields)
+    return bases
 
 
 def _environment(value: Value) -> dict[str, str]:

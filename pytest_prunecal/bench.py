@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.datasets.base import Dataset
     from pytest_prunecal.extensions import Extensions
+    from pytest_prunecal.given import Bases
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.recipe import Recipe
     from pytest_prunecal.store import Store
@@ -41,7 +42,7 @@ class Bench:
         device: where networks run.
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
-        checkpoints: by model name, a trained network of the user's to start from instead of base training.
+        bases: trained networks to start from instead of base training.
     """
 
     protocol: Protocol
@@ -49,7 +50,7 @@ class Bench:
     device: torch.device
     data: Path | None
     extensions: Extensions
-    checkpoints: dict[str, Path] = field(default_factory=dict)
+    bases: Bases = field(default_factory=dict)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -98,9 +99,13 @@ def build(model: str, bench: Bench) -> nn.Module:
     """Build an untrained network; a builder is given those of our arguments that it names."""
     offered: dict[str, Any] = {"num_classes": bench.dataset.classes, "width": bench.protocol.width_of(model)}
     builder = builder_of(model, bench)
-    named = inspect.signature(builder).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in named.values())
-    arguments = {key: value for key, value in offered.items() if takes_all or key in named}
+    signature = inspect.signature(builder)
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values())
+    arguments = {key: value for key, value in offered.items() if takes_all or key in signature.parameters}
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        raise PrunecalError(f"model {model!r}: its builder is given {', '.join(offered)}: {error}") from None
     torch.manual_seed(seed_of(bench.protocol.seed, "init", model))
     network = builder(**arguments)
     if not isinstance(network, nn.Module):

@@ -39,7 +39,7 @@ def engine_of(config: pytest.Config, settings: Settings) -> Engine:
             settings.device,
             settings.data,
             settings.extensions,
-            settings.checkpoints,
+            settings.bases,
             worker,
         )
     return config.stash[_ENGINE]
@@ -87,7 +87,8 @@ class CellItem(pytest.Item):
         try:
             self.measurement = engine_of(self.config, settings).measure(self.cell)
         except PrunecalError as error:
-            pytest.fail(str(error), pytrace=False)
+            # `from None`, or the report would show the error twice.
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.user_properties.extend(
             (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal import baseline as baselines
 from pytest_prunecal.cell import Cell, baseline_name, canonical_order, grid, unique_ratios
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.given import Bases, GivenBase
 from pytest_prunecal.names import check_model, models_of, pruners_of
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_prunecal.extensions import Extensions
     from pytest_prunecal.options import Options
     from pytest_prunecal.protocol import Protocol
+
+
+_PIN_AGAIN = "train it anew with --prunecal-update --prunecal-pin"
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,27 @@ def select(
             _check_stale(found, protocol, update, {cell.id for cell in cells} | (set(found.cells) - full))
         files.append(GateFile(model, path, shown(path), found, cells, full))
     return tuple(files)
+
+
+def pinned(files: Sequence[GateFile], protocol: Protocol) -> Bases:
+    """Base networks that the gate's baseline files pin.
+
+    Raises:
+        PrunecalError: a file is missing, or was trained by another recipe than the protocol's.
+    """
+    bases: Bases = {}
+    for file in files:
+        for kind, base in (file.baseline.base if file.baseline else {}).items():
+            path = file.path.parent / base.file
+            if not path.is_file():
+                raise PrunecalError(f"{file.name}: pins {base.file}, which is not beside it; {_PIN_AGAIN}")
+            if base.recipe != protocol.base_fingerprint(file.model, kind):
+                raise PrunecalError(
+                    f"{file.name}: {base.file} was trained by another recipe than protocol {protocol.name!r} "
+                    f"has now; {_PIN_AGAIN}"
+                )
+            bases[file.model, kind] = GivenBase(path, base.sha256)
+    return bases
 
 
 def _check_stale(found: Baseline, protocol: Protocol, update: str | None, replaced: Collection[str]) -> None:

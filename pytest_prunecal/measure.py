@@ -6,7 +6,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.base import base_network, checkpoint_digest
+from pytest_prunecal import base
 from pytest_prunecal.bench import Bench, train
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.evaluation import evaluate, summary
@@ -39,7 +39,8 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
     with reproducible(bench.protocol.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pruner = pruner_of(cell, bench)
-        dense = base_network(cell, bench, slimming=pruner is not None and pruner.slimming)
+        slimming = pruner is not None and pruner.slimming
+        dense = base.base_network(cell, bench, slimming=slimming)
         dense_weights = conv_weights(dense)
         pruned = pruner.prune(dense, cell.ratio) if pruner else Pruned(dense, {}, ())
         if pruner:
@@ -58,7 +59,7 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
         provenance={
             **bench.environment,
             "corruptions": bench.corrupted.source,
-            **base_of(cell, bench),
+            **base.provenance(cell, bench, slimming=slimming),
             "protocol": bench.protocol.name,
             "fingerprint": bench.protocol.fingerprint,
             "dataset": bench.dataset.name,
@@ -67,12 +68,6 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
         },
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
     )
-
-
-def base_of(cell: Cell, bench: Bench) -> dict[str, str]:
-    """Where the base came from, if not from base training: what a baseline records of a user's checkpoint."""
-    path = bench.checkpoints.get(cell.model)
-    return {"base": checkpoint_digest(path)} if path else {}
 
 
 def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:

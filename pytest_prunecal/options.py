@@ -36,6 +36,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "MODEL=FILE",
         "help": "start from this trained network (safetensors) instead of base training; several with commas",
     },
+    "pin": {
+        "action": "store_const",
+        "const": "yes",
+        "help": "with --prunecal-update: keep the trained bases beside the baselines; later runs start there",
+    },
     "device": {
         "metavar": "DEVICE",
         "help": "cpu, cuda, cuda:1 or auto (the default: workers spread over GPUs)",

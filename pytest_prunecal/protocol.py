@@ -89,6 +89,17 @@ class Protocol:
         content = {key: value for key, value in asdict(self).items() if key not in judging}
         return digest(content)[:8]
 
+    def base_fingerprint(self, model: str, kind: str) -> str:
+        """Eight hex digits over everything of the protocol that shapes a base network.
+
+        Args:
+            model: the model's name.
+            kind: `plain`, or `slimmed` for the base of pruners that need sparsity training.
+        """
+        slimming = [self.slimming.scale, self.slimming.lambda_of(model)] if kind == "slimmed" else None
+        inputs = [self.dataset, self.mean, self.std, self.pad, self.flip, self.width_of(model)]
+        return digest([asdict(self.base), slimming, inputs, self.seed, self.precision])[:8]
+
 
 def digest(content: object) -> str:
     """SHA-256, in hex, of the canonical JSON form of plain data."""

@@ -7,7 +7,7 @@ shows only what changed. The result is parsed again and compared with what was m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import baseline
@@ -34,12 +34,14 @@ class Change:
         environment: where the new numbers were measured.
         cells: new numbers by cell id and metric.
         removed: ids of cells to drop.
+        base: base networks to pin, by kind; None leaves the file's as they are.
     """
 
     model: str
     environment: dict[str, str]
     cells: dict[str, dict[str, Number]]
-    removed: tuple[str, ...] = field(default=())
+    removed: tuple[str, ...] = ()
+    base: dict[str, baseline.PinnedBase] | None = None
 
 
 def apply(
@@ -76,6 +78,8 @@ def apply(
     own_environment = bool(kept) and before.environment != change.environment
     if not kept:
         editor.set_environment(change.environment)
+    if change.base is not None:
+        editor.set_base(change.base)
     for cell_id in change.removed:
         editor.remove_cell(cell_id)
     for cell_id in sorted(
@@ -118,6 +122,7 @@ def _verify(
         and (after.model, after.protocol) == (before.model, before.protocol)
         and rest == {cell_id: before.cells[cell_id].metrics for cell_id in kept}
         and after.fingerprint == protocol.fingerprint
+        and after.base == before.base | (change.base or {})
         and all(after.environment_of(cell_id) == change.environment for cell_id in change.cells)
         and all(after.environment_of(cell_id) == before.environment_of(cell_id) for cell_id in kept)
         and _by_people(after, ()) == _by_people(before, change.removed)

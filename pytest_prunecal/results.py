@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_prunecal import baseline, document, refresh
+from pytest_prunecal.atomic import write_atomically
 from pytest_prunecal.collection import CellItem, accepts, judge_cell
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.measurement import Measurement
@@ -59,7 +60,8 @@ class Results:
             return
         file, cell = found
         if streamed is None:
-            result = CellResult(cell, error=report.longreprtext)
+            # Not `longreprtext`, which begins with the worker's name under xdist.
+            result = CellResult(cell, error=str(report.longrepr).strip())
         else:
             measurement = Measurement.from_dict(streamed)
             verdict = judge_cell(file, cell, measurement, self._settings)
@@ -129,23 +131,54 @@ class Results:
     def _refresh(self, file: GateFile, results: list[CellResult], removed: tuple[str, ...]) -> str:
         """Write the accepted numbers into the file as it is now; say what was done."""
         accepted = {result.cell.id: result for result in results if result.accepted and result.measurement}
+        base = self._pin(file, results) if self._settings.pin else None
+        environment = _environment_of(next(iter(accepted.values())))
         change = refresh.Change(
             model=file.model,
-            environment=_environment_of(next(iter(accepted.values()))),
+            environment=environment | {"base": "pinned"} if base else environment,
             cells={
                 cell_id: dict(result.measurement.metrics)
                 for cell_id, result in accepted.items()
                 if result.measurement
             },
             removed=removed,
+            base=base,
         )
         text = document.read_text(file.path, file.name) if file.path.exists() else None
         new = refresh.apply(text, change, self._settings.protocol, self._settings.metrics, file.name)
         if new == text:
             return f"{file.name}: already says all of it"
-        write_atomically(file.path, new)
+        write_atomically(file.path, new.encode())
+        self._drop_unpinned(file, base)
         said = f"{file.name}: accepted {len(accepted)} cell{'s' * (len(accepted) != 1)}"
         return said + (f", removed {', '.join(removed)}" if removed else "") + "; review the diff like code"
+
+    def _pin(self, file: GateFile, results: list[CellResult]) -> dict[str, baseline.PinnedBase]:
+        """Put the base networks that this run trained beside the baseline file.
+
+        A file carries its digest in its name, so that the old ones stay until the baseline names the new.
+        """
+        if not file.grid <= {result.cell.id for result in results if result.measurement}:
+            raise PrunecalError(f"{file.name}: not pinned: not every cell was measured from the new base")
+        bases = {}
+        for result in results:
+            provenance = result.measurement.provenance if result.measurement else {}
+            kind = str(provenance["base_kind"])
+            if kind not in bases:
+                content = (Path(self._settings.store) / str(provenance["base_entry"])).read_bytes()
+                sha256 = hashlib.sha256(content).hexdigest()
+                name = f"{file.path.stem}-{kind}-{sha256[:8]}.safetensors"
+                write_atomically(file.path.with_name(name), content)
+                recipe = self._settings.protocol.base_fingerprint(file.model, kind)
+                bases[kind] = baseline.PinnedBase(name, sha256, recipe)
+        return bases
+
+    def _drop_unpinned(self, file: GateFile, base: dict[str, baseline.PinnedBase] | None) -> None:
+        """Remove the files that were pinned before and are not any more."""
+        kept = {pinned.file for pinned in (base or {}).values()}
+        for kind, pinned in (file.baseline.base if file.baseline else {}).items():
+            if base and kind in base and pinned.file not in kept:
+                file.path.with_name(pinned.file).unlink(missing_ok=True)
 
     def _environment(self, file: GateFile, results: list[CellResult]) -> str:
         """How this run's environment differs from the baseline's."""
@@ -161,7 +194,7 @@ class Results:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, render(self.run))
+            write_atomically(path, render(self.run).encode())
         except OSError as error:
             self._problems.append(f"{path}: not written: {error.strerror or error}")
 
@@ -178,22 +211,3 @@ class Results:
 def _environment_of(result: CellResult) -> dict[str, str]:
     provenance = result.measurement.provenance if result.measurement else {}
     return {key: str(provenance[key]) for key in baseline.ENVIRONMENT_FIELDS if key in provenance}
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step; a reader, or a crash, sees the old text or the new, whole.
-
-    A symbolic link stays one, and the file keeps its permissions.
-    """
-    path = path.resolve()
-    passing = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with passing.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, passing)
-        passing.replace(path)
-    finally:
-        passing.unlink(missing_ok=True)

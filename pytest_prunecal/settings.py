@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import metric
+from pytest_prunecal.baseline import BASE_KINDS
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate import GateFile, select, shown
+from pytest_prunecal.gate import GateFile, pinned, select, shown
+from pytest_prunecal.given import Bases, GivenBase
 from pytest_prunecal.names import check_extensions, check_model, check_protocol
 from pytest_prunecal.options import UPDATES, Options
 from pytest_prunecal.protocol import Protocol, built_in_names, load
@@ -37,7 +39,8 @@ class Settings:
         folder: where this protocol's baselines lie.
         files: the gate, model by model; empty if the session has none.
         update: `all`, `missing`, `failing`, or None.
-        checkpoints: by model name, a trained network to start from instead of base training.
+        pin: whether the base networks are to be kept beside the baselines.
+        bases: trained networks to start from instead of base training.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         data: the user's data folder.
         store: directory or URL of the store.
@@ -52,7 +55,8 @@ class Settings:
     folder: Path
     files: tuple[GateFile, ...]
     update: str | None
-    checkpoints: dict[str, Path]
+    pin: bool
+    bases: Bases
     device: str
     data: Path | None
     store: str
@@ -94,6 +98,7 @@ def build(
     check_protocol(protocol, extensions)
     files: tuple[GateFile, ...] = ()
     update = _update(options)
+    pin = _pin(options, update)
     if gated:
         files = select(options, extensions, protocol, directory, named, update)
     store = options.values["store"] or str(root / ".prunecal")
@@ -104,7 +109,8 @@ def build(
         folder=directory / protocol.name,
         files=files,
         update=update,
-        checkpoints=_checkpoints(options, extensions),
+        pin=pin,
+        bases=({} if pin else pinned(files, protocol)) | _checkpoints(options, extensions),
         device=_device(options),
         data=_data(options),
         store=store if "://" in store else str(options.path("store", root / ".prunecal")),
@@ -159,9 +165,24 @@ def _update(options: Options) -> str | None:
     return update
 
 
-def _checkpoints(options: Options, extensions: Extensions) -> dict[str, Path]:
+def _pin(options: Options, update: str | None) -> bool:
+    pin = options.values["pin"] is not None
+    if pin and (options.values["pruners"] is not None or options.values["ratios"] is not None):
+        raise PrunecalError("--prunecal-pin needs the whole grid: no cell may keep numbers of another base")
+    if pin and update != "all":
+        raise PrunecalError("--prunecal-pin goes with a bare --prunecal-update: it renews the base networks")
+    if pin and options.values["checkpoint"] is not None:
+        raise PrunecalError("--prunecal-pin keeps what base training gives; it does not go with a checkpoint")
+    if pin and "://" in (options.values["store"] or ""):
+        raise PrunecalError(
+            "--prunecal-pin needs a store on this machine; give a folder, --prunecal-store=DIR"
+        )
+    return pin
+
+
+def _checkpoints(options: Options, extensions: Extensions) -> Bases:
     """Read `MODEL=FILE,…`; what is inside a file is checked when a network is loaded from it."""
-    checkpoints: dict[str, Path] = {}
+    bases: Bases = {}
     for text in options.names("checkpoint") or ():
         model, equals, file = text.partition("=")
         if not equals or not file:
@@ -169,13 +190,13 @@ def _checkpoints(options: Options, extensions: Extensions) -> dict[str, Path]:
                 f"--prunecal-checkpoint={text}: write MODEL=FILE, such as resnet20=base.safetensors"
             )
         check_model(model, extensions, "--prunecal-checkpoint: ")
-        if model in checkpoints:
+        if (model, "plain") in bases:
             raise PrunecalError(f"--prunecal-checkpoint names {model!r} twice; give one file a model")
         path = options.directories["checkpoint"] / file
         if not path.is_file():
             raise PrunecalError(f"--prunecal-checkpoint={text}: there is no file {path}")
-        checkpoints[model] = path
-    return checkpoints
+        bases |= {(model, kind): GivenBase(path) for kind in BASE_KINDS}
+    return bases
 
 
 def _device(options: Options) -> str:

@@ -70,6 +70,26 @@ class Editor:
         else:
             self._splice_environment(value, environment)
 
+    def set_base(self, bases: Mapping[str, baseline.PinnedBase]) -> None:
+        """Pin base networks."""
+        owner = self._top.get("base")
+        pinned = {} if owner is None or baseline.empty(owner) else owner.mapping()
+        lines: list[str] = []
+        for kind, base in bases.items():
+            fields = {"file": base.file, "sha256": base.sha256, "recipe": base.recipe}
+            if kind not in pinned:
+                lines += [f"  {kind}:", *(f"    {key}: {_plain(text)}" for key, text in fields.items())]
+                continue
+            for key, entry in pinned[kind].mapping().items():
+                if entry.text() != fields[key]:
+                    self._replace(entry, _plain(fields[key]))
+        if owner is None and lines:
+            lines.insert(0, "base: # every run starts from these networks instead of training its own")
+        if lines:
+            self._insert(
+                self._line_end(owner or self._top.get("environment") or self._top["protocol"]), lines
+            )
+
     def remove_cell(self, cell_id: str) -> None:
         """Drop a cell with all that stands in it."""
         value = self._cells().get(cell_id)

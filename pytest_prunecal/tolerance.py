@@ -23,7 +23,7 @@ class Tolerance:
 
     abs: float = 0.0
     rel: float = 0.0
-    source: str = "no tolerance given: exact"
+    source: str = "no tolerance given"
 
     def bound(self, baseline: float) -> float:
         """How far from `baseline` is still within tolerance, in the metric's own unit."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.extensions import Extensions
+    from pytest_prunecal.given import Bases
     from pytest_prunecal.measurement import Measurement
     from pytest_prunecal.protocol import Protocol
 
@@ -29,7 +30,7 @@ class LocalEngine:
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
-        checkpoints: by model name, a trained network of the user's to start from.
+        bases: trained networks to start from instead of base training.
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
 
     Raises:
@@ -43,11 +44,11 @@ class LocalEngine:
         device: str,
         data: Path | None,
         extensions: Extensions,
-        checkpoints: dict[str, Path] | None = None,
+        bases: Bases | None = None,
         worker: int = 0,
     ) -> None:
         where = resolve_device(device, worker)
-        self._bench = Bench(protocol, Store(store), where, data, extensions, checkpoints or {})
+        self._bench = Bench(protocol, Store(store), where, data, extensions, bases or {})
 
     def measure(self, cell: Cell) -> Measurement:
         """Measure one cell; see `pytest_prunecal.measure.measure`."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PROTOCOL = """\
 prunecal: 1
@@ -26,6 +30,8 @@ tolerance:
   corrupted_ece: {abs: 0.05}
 """
 MODEL = '''\
+import os
+
 import torch
 from torch import nn
 
@@ -42,11 +48,25 @@ class Tiny(nn.Module):
         self.conv2 = nn.Conv2d(8, 12, 3, stride=2, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(12)
         self.head = nn.Linear(12, num_classes)
+        self.untrained = True
+
+    def load_state_dict(self, state):
+        self.untrained = False
+        return super().load_state_dict(state)
 
     def forward(self, images):
+        if self.training and self.untrained:
+            self.first_step()
         maps = torch.relu(self.bn1(self.conv1(images)))
         maps = torch.relu(self.bn2(self.conv2(maps)))
         return self.head(maps.mean((2, 3)))
+
+    def first_step(self):
+        """A base network begins its training."""
+        self.untrained = False
+        if "TINY_LOG" in os.environ:
+            with open(os.environ["TINY_LOG"], "a") as log:
+                log.write("base\\n")
 
     def channel_groups(self):
         return [
@@ -67,6 +87,7 @@ INI = """\
 prunecal_protocol = tiny.yaml
 pythonpath = .
 """
+
 
 class Watcher:
     """A plugin that keeps what the controller of a run sees."""
@@ -179,15 +200,10 @@ class Project:
 
 @pytest.fixture(scope="session")
 def torch_loaded():
-    """Import torch for good: pytester forgets what is first imported inside a run, torch cannot come twice."""
-    import torch._dynamo  # the first optimiser imports it
-
-    import pytest_prunecal.corrupted
-    import pytest_prunecal.engines.local
-    import pytest_prunecal.results
-
-    for name in ("weight", "filter", "channel"):
-        __import__(f"pytest_prunecal.pruners.{name}")
+    """Import torch for good: pytester forgets what a run imports first, and torch cannot come twice."""
+    import_module("torch._dynamo")  # by the first optimiser
+    for name in ("results", "engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
+        import_module(f"pytest_prunecal.{name}")
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +221,7 @@ def plain(pytester, monkeypatch):
 
 
 @pytest.fixture
-def project(plain, torch_loaded):
+def project(plain, torch_loaded):  # noqa: ARG001 - it is there for what it does
     """A project without accepted numbers."""
     made = Project(plain)
     made.write({"tiny.yaml": PROTOCOL, "tiny.py": MODEL, "conftest.py": CONFTEST, "pytest.ini": INI})

@@ -187,7 +187,9 @@ def test_a_folder_of_baselines_that_are_not_ours(plain):
 
 
 def test_a_named_baseline_wins_over_the_protocol_of_the_ini_file(gated):
-    gated.write({"baselines/quick/tinynet.yaml": QUICK.format(fingerprint=load("quick", gated.path).fingerprint)})
+    gated.write(
+        {"baselines/quick/tinynet.yaml": QUICK.format(fingerprint=load("quick", gated.path).fingerprint)}
+    )
     outcome = gated.run("--collect-only", "baselines/quick/tinynet.yaml", "--prunecal-ratios=0")
     assert outcome.watcher.collected == ["baselines/quick/tinynet.yaml::prune[dense]"]
     command = outcome.watcher.config.stash[SETTINGS].accept_command("tinynet")

@@ -29,7 +29,10 @@ def test_every_cell_passes_against_its_own_baseline(gated):
         (["baselines/tiny"], None),
         (["baselines"], None),
         (["baselines/tiny/tinynet.yaml", "--prunecal-pruners=filter"], ["dense", "filter-0.3", "filter-0.5"]),
-        (["--prunecal-models=tinynet", "--deselect", "baselines/tiny/tinynet.yaml::prune[dense]"], "but dense"),
+        (
+            ["--prunecal-models=tinynet", "--deselect", "baselines/tiny/tinynet.yaml::prune[dense]"],
+            "but dense",
+        ),
         (["--prunecal-models=tinynet", "baselines/tiny"], None),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) and value[0][0] in "-b" else "",

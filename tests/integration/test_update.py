@@ -60,7 +60,7 @@ def test_bare_update_creates_folder_and_file(project):
     for cell, metrics in cells(text).items():
         for name, value in metrics.items():
             assert value == round(outcome.numbers[f"prune[{cell}]"][name], 4)
-    assert os.listdir(project.baseline.parent) == ["tinynet.yaml"]
+    assert list(project.baseline.parent.iterdir()) == [project.baseline]
     assert project.gate().ret == 0
 
 
@@ -233,7 +233,9 @@ def pytest_runtest_setup(item):
 )
 def test_an_interrupted_update_keeps_finished_cells(gated, fault, options, ret):
     text = gated.baseline.read_text()
-    gated.baseline.write_text(text.replace("accuracy: 0", "accuracy: 9") + "  weight-0.7:\n    accuracy: 0.5\n")
+    gated.baseline.write_text(
+        text.replace("accuracy: 0", "accuracy: 9") + "  weight-0.7:\n    accuracy: 0.5\n"
+    )
     gated.write({"conftest.py": BREAKING % fault})
     outcome = gated.gate("--prunecal-update", *options)
     assert outcome.ret == ret
@@ -259,9 +261,9 @@ def test_edits_made_while_the_run_goes_on_are_kept(gated):
 
 
 def test_a_file_broken_while_the_run_goes_on_is_left_and_fails_the_run(gated):
-    breaking = BREAKING.replace("import pytest", "from pathlib import Path").replace("filter-0.3", "dense") % (
-        "Path('baselines/tiny/tinynet.yaml').write_text('<<<<<<< HEAD')"
-    )
+    breaking = BREAKING.replace("import pytest", "from pathlib import Path").replace(
+        "filter-0.3", "dense"
+    ) % ("Path('baselines/tiny/tinynet.yaml').write_text('<<<<<<< HEAD')")
     gated.write({"conftest.py": breaking})
     outcome = gated.gate("--prunecal-update", "--prunecal-ratios=0")
     assert outcome.ret == 1

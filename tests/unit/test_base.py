@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pytest_prunecal import protocol
-from pytest_prunecal.base import base_network, checkpoint_digest
+from pytest_prunecal.base import base_network
 from pytest_prunecal.bench import Bench, build
 from pytest_prunecal.cell import Cell
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.extensions import Extensions
+from pytest_prunecal.given import GivenBase
 from pytest_prunecal.measure import measure
 from pytest_prunecal.store import Store
 
@@ -47,7 +49,8 @@ def checkpoint(bench, tmp_path) -> Path:
 
 
 def using(bench: Bench, checkpoint: Path) -> Bench:
-    return replace(bench, checkpoints={"resnet20": checkpoint})
+    given = GivenBase(checkpoint)
+    return replace(bench, bases={("resnet20", "plain"): given, ("resnet20", "slimmed"): given})
 
 
 def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
@@ -90,7 +93,8 @@ def test_a_checkpoint_replaces_base_training(bench, checkpoint):
 
 
 def test_a_measurement_names_its_checkpoint(bench, checkpoint):
-    assert measure(DENSE, using(bench, checkpoint)).provenance["base"] == checkpoint_digest(checkpoint)
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert measure(DENSE, using(bench, checkpoint)).provenance["base"] == sha256[:12]
     assert "base" not in measure(DENSE, bench).provenance
 
 
@@ -147,3 +151,12 @@ def test_weights_that_are_not_finite_are_refused(bench, checkpoint):
     state["conv1.weight"][0] = float("nan")
     save_file(state, checkpoint)
     assert "conv1.weight holds NaN or infinite values" in refusal(bench, checkpoint)
+
+
+def test_a_pinned_base_is_taken_only_if_it_is_the_very_file(bench, checkpoint):
+    right = GivenBase(checkpoint, hashlib.sha256(checkpoint.read_bytes()).hexdigest())
+    pinned = replace(bench, bases={("resnet20", "plain"): right})
+    assert measure(DENSE, pinned).provenance["base"] == "pinned"
+    wrong = replace(bench, bases={("resnet20", "plain"): replace(right, sha256="0" * 64)})
+    with pytest.raises(PrunecalError, match="its sha256 differs"):
+        base_network(DENSE, wrong, slimming=False)

@@ -121,9 +121,11 @@ def test_new_metrics_and_cells_come_in_canonical_order():
         PLAIN,
         (
             "    ece: 0.0096   # good\n",
-            "    ece: 0.0096   # good\n    nll: 0.5000\n    macs: 7\n    mine: 0.2500\n"
-            "  weight-0.1:\n    ece: 0.4000\n"
-            "  filter-0.5:\n    accuracy: 0.5000\n    ece: 0.2000\n",
+            (
+                "    ece: 0.0096   # good\n    nll: 0.5000\n    macs: 7\n    mine: 0.2500\n"
+                "  weight-0.1:\n    ece: 0.4000\n"
+                "  filter-0.5:\n    accuracy: 0.5000\n    ece: 0.2000\n"
+            ),
         ),
         ("    ece: 0.0203\n", "    ece: 0.0203\n  channel-0.9:\n    ece: 0.3000\n"),
     )
@@ -158,16 +160,19 @@ def test_the_environment_stands_per_cell_only_where_it_differs():
     )
 
 
+REST = "  threads: 1\n  corruptions: generated\n"
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
         (
-            "environment:\n  torch: 2.10.0   # pinned\n  # where\n  device: cpu\n  threads: 1\n  corruptions: generated\n",
-            "environment:\n  torch: 2.11.0   # pinned\n  # where\n  device: cpu\n  threads: 1\n  corruptions: generated\n",
+            f"environment:\n  torch: 2.10.0   # pinned\n  # where\n  device: cpu\n{REST}",
+            f"environment:\n  torch: 2.11.0   # pinned\n  # where\n  device: cpu\n{REST}",
         ),
         (
             "environment:\n  device: cpu   # old\n# c\n",
-            "environment:\n  device: cpu   # old\n  torch: 2.11.0\n  threads: 1\n  corruptions: generated\n# c\n",
+            f"environment:\n  device: cpu   # old\n  torch: 2.11.0\n{REST}# c\n",
         ),
         (
             "environment: {}  # c\n",
@@ -317,7 +322,7 @@ def test_layouts_that_would_lose_a_comment_are_refused(name):
         "cells:\n  dense:\n    note: 'a\u2028    # b'\n    ece: 0.1\n  weight-0.3: {ece: 0.2}\n",
         "cells:\n  dense:\n    # c\u2028    ece: 0.1\n    nll: 0.1\n  weight-0.3: {ece: 0.2}\n",
         "cells:\n  dense:\n    ece: 0.1 # c\x85    nll: 0.1\n  weight-0.3: {ece: 0.2}\n",
-        "cells:\n   dense :\n         ece   :   0.1\n         nll:\n           # c\n           0.5\n   weight-0.3  : {ece: 0.2}\n",
+        "cells:\n   dense :\n     ece   :   0.1\n     nll:\n      # c\n      0.5\n   weight-0.3 : {ece: 1}\n",
         "cells:\n  dense:\t{ece: 0.1}\t# c\n  weight-0.3:\n    ece:\t0.2\t# c\n",
         "cells:\n  dense:\n    tolerance: {ece: {abs: 1}}\n  weight-0.3:\n    ece: 0.1\n...\n# after\n",
     ],
@@ -414,7 +419,11 @@ def hold(text, change):
         before = baseline.parse(text, "f.yaml")
         new = apply(text, change, QUICK, METRICS, "f.yaml")
     except PrunecalError as error:
-        assert len(str(error).splitlines()) == 1
+        refused = str(error)
+    else:
+        refused = ""
+    assert len(refused.splitlines()) <= 1
+    if refused:
         return None
     after = baseline.parse(new, "f.yaml")
     assert {
@@ -592,7 +601,7 @@ def files(draw):
 
 @st.composite
 def changes(draw, accepted):
-    """A change to a file: some cells as they are, some changed, some with other metrics, some gone, some new."""
+    """A change to a file: cells as they are, changed, with other metrics, gone and new ones."""
     cells, removed = {}, []
     for key, cell in accepted.items():
         fate = draw(st.sampled_from(["leave", "same", "some", "other", "remove"]))
@@ -693,8 +702,6 @@ FRAGMENTS = st.sampled_from(
         "\r",
         "\u2028",
         "...\n",
-    ]
-    + [
         " dense: ",
         "ece: 0.5\n",
         "{}",

@@ -40,7 +40,7 @@ def one_thread():
     torch.set_num_threads(found)
 
 
-def network(seed=0, dead=False):
+def network(seed=0, *, dead=False):
     torch.manual_seed(seed)
     layers = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1, bias=False),
@@ -91,12 +91,11 @@ def by_hand(model, recipe, count, pressure, seed=3):
             rate = learning_rate(recipe, epoch + step / len(batches))
             pixels = (torch.stack([images[index] for index in batch]).double() / 255 - 0.5) / 0.25
             loss = functional.cross_entropy(model(pixels), labels[batch])
-            gradients = torch.autograd.grad(loss, list(parameters.values()))
+            slopes = torch.autograd.grad(loss, list(parameters.values()))
             with torch.no_grad():
-                for (name, weight), gradient in zip(parameters.items(), gradients, strict=True):
-                    if name in scales:
-                        gradient = gradient + pressure.slimming * weight.sign()
-                    gradient = gradient + recipe.weight_decay * weight
+                for (name, weight), slope in zip(parameters.items(), slopes, strict=True):
+                    penalty = pressure.slimming * weight.sign() if name in scales else 0.0
+                    gradient = slope + penalty + recipe.weight_decay * weight
                     velocity[name] = (
                         recipe.momentum * velocity[name] + gradient if name in velocity else gradient
                     )
@@ -127,7 +126,7 @@ def test_training_is_what_the_recipe_says(nesterov, slimming, count):
 
 
 def test_the_penalty_is_lambda_times_the_sign_of_gamma():
-    # One step without momentum and decay: with and without the penalty, only BN scales differ, by rate * lambda.
+    # One step without momentum and decay: with and without it only BN scales differ, by rate * lambda.
     recipe = dataclasses.replace(RECIPE, epochs=1, batch=20, momentum=0.0, weight_decay=0.0)
     start = network()
     with torch.no_grad():

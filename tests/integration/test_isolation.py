@@ -1,0 +1,42 @@
+"""What the plugin costs those who do not use it, and sessions that measure nothing."""
+
+from __future__ import annotations
+
+import sys
+
+COSTLY = {"torch", "numpy", "yaml", "safetensors", "fsspec", "PIL"}
+
+
+def imported(result):
+    """Modules in the output of `-X importtime`."""
+    lines = [line for line in result.stderr.lines if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_a_run_that_does_not_use_the_plugin_imports_next_to_nothing(plain):
+    plain.makepyfile("def test_own(): pass")
+    result = plain.run(sys.executable, "-X", "importtime", "-m", "pytest", "--collect-only")
+    assert result.ret == 0
+    modules = imported(result)
+    ours = {name for name in modules if name.startswith("pytest_prunecal")}
+    assert "pytest_prunecal.options" in ours
+    assert ours <= {f"pytest_prunecal{name}" for name in ("", ".plugin", ".options", ".hookspecs")}
+    assert not modules & COSTLY
+
+
+def test_collecting_the_gate_imports_no_torch(gated):
+    result = gated.pytester.run(
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "pytest",
+        "--prunecal-models=tinynet",
+        "--collect-only",
+        "-q",
+    )
+    assert result.ret == 0
+    assert gated.FILE + "::prune[dense]" in result.stdout.lines
+    modules = imported(result)
+    assert "pytest_prunecal.settings" in modules
+    assert not modules & (COSTLY - {"yaml"})

@@ -1,0 +1,122 @@
+"""Evaluation: what is predicted, and how the scores of many test sets become a cell's metrics."""
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+
+from pytest_prunecal.evaluation import Evaluated, TestSet, evaluate, predict, summary
+from pytest_prunecal.images import Normalisation
+from pytest_prunecal.metrics.scores import scores
+
+NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+CPU = torch.device("cpu")
+torch.set_num_threads(1)
+
+
+def network():
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 16, 5)
+    )
+    for _ in range(3):
+        layers(torch.randn(16, 3, 6, 6))
+    return layers
+
+
+def data(count=50, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 3, 6, 6), dtype=torch.uint8, generator=draw)
+    return images, torch.randint(0, 5, (count,), generator=draw)
+
+
+values = st.floats(0, 1)
+score_sets = st.fixed_dictionaries({"accuracy": values, "ece": values, "nll": values, "brier": values})
+corrupted_sets = st.dictionaries(
+    st.sampled_from(["fog", "snow", "frost", "jpeg_compression"]),
+    st.dictionaries(st.sampled_from("12345"), score_sets, min_size=1),
+    min_size=1,
+)
+
+
+@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.given(score_sets, corrupted_sets)
+def test_the_summary_is_that_of_a_plain_loop(clean, corrupted):
+    accuracy, error, count = 0.0, 0.0, 0
+    for levels in corrupted.values():
+        for found in levels.values():
+            accuracy, error, count = accuracy + found["accuracy"], error + found["ece"], count + 1
+    metrics = summary(Evaluated(clean, corrupted, torch.empty(0)))
+    assert metrics.keys() == {*clean, "mpc", "rpc", "corrupted_ece"}
+    assert {name: metrics[name] for name in clean} == clean
+    assert metrics["mpc"] == pytest.approx(accuracy / count, abs=1e-12)
+    assert metrics["corrupted_ece"] == pytest.approx(error / count, abs=1e-12)
+    expected = accuracy / count / clean["accuracy"] if clean["accuracy"] else 0.0
+    assert metrics["rpc"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_every_severity_weighs_the_same():
+    # Two severities of one corruption, one of another: the mean over the three sets.
+    level = {"ece": 0.0, "nll": 0.0, "brier": 0.0}
+    corrupted = {
+        "fog": {"1": {"accuracy": 0.9, **level}, "5": {"accuracy": 0.3, **level}},
+        "snow": {"1": {"accuracy": 0.6, **level}},
+    }
+    metrics = summary(Evaluated({"accuracy": 0.8, **level}, corrupted, torch.empty(0)))
+    assert metrics["mpc"] == pytest.approx(0.6)
+    assert metrics["rpc"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 49, 50, 64])
+def test_predictions_do_not_depend_on_the_batch(batch):
+    model, (images, _) = network().eval(), data()
+    whole = predict(model, images, NORMALISATION, 50, CPU)
+    parts = predict(model, images, NORMALISATION, batch, CPU)
+    assert (parts.dtype, parts.shape) == (torch.float32, (50, 5))
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
+    one_by_one = torch.stack([model(NORMALISATION.apply(image[None]))[0] for image in images])
+    torch.testing.assert_close(parts, one_by_one.detach(), rtol=0, atol=1e-5)
+
+
+def test_evaluation():
+    model, (images, labels) = network().train(), data()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    darker = [
+        TestSet("fog", 1, images // 2),
+        TestSet("fog", 3, images // 4),
+        TestSet("snow", 1, 255 - images),
+    ]
+    found = evaluate(model, images, iter(darker), labels, NORMALISATION, 16, 10, CPU)
+    assert not model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert {name: list(levels) for name, levels in found.corrupted.items()} == {
+        "fog": ["1", "3"],
+        "snow": ["1"],
+    }
+    logits = predict(model, images, NORMALISATION, 50, CPU)
+    torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-5)
+    assert found.clean == scores(found.logits, labels, 10)
+    for test_set in darker:
+        expected = scores(predict(model, test_set.images, NORMALISATION, 16, CPU), labels, 10)
+        assert found.corrupted[test_set.corruption][str(test_set.severity)] == expected
+
+
+def test_the_users_own_metrics_may_need_gradients():
+    # Temperature scaling, the usual thing to try on logits.
+    (images, labels), temperature = data(), nn.Parameter(torch.ones(()))
+    logits = predict(network().eval(), images, NORMALISATION, 16, CPU)
+    nn.functional.cross_entropy(logits * temperature, labels).backward()
+    assert temperature.grad.isfinite()
+    assert not logits.requires_grad
+
+
+def test_half_precision_networks_give_float32_logits():
+    images, _ = data(4)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(108, 5)).eval()
+
+    class Half(nn.Module):
+        def forward(self, inputs):
+            return model(inputs).half()
+
+    assert predict(Half(), images, NORMALISATION, 4, CPU).dtype == torch.float32
