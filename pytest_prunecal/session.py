@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +16,6 @@ from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.results import Results
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_prunecal.options import Options
     from pytest_prunecal.settings import Settings
 
@@ -65,8 +66,30 @@ def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:
     if alone and config.args_source != pytest.Config.ArgsSource.ARGS:
         config.args[:] = [str(folder)]
         config.args_source = pytest.Config.ArgsSource.ARGS
-    else:
+    elif not _reached(config, folder):
         config.args.append(str(folder))
+
+
+def _reached(config: pytest.Config, folder: Path) -> bool:
+    """Whether pytest comes by the folder anyway.
+
+    Naming it besides would make pytest before 9 collect nothing else of the folder that it lies in, and later
+    ones leave it out as named twice.
+
+    Raises:
+        pytest.UsageError: pytest comes by, but does not look into a folder of this name.
+    """
+    for argument in config.args:
+        start = Path(os.path.normpath(config.invocation_params.dir / argument))
+        if start in folder.parents:
+            for part in folder.relative_to(start).parts:
+                if any(fnmatch(part, pattern) for pattern in config.getini("norecursedirs")):
+                    raise pytest.UsageError(
+                        f"prunecal: pytest does not look for baselines in {folder}, as its norecursedirs "
+                        f"names {part!r}; move them, or run the gate by itself"
+                    )
+            return True
+    return False
 
 
 def _extensions(config: pytest.Config) -> Extensions:

@@ -135,6 +135,17 @@ def test_models_of_the_ini_file_join_the_repositorys_tests(with_tests):
     assert sorted(outcome.watcher.collected) == sorted([*ids(with_tests), "tests/test_own.py::test_own"])
 
 
+def test_a_folder_that_pytest_does_not_look_into_is_no_green_run(with_tests):
+    (with_tests.path / "baselines").rename(with_tests.path / "build")
+    outcome = with_tests.gate("--collect-only", "--prunecal-baselines=build", ".")
+    assert (outcome.ret, outcome.watcher.collected) == (4, [])
+    assert outcome.err.strip().endswith(
+        "as its norecursedirs names 'build'; move them, or run the gate by itself"
+    )
+    alone = with_tests.gate("--collect-only", "--prunecal-baselines=build", "--prunecal-ratios=0")
+    assert alone.watcher.collected == ["build/tiny/tinynet.yaml::prune[dense]"]
+
+
 def test_models_of_the_ini_file_join_testpaths(with_tests):
     with_tests.write({"pytest.ini": INI_WITH_MODELS + "testpaths = tests\n"})
     outcome = with_tests.run("--collect-only")

@@ -343,6 +343,14 @@ def test_odd_layouts_are_refreshed_or_refused(cells, new, removed):
     hold(text, Change("vgg19", HERE, new, removed))
 
 
+@pytest.mark.parametrize("end", ["\r", "\x85", "\u2028", "\u2029"])
+def test_line_ends_that_editors_do_not_show_are_refused(end):
+    # To YAML the comment ends there; to the splicer it would be the beginning of the metric's line.
+    text = replaced(PLAIN, ("  # the reference\n  dense:\n", f"  dense:\n    # kept{end}    nll: 0.5\n"))
+    assert refreshed(text, {"dense": {"accuracy": 0.9688, "ece": 0.0096, "nll": 0.5}}) is text
+    refuses("too unusual", text, {"dense": {"accuracy": 0.9688, "ece": 0.0096}})
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -448,6 +456,15 @@ def hold(text, change):
     if not dropped:
         assert comments(new) == comments(text)
     return new
+
+
+# Shrinking whole files takes minutes, and they are small already.
+thorough = hypothesis.settings(
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate],
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -627,7 +644,7 @@ def in_order(part, whole):
     return [line for line in part if line not in rest]
 
 
-@hypothesis.settings(max_examples=80, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.settings(thorough, max_examples=80)
 @hypothesis.given(st.data())
 def test_what_was_meant_is_written_and_other_lines_stay(data):
     text, lines = data.draw(files())
@@ -668,7 +685,7 @@ def test_what_was_meant_is_written_and_other_lines_stay(data):
     assert new.replace("\r\n", "").count("\n") == (0 if "\r\n" in text else new.count("\n"))
 
 
-@hypothesis.settings(max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.settings(thorough, max_examples=60)
 @hypothesis.given(st.data())
 def test_a_refresh_with_equal_numbers_returns_the_text_itself(data):
     text, _ = data.draw(files())
@@ -716,7 +733,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
-@hypothesis.settings(max_examples=100, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.settings(thorough, max_examples=100)
 @hypothesis.given(st.data())
 def test_a_mangled_file_is_refreshed_rightly_or_refused(data):
     text, _ = data.draw(files())
