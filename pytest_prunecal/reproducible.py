@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -38,21 +38,48 @@ def reproducible(threads: int) -> Iterator[None]:
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
         torch.backends.cudnn.benchmark,
-        torch.backends.cudnn.allow_tf32,
-        torch.backends.cuda.matmul.allow_tf32,
     )
     with torch.random.fork_rng():
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(mode=True)
         torch.backends.cudnn.benchmark = False
-        # float32 means float32: TF32 keeps ten bits of mantissa.
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
         try:
-            yield
+            with _full_float32():
+                yield
         finally:
             torch.set_num_threads(found[0])
             torch.use_deterministic_algorithms(mode=found[1], warn_only=found[2])
             torch.backends.cudnn.benchmark = found[3]
-            torch.backends.cudnn.allow_tf32 = found[4]
-            torch.backends.cuda.matmul.allow_tf32 = found[5]
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Compute float32 as float32: TF32 keeps ten bits of mantissa.
+
+    torch 2.9 has a second set of switches, and refuses to read the first where somebody used the second.
+    """
+    first: list[Any] = [torch.backends.cudnn, torch.backends.cuda.matmul]
+    second: list[Any] = [torch.backends.cuda.matmul]
+    second += [getattr(torch.backends.cudnn, name, None) for name in ("conv", "rnn")]
+    second = [switch for switch in second if hasattr(switch, "fp32_precision")]
+    allowed = [_allowed(switch) for switch in first]
+    precisions = [switch.fp32_precision for switch in second]
+    for switch in first:
+        switch.allow_tf32 = False
+    for switch in second:
+        switch.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for switch, value in zip(first, allowed, strict=True):
+            if value is not None:
+                switch.allow_tf32 = value
+        for switch, precision in zip(second, precisions, strict=True):
+            switch.fp32_precision = precision
+
+
+def _allowed(switch: Any) -> bool | None:  # noqa: ANN401 - one of torch's modules of switches
+    try:
+        return bool(switch.allow_tf32)
+    except RuntimeError:
+        return None

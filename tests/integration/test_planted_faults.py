@@ -53,27 +53,19 @@ corrupted.corrupt = twice
 
 
 @pytest.fixture
-def gate(pytester, tmp_path_factory):
+def gate(pytester):
     """Run the gate on four cells of vgg19 with a fault in the conftest; gives outcomes and text."""
-    # One store for all tests and workers of this run: base networks are sound, so they are trained once.
-    shared = tmp_path_factory.getbasetemp().parent / "planted-faults-store"
 
-    def run(fault: str = "", store: Path = shared) -> tuple[dict[str, str], str]:
+    def run(fault: str = "") -> tuple[dict[str, str], str]:
         shutil.copytree(BASELINES, pytester.path / "baselines")
         pytester.makeconftest(fault)
         result = pytester.runpytest_subprocess(
-            "--prunecal-models=vgg19",
-            "--prunecal-ratios=0,0.5",
-            f"--prunecal-store={store}",
-            "-p",
-            "no:xdist",
-            "-rA",
+            "--prunecal-models=vgg19", "--prunecal-ratios=0,0.5", "-p", "no:xdist", "-rA"
         )
         text = result.stdout.str()
         outcomes = re.findall(r"^(PASSED|FAILED) \S*vgg19\.yaml::prune\[([^]]+)\]", text, re.MULTILINE)
         return {cell: outcome.lower() for outcome, cell in outcomes}, text
 
-    run.shared = shared
     return run
 
 
@@ -112,10 +104,8 @@ def test_fine_tuning_at_100_times_its_rate(gate):
     assert set(reasons(text)) == CELLS - {"dense"}
 
 
-def test_corruptions_applied_twice(gate, tmp_path):
-    if (gate.shared / "base").exists():
-        shutil.copytree(gate.shared / "base", tmp_path / "store" / "base")
-    outcomes, text = gate(CORRUPTIONS_TWICE, store=tmp_path / "store")
+def test_corruptions_applied_twice(gate):
+    outcomes, text = gate(CORRUPTIONS_TWICE)
     assert failed(outcomes) == CELLS
     for cell, reason in reasons(text).items():
         assert "mpc" in reason, cell

@@ -1,5 +1,9 @@
 """Reproducible numbers, and a process that is left as it was found."""
 
+import inspect
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -61,6 +65,38 @@ def test_the_process_is_left_as_it_was_found(found, fails):
     else:
         measure()
     assert conditions() == found
+
+
+def _precisions():
+    switches = [
+        torch.backends,
+        torch.backends.cuda.matmul,
+        torch.backends.cudnn.conv,
+        torch.backends.cudnn.rnn,
+    ]
+    return [switch.fp32_precision for switch in switches]
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch older than 2.9")
+@pytest.mark.parametrize("part", ["everything", "parts"])
+def test_tf32_is_off_and_restored_whichever_switch_was_used(part, tmp_path):
+    # In a process of its own: torch has no way back from its newer switches.
+    switches = {
+        "everything": "torch.backends.fp32_precision = 'tf32'",
+        "parts": "torch.backends.cuda.matmul.fp32_precision = 'tf32'\n"
+        "torch.backends.cudnn.conv.fp32_precision = 'ieee'",
+    }
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import torch\nfrom pytest_prunecal.reproducible import reproducible\n"
+        f"{inspect.getsource(_precisions)}\n"
+        f"{switches[part]}\n"
+        "before = _precisions()\n"
+        "with reproducible(1):\n    assert _precisions()[1:] == ['ieee'] * 3\n"
+        "assert _precisions() == before\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_nests():
