@@ -69,7 +69,10 @@ def check_model(name: str, extensions: Extensions, where: str = "") -> None:
             f"{where}model {name!r}: importing the package of {module!r} fails: {error}"
         ) from None
     if found is None:
-        raise PrunecalError(f"{where}model {name!r}: there is no module {module!r} to import")
+        raise PrunecalError(
+            f"{where}model {name!r}: there is no module {module!r} to import "
+            "(where is it? in an ini file, `pythonpath = .` puts a folder on the path)"
+        )
 
 
 def check_pruner(name: str, extensions: Extensions) -> None:

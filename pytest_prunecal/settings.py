@@ -114,8 +114,8 @@ def build(
         device=_device(options),
         data=_data(options),
         store=store if "://" in store else str(options.path("store", root / ".prunecal")),
-        report=_report(options, "report"),
-        json=_report(options, "json"),
+        report=_report(options, "report", gated=gated),
+        json=_report(options, "json", gated=gated),
         repeated=_repeated(options, inferred),
     )
 
@@ -213,7 +213,11 @@ def _data(options: Options) -> Path | None:
     return data
 
 
-def _report(options: Options, name: str) -> Path | None:
+def _report(options: Options, name: str, *, gated: bool) -> Path | None:
+    if name in options.given and not gated:
+        raise PrunecalError(
+            f"--prunecal-{name} has no gate to report; say what to gate: --prunecal-models=A,B"
+        )
     path = options.path(name)
     if path is not None and path.is_dir():
         raise PrunecalError(f"--prunecal-{name}={path} is a folder; name a file")

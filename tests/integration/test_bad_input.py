@@ -30,6 +30,8 @@ def refused(project, *args, parallel=((),)):
             ["--prunecal-models=tinynt"],
             "unknown model 'tinynt' (did you mean tinynet?); known are vgg19, resnet20, ",
         ),
+        (["--prunecal-report=r.html"], "--prunecal-report has no gate to report; say what to gate"),
+        (["--prunecal-json=r.json"], "--prunecal-json has no gate to report; say what to gate"),
         (["--prunecal-models=nowhere:net"], "model 'nowhere:net': there is no module 'nowhere' to import"),
         (
             ["--prunecal-models=nowhere.at.all:net"],

@@ -252,6 +252,7 @@ def test_the_distance_to_the_clean_image_is_the_published_generators(name):
             )
 
 
+@pytest.mark.slow
 def test_the_distance_on_cifar10_is_the_published_generators():
     folder = os.environ.get("PRUNECAL_DATA")
     if not folder or not (Path(folder) / "x_test.npy").exists():
