@@ -53,8 +53,10 @@ corrupted.corrupt = twice
 
 
 @pytest.fixture
-def gate(pytester):
+def gate(pytester, monkeypatch):
     """Run the gate on four cells of vgg19 with a fault in the conftest; gives outcomes and text."""
+
+    monkeypatch.setenv("COLUMNS", "300")  # pytest cuts its short summary to the terminal
 
     def run(fault: str = "") -> tuple[dict[str, str], str]:
         shutil.copytree(BASELINES, pytester.path / "baselines")
@@ -94,7 +96,7 @@ def test_logits_multiplied_by_three(gate):
     outcomes, text = gate(LOGITS_TIMES_THREE)
     assert failed(outcomes) == CELLS
     for cell, reason in reasons(text).items():
-        assert "nll" in reason, cell
+        assert "corrupted_ece" in reason, cell
         assert "accuracy" not in reason, cell  # which is what makes this fault hard to notice
 
 
@@ -114,7 +116,7 @@ def test_corruptions_applied_twice(gate):
 
 def test_failure_explains_itself_to_a_stranger(gate):
     _, text = gate(SMALLEST_WEIGHTS_KEPT)
-    block = text[text.index("prune[weight-0.5] _") :]
+    block = text[text.index("_ vgg19 weight-0.5 _") :]
     assert re.search(r"^regression: accuracy 0\.\d{4} -> 0\.\d{4}", block, re.MULTILINE)
     assert re.search(
         r"vgg19 weight-0\.5 under protocol quick, against baselines/quick/vgg19\.yaml:\d+", block
