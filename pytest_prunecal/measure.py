@@ -13,12 +13,14 @@ from pytest_prunecal.evaluation import evaluate, summary
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metrics.complexity import conv_weights, macs, parameters, sparsity
 from pytest_prunecal.pruners import PRUNERS
-from pytest_prunecal.pruners.base import Pruned, Pruner
+from pytest_prunecal.pruners.base import Pruned, Pruner, PruneWarning
 from pytest_prunecal.reproducible import generator_of, reproducible
 from pytest_prunecal.resolve import resolve
 from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import nn
 
     from pytest_prunecal.cell import Cell
@@ -66,8 +68,17 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
             "seed": bench.protocol.seed,
             "seconds": round(time.perf_counter() - start, 3),
         },
-        warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+        warnings=tuple(dict.fromkeys(_told(caught))),
     )
+
+
+def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
+    """What pruners warn of, which belongs to the measurement; any other warning goes on to pytest."""
+    for warning in caught:
+        if issubclass(warning.category, PruneWarning):
+            yield str(warning.message)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:

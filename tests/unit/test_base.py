@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from pytest_prunecal import protocol
 from pytest_prunecal.base import base_network
@@ -63,7 +65,7 @@ def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"seed": 1},
+        {"seed": 2},
         {"width": {"default": 0.125}},
         {"pad": 0},
         {"mean": (0.0, 0.0, 0.0)},
@@ -160,3 +162,20 @@ def test_a_pinned_base_is_taken_only_if_it_is_the_very_file(bench, checkpoint):
     wrong = replace(bench, bases={("resnet20", "plain"): replace(right, sha256="0" * 64)})
     with pytest.raises(PrunecalError, match="its sha256 differs"):
         base_network(DENSE, wrong, slimming=False)
+
+
+def test_a_pruners_warnings_belong_to_the_measurement(bench):
+    measured = measure(Cell("resnet20", "filter", 0.9), bench)
+    assert any("layer1.0.conv1" in warning for warning in measured.warnings)
+    assert measure(DENSE, bench).warnings == ()
+
+
+def test_other_warnings_go_on_to_pytest(bench):
+    def loud(num_classes):
+        warnings.warn("a user's own", UserWarning, stacklevel=1)
+        return nn.Sequential(nn.Conv2d(3, num_classes, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+    with_loud = replace(bench, extensions=Extensions(models={"loud": loud}))
+    with pytest.warns(UserWarning, match="a user's own"):
+        measured = measure(Cell("loud", None, 0.0), with_loud)
+    assert measured.warnings == ()
