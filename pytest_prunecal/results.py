@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,12 +75,14 @@ class Results:
         """Write what is to be written, each file atomically; failing to write fails the session."""
         interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         if session.config.getoption("collectonly", default=False):
+            self._drop_empty_folder()
             return
         models = tuple(self._finish(file) for file in self._settings.files)
         self.run = Run(self._settings.protocol, self._settings.metrics, models, interrupted)
         self._write(self._settings.report, html.render)
         self._write(self._settings.json, json.render)
         self._append_summary(os.environ.get("GITHUB_STEP_SUMMARY"))
+        self._drop_empty_folder()
         if self._problems and exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -188,6 +191,13 @@ class Results:
                 if difference := baseline.environments(there, _environment_of(result)):
                     return difference
         return ""
+
+    def _drop_empty_folder(self) -> None:
+        """Leave no folder behind that was made for an update and into which nothing was accepted."""
+        if self._settings.update:
+            with suppress(OSError):  # it holds baselines
+                self._settings.folder.rmdir()
+                self._settings.folder.parent.rmdir()
 
     def _write(self, path: Path | None, render: Callable[[Run], str]) -> None:
         if path is None or self.run is None:

@@ -33,7 +33,7 @@ def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
     is_worker = hasattr(config, "workerinput")
     try:
         found = _build(config, asked, named, gated=gated)
-        if not is_worker and not config.getoption("collectonly"):
+        if not is_worker:
             settings.check_writable(found)
     except PrunecalError as error:
         raise pytest.UsageError(f"prunecal: {error}") from None

@@ -120,6 +120,7 @@ def test_pruners_beyond_the_protocols_come_in_one_order(project):
         outcome = project.gate("--collect-only", pruners, "--prunecal-ratios=0.5", "--prunecal-update")
         found = [name.partition("[")[2] for name in outcome.watcher.collected]
         assert found == [f"{name}-0.5]" for name in ("filter", "e", "d", "c", "b", "a")]
+        assert not (project.path / "baselines").exists()  # nothing was accepted
 
 
 def test_a_model_by_its_path(project):
