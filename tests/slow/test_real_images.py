@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,10 @@ pytestmark = [
 
 
 def test_all_pruners_on_a_pretrained_resnet20(pytester):
+    shutil.copytree(HERE / "baselines", pytester.path / "baselines")
     result = pytester.runpytest_subprocess(
         "--prunecal-models=resnet20",
         f"--prunecal-protocol={HERE / 'cifar-resnet20.yaml'}",
-        f"--prunecal-baselines={HERE / 'baselines'}",
         f"--prunecal-checkpoint=resnet20={CHECKPOINT}",
         f"--prunecal-data={DATA}",
         "-n2",
