@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.given import GivenBase
 
-# What shapes a base checkpoint; an edit anywhere here trains it again.
+# What shapes a base checkpoint; an edit anywhere here trains it again. Of a user's model only the file that
+# defines it counts, not what that imports.
 _SOURCES = (
     "base.py",
     "bench.py",

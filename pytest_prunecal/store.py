@@ -1,4 +1,4 @@
-"""The store: artefacts by the digest of everything that made them, each made once and never half-written."""
+"""The store: artefacts by the digest of what made them, each made once and never half-written."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Store:
 
         Args:
             kind: what it is, which names its folder, such as `base`.
-            key: digest of everything that made it.
+            key: digest of what made it; the caller answers for its being complete.
             suffix: of the file.
             write: makes it at the path it is given. If it fails or is killed, nothing is stored and the next
                 process that waits makes it instead.
