@@ -127,10 +127,6 @@ def _models(options: Options, extensions: Extensions, folder: Path, named: Seque
     """Models to gate: those asked for, else those whose baseline files are named, else all in the folder."""
     asked = models_of(options, extensions)
     if asked is not None:
-        files = [baseline_name(model) for model in asked]
-        twice = [name for name in files if files.count(name) > 1]
-        if twice:
-            raise PrunecalError(f"two models of --prunecal-models share the baseline file {twice[0]}.yaml")
         return asked
     paths = [path for path in named if path.is_file()]
     if not paths or any(path.is_dir() for path in named):
