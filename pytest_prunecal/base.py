@@ -67,7 +67,7 @@ def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
         "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],
         "width": bench.protocol.width_of(cell.model),
         "slimming": None if penalty is None else [bench.protocol.slimming.scale, penalty],
-        "seed": bench.protocol.seed,
+        "seed": bench.base_seed,
         "precision": bench.protocol.precision,
     }
     return bench.store.obtain("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
@@ -77,7 +77,7 @@ def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> 
     model = build(cell.model, bench)
     if penalty is not None:
         init_bn_scales(model, bench.protocol.slimming.scale)
-    generator = generator_of(bench.protocol.seed, "base", cell.model)
+    generator = generator_of(bench.base_seed, "base", cell.model)
     train(model, bench.protocol.base, generator, Pressure(slimming=penalty or 0.0), bench)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, path)
@@ -122,6 +122,13 @@ def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
         if not torch.isfinite(tensor).all():
             return f"{name} holds NaN or infinite values"
     return ""
+
+
+def digest_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
+    """SHA-256, in hex, of the file of weights that the cell starts from."""
+    given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
+    path = given.path if given else trained_base(cell, bench, slimming=slimming)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prunecal import document
+from pytest_prunecal import document, uncertainty
 from pytest_prunecal.cell import baseline_name, cell_from_id
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.tolerance import Tolerance, read_tolerances, resolve
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from pytest_prunecal.document import Value
     from pytest_prunecal.measurement import Number
     from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.uncertainty import Uncertainty
 
 FORMAT = 1
 BASE_KINDS = ("plain", "slimmed")
-CELL_FIELDS = ("note", "environment", "tolerance")
+CELL_FIELDS = ("note", "known", "environment", "tolerance")
 ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions", "base")
 
 
@@ -34,6 +36,8 @@ class AcceptedCell:
         note: what a person wrote about it.
         environment: where it was measured, if not where the rest of the file was.
         line: line of the file where the cell begins, counted from 1.
+        uncertainty: how sure each accepted number is.
+        known: the regression that people know of; None if they know of none.
     """
 
     metrics: dict[str, Number]
@@ -41,6 +45,27 @@ class AcceptedCell:
     note: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     line: int = 0
+    uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
+    known: Known | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A regression that people know of: the cell is expected to fail.
+
+    Attributes:
+        reason: why it is tolerated.
+        until: last day on which it is; None for ever.
+        where: `file:line`.
+    """
+
+    reason: str
+    until: date | None
+    where: str
+
+    def expired(self, today: date) -> bool:
+        """Whether the last day has passed."""
+        return self.until is not None and today > self.until
 
 
 @dataclass(frozen=True)
@@ -59,6 +84,19 @@ class PinnedBase:
 
 
 @dataclass(frozen=True)
+class ImagesFile:
+    """The file beside the baseline that holds the accepted cells' results image by image.
+
+    Attributes:
+        file: its name, in the baseline file's own folder.
+        sha256: of its bytes, in hex.
+    """
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The accepted numbers of one model under one protocol.
 
@@ -69,6 +107,7 @@ class Baseline:
         fingerprint: of the protocol that measured the numbers.
         environment: where they were measured.
         base: pinned base networks by kind, `plain` or `slimmed`.
+        images: where the results by image are; None if there are none.
         tolerance: the file's rules by metric, over the protocol's.
         cells: accepted cells by id, in file order.
     """
@@ -81,6 +120,7 @@ class Baseline:
     base: dict[str, PinnedBase]
     tolerance: dict[str, Tolerance]
     cells: dict[str, AcceptedCell]
+    images: ImagesFile | None = None
 
     def tolerances_of(self, cell_id: str, protocol: Protocol) -> dict[str, Tolerance]:
         """Rules that apply to one cell: its own over the file's over the protocol's."""
@@ -114,7 +154,9 @@ def read(path: Path, name: str) -> Baseline:
 def parse(text: str, name: str) -> Baseline:
     """Read a baseline from its text; see `read`."""
     top = document.parse(text, name)
-    entries = top.mapping(("prunecal", "model", "protocol", "environment", "base", "tolerance", "cells"))
+    entries = top.mapping(
+        ("prunecal", "model", "protocol", "environment", "base", "images", "tolerance", "cells")
+    )
     for key in ("prunecal", "model", "protocol", "cells"):
         if key not in entries:
             top.fail(f"this is no baseline file: it has no {key!r}")
@@ -134,6 +176,7 @@ def parse(text: str, name: str) -> Baseline:
         environment=_environment(entries["environment"]) if "environment" in entries else {},
         base=_pinned(entries["base"]) if "base" in entries else {},
         tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
+        images=_images(entries["images"]) if "images" in entries else None,
         cells={} if empty(cells) else {key: _cell(key, value) for key, value in cells.mapping().items()},
     )
 
@@ -152,13 +195,40 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
     if empty(value):
         return AcceptedCell({}, line=line)
     entries = value.mapping()
+    numbers = {key: uncertainty.read(entry) for key, entry in entries.items() if key not in CELL_FIELDS}
     return AcceptedCell(
-        metrics={key: entry.numeric() for key, entry in entries.items() if key not in CELL_FIELDS},
+        metrics={key: mean for key, (mean, _) in numbers.items()},
         tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
         note=entries["note"].text() if "note" in entries else "",
         environment=_environment(entries["environment"]) if "environment" in entries else {},
         line=line,
+        uncertainty={key: sure for key, (_, sure) in numbers.items() if sure != uncertainty.UNKNOWN},
+        known=_known(entries["known"]) if "known" in entries else None,
     )
+
+
+def _known(value: Value) -> Known:
+    if value.content is None:
+        return Known(value.text(), None, value.where)
+    entries = value.mapping(("reason", "until"))
+    if "reason" not in entries:
+        value.fail(f"{value.label} has no reason; write {{reason: why it is tolerated, until: 2027-01-31}}")
+    until = None
+    if "until" in entries:
+        try:
+            until = date.fromisoformat(entries["until"].text())
+        except ValueError:
+            entries["until"].fail(f"{entries['until'].label} is no date; write one such as 2027-01-31")
+    return Known(entries["reason"].text(), until, value.where)
+
+
+def _images(value: Value) -> ImagesFile:
+    fields = {key: part.text() for key, part in value.mapping(("file", "sha256")).items()}
+    if len(fields) < len(("file", "sha256")):
+        value.fail(f"{value.label} needs file and sha256, as --prunecal-update writes them")
+    if Path(fields["file"]).name != fields["file"]:
+        value.fail(f"{value.label}.file must be the name of a file in this folder")
+    return ImagesFile(**fields)
 
 
 def _pinned(value: Value) -> dict[str, PinnedBase]:

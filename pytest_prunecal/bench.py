@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.given import Bases
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.recipe import Recipe
+    from pytest_prunecal.repeat import BaseResult
     from pytest_prunecal.store import Store
     from pytest_prunecal.training import Pressure
 
@@ -43,6 +45,8 @@ class Bench:
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
         bases: trained networks to start from instead of base training.
+        fixed_base_seed: seed of every base network; None for that of the protocol.
+        base_results: what evaluating base networks gave, by model, sparsity training and seed.
     """
 
     protocol: Protocol
@@ -51,6 +55,21 @@ class Bench:
     data: Path | None
     extensions: Extensions
     bases: Bases = field(default_factory=dict)
+    fixed_base_seed: int | None = None
+    base_results: dict[tuple[str, bool, int], BaseResult] = field(default_factory=dict)
+
+    @property
+    def base_seed(self) -> int:
+        """Seed that the base network is trained under."""
+        return self.protocol.seed if self.fixed_base_seed is None else self.fixed_base_seed
+
+    def at(self, seed: int) -> Bench:
+        """The same bench under another seed; what was loaded is shared."""
+        if seed == self.protocol.seed:
+            return self
+        other = copy(self)
+        other.protocol = replace(self.protocol, seed=seed)
+        return other
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -106,7 +125,7 @@ def build(model: str, bench: Bench) -> nn.Module:
         signature.bind(**arguments)
     except TypeError as error:
         raise PrunecalError(f"model {model!r}: its builder is given {', '.join(offered)}: {error}") from None
-    torch.manual_seed(seed_of(bench.protocol.seed, "init", model))
+    torch.manual_seed(seed_of(bench.base_seed, "init", model))
     network = builder(**arguments)
     if not isinstance(network, nn.Module):
         raise PrunecalError(f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.judging import (
+    accepts,
+    comparisons_of,
+    evidence_without_images,
+    images_of,
+    judge_cell,
+    known_of,
+)
 from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.report.failure import failure
-from pytest_prunecal.verdict import CellVerdict, Status, judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.settings import Settings
 
 _ENGINE = pytest.StashKey["Engine"]()
+_COMPARISONS = pytest.StashKey[int]()
 
 
 def engine_of(config: pytest.Config, settings: Settings) -> Engine:
@@ -41,8 +51,15 @@ def engine_of(config: pytest.Config, settings: Settings) -> Engine:
             settings.extensions,
             settings.bases,
             worker,
+            one_base=settings.pin,
         )
     return config.stash[_ENGINE]
+
+
+def count_comparisons(session: pytest.Session, settings: Settings) -> None:
+    """Count what the run compares, all cells together: the rate of false alarms is the run's."""
+    cells = [(item.file, item.cell) for item in session.items if isinstance(item, CellItem)]
+    session.config.stash[_COMPARISONS] = comparisons_of(cells, settings)
 
 
 class ProtocolFolder(pytest.Directory):
@@ -81,20 +98,44 @@ class CellItem(pytest.Item):
         self.file, self.cell = file, cell
         self.measurement: Measurement | None = None
 
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons under `auto` the whole run makes."""
+        return self.config.stash[_COMPARISONS]
+
     def runtest(self) -> None:
         """Measure, then judge."""
         settings = self.config.stash[SETTINGS]
         try:
-            self.measurement = engine_of(self.config, settings).measure(self.cell)
+            self.measurement = self._measure(settings)
         except PrunecalError as error:
             # `from None`, or the report would show the error twice.
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.user_properties.extend(
             (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
         )
-        verdict = judge_cell(self.file, self.cell, self.measurement, settings)
-        if verdict.status.fails and not accepts(settings.update, verdict):
+        verdict = judge_cell(self.file, self.cell, self.measurement, settings, self.comparisons)
+        accepted = self.file.accepted(self.cell)
+        if accepts(settings.update, verdict):
+            return
+        if known := known_of(accepted, verdict):
+            pytest.xfail(f"known regression: {known}")
+        if verdict.status.fails:
             pytest.fail(failure(self.file, self.cell, verdict, settings), pytrace=False)
+        if accepted and accepted.known:
+            says = f"{accepted.known.where}: {self.cell.id} is marked as a known regression and passes"
+            warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
+
+    def _measure(self, settings: Settings) -> Measurement:
+        """Measure, and compare with the baseline image by image where it can be."""
+        engine = engine_of(self.config, settings)
+        measurement = engine.measure(self.cell, settings.seeds)
+        accepted, why = images_of(self.file, self.cell)
+        if accepted is None or measurement.by_image is None:
+            evidence = evidence_without_images(self.file, self.cell, measurement, why)
+        else:
+            evidence = engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
+        return replace(measurement, evidence=evidence)
 
     def repr_failure(
         self,
@@ -111,7 +152,7 @@ class CellItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Where the cell stands: its line in the baseline file."""
-        accepted = self.file.baseline.cells.get(self.cell.id) if self.file.baseline else None
+        accepted = self.file.accepted(self.cell)
         return self.path, accepted.line - 1 if accepted else None, f"{self.cell.model} {self.cell.id}"
 
 
@@ -119,23 +160,3 @@ def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
     """The frames after `runtest`, those of this package only where nothing else is left."""
     frames = excinfo.traceback.cut(path=__file__)
     return frames.filter(lambda frame: Path(__file__).parent not in Path(frame.path).parents) or frames
-
-
-def judge_cell(file: GateFile, cell: Cell, measurement: Measurement, settings: Settings) -> CellVerdict:
-    """Compare a cell's measurement with its baseline under the tolerances that apply to it."""
-    accepted = file.baseline.cells.get(cell.id) if file.baseline else None
-    tolerances = (
-        file.baseline.tolerances_of(cell.id, settings.protocol)
-        if file.baseline
-        else settings.protocol.tolerance
-    )
-    return judge(measurement.metrics, accepted.metrics if accepted else None, tolerances, settings.metrics)
-
-
-def accepts(update: str | None, verdict: CellVerdict) -> bool:
-    """Whether an update of this kind takes a cell's numbers as its new baseline."""
-    if update == "missing":
-        # New metrics must not carry another's regression along, nor the loss of one.
-        lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
-        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
-    return update == "all" or (update == "failing" and verdict.status.fails)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_prunecal.metrics.scores import scores
+from pytest_prunecal.sampling import Sampled, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,11 +43,13 @@ class Evaluated:
         clean: scores of the clean test set.
         corrupted: scores by corruption and by severity, the latter as text.
         logits: of the clean test set, float32 (N, classes) on the CPU.
+        sampled: the same image by image, and on resampled images.
     """
 
     clean: Scores
     corrupted: dict[str, dict[str, Scores]]
     logits: Tensor
+    sampled: Sampled
 
 
 def evaluate(
@@ -73,13 +76,16 @@ def evaluate(
     """
     model.eval()
     logits = predict(model, clean, normalisation, batch, device)
+    sampler = Sampler(labels, bins)
+    sampler.clean(logits)
     by_corruption: dict[str, dict[str, Scores]] = {}
     for test_set in corrupted:
         predicted = predict(model, test_set.images, normalisation, batch, device)
         by_corruption.setdefault(test_set.corruption, {})[str(test_set.severity)] = scores(
             predicted, labels, bins
         )
-    return Evaluated(scores(logits, labels, bins), by_corruption, logits)
+        sampler.corrupted(predicted)
+    return Evaluated(scores(logits, labels, bins), by_corruption, logits, sampler.result())
 
 
 def predict(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import baseline as baselines
+from pytest_prunecal import byimage
 from pytest_prunecal.cell import Cell, baseline_name, canonical_order, grid, unique_ratios
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.given import Bases, GivenBase
@@ -16,7 +18,8 @@ from pytest_prunecal.names import check_model, models_of, pruners_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pytest_prunecal.baseline import Baseline
+    from pytest_prunecal.baseline import AcceptedCell, Baseline
+    from pytest_prunecal.byimage import ByImage
     from pytest_prunecal.extensions import Extensions
     from pytest_prunecal.options import Options
     from pytest_prunecal.protocol import Protocol
@@ -36,6 +39,8 @@ class GateFile:
         baseline: what the file says; None if there is none.
         cells: the selected cells, in the order in which they are measured.
         grid: ids of all cells of the protocol's grid, selected or not.
+        images: what the baseline knows of its cells image by image.
+        unpaired: why it knows nothing; empty if it does.
     """
 
     model: str
@@ -44,6 +49,12 @@ class GateFile:
     baseline: Baseline | None
     cells: tuple[Cell, ...]
     grid: frozenset[str]
+    images: dict[str, ByImage] = field(default_factory=dict)
+    unpaired: str = ""
+
+    def accepted(self, cell: Cell) -> AcceptedCell | None:
+        """What the baseline says of a cell."""
+        return self.baseline.cells.get(cell.id) if self.baseline else None
 
 
 def select(
@@ -91,8 +102,43 @@ def select(
         if found is not None:
             baselines.check(found, model, protocol)
             _check_stale(found, protocol, update, {cell.id for cell in cells} | (set(found.cells) - full))
-        files.append(GateFile(model, path, shown(path), found, cells, full))
+        images, unpaired = _images(found, path, update)
+        files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
     return tuple(files)
+
+
+def _images(found: Baseline | None, path: Path, update: str | None) -> tuple[dict[str, ByImage], str]:
+    """Read the results by image that a baseline names, or say why there are none.
+
+    Raises:
+        PrunecalError: the file is damaged, or is not the one that the baseline names.
+    """
+    if found is None or found.images is None:
+        return {}, "the baseline names no results by image"
+    place = path.with_name(found.images.file)
+    name = shown(place)
+    if not place.is_file():
+        return {}, f"{name} is not there"
+    try:
+        return byimage.load(_checked(place, name, found), name), ""
+    except PrunecalError:
+        if update == "all":
+            return {}, f"{name} is damaged"
+        raise
+
+
+def _checked(place: Path, name: str, found: Baseline) -> bytes:
+    """Read a file beside a baseline, whose digest the baseline names."""
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+    if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:
+        raise PrunecalError(
+            f"{name}: is not the file that {found.name} names: its sha256 differs; restore it, delete it "
+            "to compare without it, or measure the whole file again with --prunecal-update"
+        )
+    return content
 
 
 def pinned(files: Sequence[GateFile], protocol: Protocol) -> Bases:

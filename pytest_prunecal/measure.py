@@ -14,21 +14,33 @@ from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metrics.complexity import conv_weights, macs, parameters, sparsity
 from pytest_prunecal.pruners import PRUNERS
 from pytest_prunecal.pruners.base import Pruned, Pruner, PruneWarning
+from pytest_prunecal.repeat import BaseResult, Trial, combine
 from pytest_prunecal.reproducible import generator_of, reproducible
 from pytest_prunecal.resolve import resolve
+from pytest_prunecal.sampling import Sampled, resampled
 from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.evaluation import Evaluated
 
 
-def measure(cell: Cell, bench: Bench) -> Measurement:
-    """Measure one cell: base network, pruning, fine-tuning, evaluation.
+def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
+    """Measure one cell over several seeds, the protocol's and those that follow it; see `measure_once`.
+
+    Raises:
+        PrunecalError: something the user can mend, in one sentence.
+    """
+    first = bench.protocol.seed
+    return combine([measure_once(cell, bench.at(seed)) for seed in range(first, first + seeds)])
+
+
+def measure_once(cell: Cell, bench: Bench) -> Trial:
+    """Measure one cell under one seed: base network, pruning, fine-tuning, evaluation.
 
     The dense cell is the base network as trained. Every other cell prunes the base network of its pruner
     (sparsity-trained for the channel pruner) and fine-tunes it with a fresh optimiser; what is evaluated is
@@ -42,20 +54,22 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
         warnings.simplefilter("always")
         pruner = pruner_of(cell, bench)
         slimming = pruner is not None and pruner.slimming
-        dense = base.base_network(cell, bench, slimming=slimming)
-        dense_weights = conv_weights(dense)
-        pruned = pruner.prune(dense, cell.ratio) if pruner else Pruned(dense, {}, ())
+        network = base.base_network(cell, bench, slimming=slimming)
+        dense_weights = conv_weights(network)
+        base_result = base_result_of(cell, network, bench, slimming=slimming)
+        pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network, {}, ())
         if pruner:
             fine_tune(pruned, cell, bench)
         evaluated = evaluate_on_all(pruned.model, bench)
+        own, replicates = own_metrics(evaluated, bench)
     shape = tuple(bench.dataset.test_images.shape[1:])
-    return Measurement(
+    measurement = Measurement(
         metrics={
             **summary(evaluated),
             "parameters": parameters(pruned.model),
             "macs": macs(pruned.model, (shape[0], shape[1], shape[2])),
             "sparsity": sparsity(pruned.model, dense_weights),
-            **own_metrics(evaluated, bench),
+            **own,
         },
         corrupted=evaluated.corrupted,
         provenance={
@@ -70,6 +84,8 @@ def measure(cell: Cell, bench: Bench) -> Measurement:
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
     )
+    sampled = Sampled(evaluated.sampled.columns, evaluated.sampled.replicates | replicates)
+    return Trial(measurement, sampled, base_result)
 
 
 def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
@@ -114,10 +130,23 @@ def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
     )
 
 
-def own_metrics(evaluated: Evaluated, bench: Bench) -> dict[str, float]:
-    """The user's own metrics, on the clean test set."""
-    values = {}
+def base_result_of(cell: Cell, network: nn.Module, bench: Bench, *, slimming: bool) -> BaseResult:
+    """The base network's own numbers, evaluated once a process: what a cell's change is counted from."""
+    key = (cell.model, slimming, bench.base_seed)
+    if key not in bench.base_results:
+        evaluated = evaluate_on_all(network, bench)
+        digest = base.digest_of(cell, bench, slimming=slimming)
+        bench.base_results[key] = BaseResult(digest, summary(evaluated), evaluated.sampled.columns)
+    return bench.base_results[key]
+
+
+def own_metrics(evaluated: Evaluated, bench: Bench) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """The user's own metrics, on the clean test set, and what they are on resampled images."""
+    values, replicates = {}, {}
     for name, metric in bench.extensions.metrics.items():
         function = resolve(metric.function, f"metric {name!r}")
         values[name] = float(function(evaluated.logits, bench.dataset.test_labels))
-    return values
+        found = resampled(function, evaluated.logits, bench.dataset.test_labels)
+        if found is not None:
+            replicates[name] = found
+    return values, replicates

@@ -32,6 +32,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "const": "all",
         "help": "accept the measured numbers of the selected cells as the baseline (bare: all)",
     },
+    "seeds": {"metavar": "K", "help": "repeat each cell over K seeds (default: 1)"},
+    "power": {
+        "action": "store_const",
+        "const": "yes",
+        "help": "list the smallest regression that each comparison catches",
+    },
     "checkpoint": {
         "metavar": "MODEL=FILE",
         "help": "start from this trained network (safetensors) instead of base training; several with commas",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prunecal import document
+from pytest_prunecal import document, noise
 from pytest_prunecal.cell import unique_ratios
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.recipe import Evaluation, Recipe, Slimming
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.document import Value
+    from pytest_prunecal.noise import Noise
 
 BUILT_IN = Path(__file__).parent / "protocols"
 FORMAT = 1
@@ -27,6 +28,10 @@ SCHEDULES = ("step", "cosine")
 PRECISIONS = ("float32",)
 SOURCES = ("generated", "published", "auto")
 CHANNELS = 3
+_NOT_MEASURING = {
+    *("name", "description", "ratios", "pruners", "threads"),
+    *("tolerance", "noise", "min_effect", "false_alarms"),
+}
 MAX_DEPTH = 8
 
 
@@ -53,6 +58,9 @@ class Protocol:
         threads: CPU threads that measure; results may differ in the last bits between thread counts.
         precision: of training and evaluation.
         tolerance: default tolerances by metric.
+        noise: what is known beforehand of the training noise.
+        min_effect: by metric, the change below which nobody cares.
+        false_alarms: rate of whole runs that may fail although nothing changed, in (0, 0.5].
     """
 
     name: str
@@ -73,6 +81,9 @@ class Protocol:
     threads: int
     precision: str
     tolerance: dict[str, Tolerance]
+    noise: Noise
+    min_effect: dict[str, Tolerance]
+    false_alarms: float
 
     def width_of(self, model: str) -> float:
         """Multiplier of one model's channel counts."""
@@ -82,11 +93,9 @@ class Protocol:
     def fingerprint(self) -> str:
         """Eight hex digits over everything that changes a cell's numbers.
 
-        Leaves out what only selects cells or judges them (name, description, ratios, pruners, tolerance), and
-        threads, which a baseline's environment records.
+        Leaves out what only selects or judges cells, and threads, which a baseline's environment records.
         """
-        judging = {"name", "description", "ratios", "pruners", "tolerance", "threads"}
-        content = {key: value for key, value in asdict(self).items() if key not in judging}
+        content = {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
         return digest(content)[:8]
 
     def base_fingerprint(self, model: str, kind: str) -> str:
@@ -201,7 +210,18 @@ def _read(top: Value, stem: str) -> Protocol:
         threads=_required(top, entries, "threads").integer(1, 1024),
         precision=_choice(_required(top, entries, "precision"), PRECISIONS),
         tolerance=read_tolerances(tolerance, f"protocol {name}") if tolerance else {},
+        noise=noise.read(_required(top, entries, "noise")),
+        min_effect=_min_effect(_required(top, entries, "min_effect"), name),
+        false_alarms=_required(top, entries, "false_alarms").number(1e-9, 0.5),
     )
+
+
+def _min_effect(value: Value, name: str) -> dict[str, Tolerance]:
+    effects = read_tolerances(value, f"min_effect of protocol {name}")
+    for metric, effect in effects.items():
+        if effect.auto:
+            value.fail(f"{value.label}.{metric} is auto; it must be what matters to you, such as 0.005")
+    return effects
 
 
 def _required(owner: Value, entries: Mapping[str, Value], key: str) -> Value:

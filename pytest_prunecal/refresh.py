@@ -7,7 +7,7 @@ shows only what changed. The result is parsed again and compared with what was m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import baseline
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.metric import Metric
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.tolerance import Tolerance
+    from pytest_prunecal.uncertainty import Uncertainty
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Change:
         cells: new numbers by cell id and metric.
         removed: ids of cells to drop.
         base: base networks to pin, by kind; None leaves the file's as they are.
+        uncertainty: how sure the new numbers are, by cell id and metric.
+        images: where the results by image are now; None leaves what the file says.
     """
 
     model: str
@@ -42,6 +45,8 @@ class Change:
     cells: dict[str, dict[str, Number]]
     removed: tuple[str, ...] = ()
     base: dict[str, baseline.PinnedBase] | None = None
+    uncertainty: Mapping[str, Mapping[str, Uncertainty]] = field(default_factory=dict)
+    images: baseline.ImagesFile | None = None
 
 
 def apply(
@@ -80,12 +85,19 @@ def apply(
         editor.set_environment(change.environment)
     if change.base is not None:
         editor.set_base(change.base)
+    if change.images is not None:
+        editor.set_images(change.images)
     for cell_id in change.removed:
         editor.remove_cell(cell_id)
     for cell_id in sorted(
         change.cells, key=lambda key: canonical_order(cell_from_id("", key), protocol.pruners)
     ):
-        editor.set_cell(cell_id, change.cells[cell_id], change.environment if own_environment else {})
+        editor.set_cell(
+            cell_id,
+            change.cells[cell_id],
+            change.environment if own_environment else {},
+            change.uncertainty.get(cell_id, {}),
+        )
     after = editor.result()
     _verify(after, change, protocol, name, kept, before)
     return after
@@ -121,6 +133,13 @@ def _verify(
         found == numbers
         and (after.model, after.protocol) == (before.model, before.protocol)
         and rest == {cell_id: before.cells[cell_id].metrics for cell_id in kept}
+        and _sure(after, set(change.cells))
+        == {
+            cell_id: {metric: sure.recorded for metric, sure in change.uncertainty.get(cell_id, {}).items()}
+            for cell_id in change.cells
+        }
+        and _sure(after, set(kept)) == _sure(before, set(kept))
+        and after.images == (change.images or before.images)
         and after.fingerprint == protocol.fingerprint
         and after.base == before.base | (change.base or {})
         and all(after.environment_of(cell_id) == change.environment for cell_id in change.cells)
@@ -131,16 +150,24 @@ def _verify(
         raise PrunecalError(unusual(name))
 
 
-def _by_people(file: baseline.Baseline, removed: Sequence[str]) -> object:
-    """What only people write into a file: notes and tolerances."""
+def _sure(file: baseline.Baseline, cells: set[str]) -> dict[str, dict[str, Uncertainty]]:
+    return {cell_id: cell.uncertainty for cell_id, cell in file.cells.items() if cell_id in cells}
 
-    def bounds(rules: Mapping[str, Tolerance]) -> dict[str, tuple[float, float]]:
-        return {metric: (rule.abs, rule.rel) for metric, rule in rules.items()}
+
+def _by_people(file: baseline.Baseline, removed: Sequence[str]) -> object:
+    """What only people write into a file: notes, known regressions and tolerances."""
+
+    def bounds(rules: Mapping[str, Tolerance]) -> dict[str, tuple[float, float, bool]]:
+        return {metric: (rule.abs, rule.rel, rule.auto) for metric, rule in rules.items()}
 
     # A block text on the last line of a file gains the line end that the file did not have.
     cells = {
-        cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance))
+        cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance), _known(cell))
         for cell_id, cell in file.cells.items()
-        if cell_id not in removed and (cell.note or cell.tolerance)
+        if cell_id not in removed and (cell.note or cell.tolerance or cell.known)
     }
     return bounds(file.tolerance), cells
+
+
+def _known(cell: baseline.AcceptedCell) -> object:
+    return cell.known and (cell.known.reason.rstrip("\r\n"), cell.known.until)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -10,19 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_prunecal import baseline, document, refresh
+from pytest_prunecal import baseline
+from pytest_prunecal.accepting import accept
 from pytest_prunecal.atomic import write_atomically
-from pytest_prunecal.collection import CellItem, accepts, judge_cell
+from pytest_prunecal.collection import CellItem
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.judging import accepts, environment_of, judge_cell, known_of
 from pytest_prunecal.measurement import Measurement
+from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.report import html, json, markdown, terminal
+from pytest_prunecal.report.failure import together_failure
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
+from pytest_prunecal.together import together
+from pytest_prunecal.verdict import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_prunecal.gate import GateFile
     from pytest_prunecal.settings import Settings
+    from pytest_prunecal.together import Together
 
 
 STREAMED = "prunecal"
@@ -32,7 +38,39 @@ STREAMED = "prunecal"
 def stream(item: pytest.Item, report: pytest.TestReport) -> None:
     """Put a cell's measurement, builtins only, on the report that travels to the controller."""
     if isinstance(item, CellItem) and report.when == "call" and item.measurement is not None:
-        setattr(report, STREAMED, item.measurement.to_dict())
+        sent = item.measurement.to_dict() | {"comparisons": item.comparisons}
+        if item.config.stash[SETTINGS].update is None:
+            sent["by_image"] = None  # only a refresh needs it again
+        setattr(report, STREAMED, sent)
+
+
+class TogetherReports:
+    """Adds to the session's reports those of models whose cells, taken together, got worse.
+
+    No worker knows all cells, so these are reported where the results are gathered, before anything that
+    writes reports looks at them.
+    """
+
+    def __init__(self, results: Results, settings: Settings) -> None:
+        self._results, self._settings = results, settings
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Report each as a failed test."""
+        if self._settings.update == "all" or session.config.getoption("collectonly", default=False):
+            return
+        for file in self._settings.files:
+            found = self._results.together(file)
+            if any(row.status is Status.REGRESSION for row in found):
+                text = together_failure(file, found, self._settings)
+                path = os.path.relpath(file.path, session.config.rootpath).replace(os.sep, "/")
+                nodeid = f"{path}::prune[together]"
+                report = pytest.TestReport(
+                    nodeid, (file.name, None, f"{file.model} together"), {}, "failed", text, "call"
+                )
+                session.config.hook.pytest_runtest_logreport(report=report)
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 class Results:
@@ -49,6 +87,7 @@ class Results:
         self._settings, self._root = settings, root
         self._results: dict[tuple[str, str], CellResult] = {}
         self._problems: list[str] = []
+        self._comparisons = 1
         self.run: Run | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -65,10 +104,25 @@ class Results:
             result = CellResult(cell, error=str(report.longrepr).strip())
         else:
             measurement = Measurement.from_dict(streamed)
-            verdict = judge_cell(file, cell, measurement, self._settings)
+            verdict = judge_cell(file, cell, measurement, self._settings, streamed["comparisons"])
             accepted = accepts(self._settings.update, verdict)
-            result = CellResult(cell, measurement, verdict, accepted=accepted)
+            # Not by the mark alone: --runxfail makes known regressions fail.
+            known = known_of(file.accepted(cell), verdict) if report.skipped else ""
+            result = CellResult(cell, measurement, verdict, accepted=accepted, known=known)
+            self._comparisons = streamed["comparisons"]
         self._results[file.model, cell.id] = result
+
+    def together(self, file: GateFile) -> tuple[Together, ...]:
+        """Compare the cells of a model all at once, those that this session reached."""
+        protocol = self._settings.protocol
+        rows = [
+            row
+            for (model, _), result in self._results.items()
+            if model == file.model and result.verdict and not result.verdict.replayed
+            for row in result.verdict.metrics
+        ]
+        level = protocol.false_alarms / max(self._comparisons, 1)
+        return together(rows, self._settings.metrics, protocol.min_effect, level)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -78,7 +132,14 @@ class Results:
             self._drop_empty_folder()
             return
         models = tuple(self._finish(file) for file in self._settings.files)
-        self.run = Run(self._settings.protocol, self._settings.metrics, models, interrupted)
+        self.run = Run(
+            self._settings.protocol,
+            self._settings.metrics,
+            models,
+            interrupted,
+            self._comparisons,
+            self._settings.power,
+        )
         self._write(self._settings.report, html.render)
         self._write(self._settings.json, json.render)
         self._append_summary(os.environ.get("GITHUB_STEP_SUMMARY"))
@@ -115,7 +176,7 @@ class Results:
         if any(result.accepted for result in results):
             removed = orphans if self._settings.update == "all" and file.grid <= measured else ()
             try:
-                refreshed = self._refresh(file, results, removed)
+                refreshed = accept(file, results, removed, self._settings)
                 orphans = () if removed else orphans
             except (PrunecalError, OSError) as error:
                 self._problems.append(
@@ -129,66 +190,15 @@ class Results:
             environment=self._environment(file, results),
             refreshed=refreshed,
             accept=self._settings.accept_command(file.model),
+            together=self.together(file),
         )
-
-    def _refresh(self, file: GateFile, results: list[CellResult], removed: tuple[str, ...]) -> str:
-        """Write the accepted numbers into the file as it is now; say what was done."""
-        accepted = {result.cell.id: result for result in results if result.accepted and result.measurement}
-        base = self._pin(file, results) if self._settings.pin else None
-        environment = _environment_of(next(iter(accepted.values())))
-        change = refresh.Change(
-            model=file.model,
-            environment=environment | {"base": "pinned"} if base else environment,
-            cells={
-                cell_id: dict(result.measurement.metrics)
-                for cell_id, result in accepted.items()
-                if result.measurement
-            },
-            removed=removed,
-            base=base,
-        )
-        text = document.read_text(file.path, file.name) if file.path.exists() else None
-        new = refresh.apply(text, change, self._settings.protocol, self._settings.metrics, file.name)
-        if new == text:
-            return f"{file.name}: already says all of it"
-        write_atomically(file.path, new.encode())
-        self._drop_unpinned(file, base)
-        said = f"{file.name}: accepted {len(accepted)} cell{'s' * (len(accepted) != 1)}"
-        return said + (f", removed {', '.join(removed)}" if removed else "") + "; review the diff like code"
-
-    def _pin(self, file: GateFile, results: list[CellResult]) -> dict[str, baseline.PinnedBase]:
-        """Put the base networks that this run trained beside the baseline file.
-
-        A file carries its digest in its name, so that the old ones stay until the baseline names the new.
-        """
-        if not file.grid <= {result.cell.id for result in results if result.measurement}:
-            raise PrunecalError(f"{file.name}: not pinned: not every cell was measured from the new base")
-        bases = {}
-        for result in results:
-            provenance = result.measurement.provenance if result.measurement else {}
-            kind = str(provenance["base_kind"])
-            if kind not in bases:
-                content = (Path(self._settings.store) / str(provenance["base_entry"])).read_bytes()
-                sha256 = hashlib.sha256(content).hexdigest()
-                name = f"{file.path.stem}-{kind}-{sha256[:8]}.safetensors"
-                write_atomically(file.path.with_name(name), content)
-                recipe = self._settings.protocol.base_fingerprint(file.model, kind)
-                bases[kind] = baseline.PinnedBase(name, sha256, recipe)
-        return bases
-
-    def _drop_unpinned(self, file: GateFile, base: dict[str, baseline.PinnedBase] | None) -> None:
-        """Remove the files that were pinned before and are not any more."""
-        kept = {pinned.file for pinned in (base or {}).values()}
-        for kind, pinned in (file.baseline.base if file.baseline else {}).items():
-            if base and kind in base and pinned.file not in kept:
-                file.path.with_name(pinned.file).unlink(missing_ok=True)
 
     def _environment(self, file: GateFile, results: list[CellResult]) -> str:
         """How this run's environment differs from the baseline's."""
         for result in results:
             if result.measurement and file.baseline and result.cell.id in file.baseline.cells:
                 there = file.baseline.environment_of(result.cell.id)
-                if difference := baseline.environments(there, _environment_of(result)):
+                if difference := baseline.environments(there, environment_of(result.measurement)):
                     return difference
         return ""
 
@@ -216,8 +226,3 @@ class Results:
                     file.write(markdown.render(self.run) + "\n")
             except OSError as error:
                 self._problems.append(f"{path}: not written: {error.strerror or error}")
-
-
-def _environment_of(result: CellResult) -> dict[str, str]:
-    provenance = result.measurement.provenance if result.measurement else {}
-    return {key: str(provenance[key]) for key in baseline.ENVIRONMENT_FIELDS if key in provenance}

@@ -13,7 +13,7 @@ from pytest_prunecal import options, settings
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.extensions import Extensions
 from pytest_prunecal.options import SETTINGS
-from pytest_prunecal.results import Results
+from pytest_prunecal.results import Results, TogetherReports
 
 if TYPE_CHECKING:
     from pytest_prunecal.options import Options
@@ -43,7 +43,9 @@ def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
     if not named:
         _collect(config, found.folder, alone=in_grid)
     if not is_worker:
-        config.pluginmanager.register(Results(found, config.rootpath), "prunecal-results")
+        results = Results(found, config.rootpath)
+        config.pluginmanager.register(results, "prunecal-results")
+        config.pluginmanager.register(TogetherReports(results, found), "prunecal-together")
 
 
 def settings_of(config: pytest.Config) -> Settings:

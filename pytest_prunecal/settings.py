@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.extensions import Extensions
     from pytest_prunecal.metric import Metric
 
+MOST_SEEDS = 100
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
@@ -39,6 +40,8 @@ class Settings:
         folder: where this protocol's baselines lie.
         files: the gate, model by model; empty if the session has none.
         update: `all`, `missing`, `failing`, or None.
+        seeds: how many seeds each cell is measured over, >= 1.
+        power: whether the summary lists what each comparison can see.
         pin: whether the base networks are to be kept beside the baselines.
         bases: trained networks to start from instead of base training.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -55,6 +58,8 @@ class Settings:
     folder: Path
     files: tuple[GateFile, ...]
     update: str | None
+    seeds: int
+    power: bool
     pin: bool
     bases: Bases
     device: str
@@ -109,6 +114,8 @@ def build(
         folder=directory / protocol.name,
         files=files,
         update=update,
+        seeds=_seeds(options),
+        power=options.values["power"] is not None,
         pin=pin,
         bases=({} if pin else pinned(files, protocol)) | _checkpoints(options, extensions),
         device=_device(options),
@@ -123,7 +130,9 @@ def build(
 def _repeated(options: Options, inferred: str | None) -> tuple[str, ...]:
     values = options.values | ({"protocol": inferred} if inferred else {})
     given = options.given | ({"protocol"} if inferred else set())
-    names = [name for name in ("protocol", "baselines", "checkpoint", "data", "device") if name in given]
+    names = [
+        name for name in ("protocol", "baselines", "seeds", "checkpoint", "data", "device") if name in given
+    ]
     return tuple(shlex.quote(f"--prunecal-{name}={values[name]}") for name in names)
 
 
@@ -197,6 +206,13 @@ def _checkpoints(options: Options, extensions: Extensions) -> Bases:
             raise PrunecalError(f"--prunecal-checkpoint={text}: there is no file {path}")
         bases |= {(model, kind): GivenBase(path) for kind in BASE_KINDS}
     return bases
+
+
+def _seeds(options: Options) -> int:
+    text = options.values["seeds"] or "1"
+    if not text.strip().isdecimal() or not 1 <= int(text) <= MOST_SEEDS:
+        raise PrunecalError(f"--prunecal-seeds={text}: give a whole number from 1 to {MOST_SEEDS}")
+    return int(text)
 
 
 def _device(options: Options) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from pytest_prunecal import baseline, document
+from pytest_prunecal import baseline, document, uncertainty
 from pytest_prunecal.cell import canonical_order, cell_from_id
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.metric import in_order, recorded, written
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pytest_prunecal.document import Value
     from pytest_prunecal.measurement import Number
     from pytest_prunecal.metric import Metric
+    from pytest_prunecal.uncertainty import Uncertainty
+
+    Numbers = Mapping[str, tuple[Number, Uncertainty]]
 
 _ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # YAML ends a line there, an editor may not
 
@@ -90,14 +93,36 @@ class Editor:
                 self._line_end(owner or self._top.get("environment") or self._top["protocol"]), lines
             )
 
+    def set_images(self, images: baseline.ImagesFile) -> None:
+        """Say where the results by image are."""
+        owner = self._top.get("images")
+        fields = {"file": images.file, "sha256": images.sha256}
+        if owner is not None:
+            for key, entry in owner.mapping().items():
+                if entry.text() != fields[key]:
+                    self._replace(entry, _plain(fields[key]))
+            return
+        after = self._top.get("base") or self._top.get("environment") or self._top["protocol"]
+        self._insert(self._line_end(after), [f"images: {_flow(fields)}"])
+
     def remove_cell(self, cell_id: str) -> None:
         """Drop a cell with all that stands in it."""
         value = self._cells().get(cell_id)
         if value is not None:
             self._edits.append((self._line_start(self._key_start(value)), self._line_end(value), ""))
 
-    def set_cell(self, cell_id: str, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> None:
+    def set_cell(
+        self,
+        cell_id: str,
+        means: Mapping[str, Number],
+        environment: Mapping[str, str],
+        sure: Mapping[str, Uncertainty],
+    ) -> None:
         """Write a cell's numbers, and where they were measured if not where the file's were."""
+        numbers = {
+            metric: (recorded(mean), sure.get(metric, uncertainty.UNKNOWN).recorded)
+            for metric, mean in means.items()
+        }
         value = self._cells().get(cell_id)
         if value is None:
             self._add_cell(cell_id, numbers, environment)
@@ -110,7 +135,7 @@ class Editor:
         cells = self._top["cells"]
         return {} if baseline.empty(cells) else cells.mapping()
 
-    def _add_cell(self, cell_id: str, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> None:
+    def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str]) -> None:
         indent = self._indent()
         lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
@@ -129,9 +154,7 @@ class Editor:
         self._blank(cells)
         return self._line_end(cells)
 
-    def _rewrite_cell(
-        self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
-    ) -> None:
+    def _rewrite_cell(self, value: Value, numbers: Numbers, environment: Mapping[str, str]) -> None:
         """Turn `cell: {ece: 0.1}` or an empty cell into a block, hand-written fields kept as written."""
         entries = {} if baseline.empty(value) else value.mapping()
         indent = self._indent() + "  "
@@ -143,9 +166,7 @@ class Editor:
         self._blank(value)
         self._insert(self._line_end(value), [*kept, *self._body(numbers, environment, indent)])
 
-    def _splice_cell(
-        self, value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]
-    ) -> None:
+    def _splice_cell(self, value: Value, numbers: Numbers, environment: Mapping[str, str]) -> None:
         entries = value.mapping()
         first = next(iter(entries.values()))
         indent = self._text[self._line_start(self._key_start(first)) : self._key_start(first)]
@@ -161,16 +182,22 @@ class Editor:
         for position, metric in enumerate(ordered):
             new = numbers[metric]
             if metric in entries:
-                if entries[metric].numeric() != recorded(new):
-                    self._replace(entries[metric], written(new))
+                if uncertainty.read(entries[metric]) != new:
+                    self._replace_number(entries[metric], new)
                 continue
             before = [entries[name] for name in ordered[:position] if name in entries]
             others = [entry for key, entry in entries.items() if key in baseline.CELL_FIELDS]
             place = self._line_end((before or others or [first])[-1])
-            self._insert(place, [f"{indent}{metric}: {written(new)}"])
+            self._insert(place, [f"{indent}{metric}: {_number(new)}"])
         for key, entry in entries.items():
             if key not in numbers and key not in baseline.CELL_FIELDS:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
+
+    def _replace_number(self, value: Value, new: tuple[Number, Uncertainty]) -> None:
+        """Write a number anew, whether it stands bare or with its uncertainty."""
+        self._refuse_comments(value)
+        end = _last_leaf(value.node).end_mark.index
+        self._edits.append((value.node.start_mark.index, end, _number(new)))
 
     def _splice_environment(self, value: Value, environment: Mapping[str, str]) -> None:
         """Text by text, so that what people wrote beside them stays; anew if a flow mapping's keys change."""
@@ -191,10 +218,10 @@ class Editor:
             if key not in environment:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
 
-    def _body(self, numbers: Mapping[str, Number], environment: Mapping[str, str], indent: str) -> list[str]:
+    def _body(self, numbers: Numbers, environment: Mapping[str, str], indent: str) -> list[str]:
         lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
         lines += [
-            f"{indent}{metric}: {written(numbers[metric])}" for metric in in_order(numbers, self._metrics)
+            f"{indent}{metric}: {_number(numbers[metric])}" for metric in in_order(numbers, self._metrics)
         ]
         return lines
 
@@ -257,14 +284,19 @@ def _in_flow(node: yaml.Node) -> bool:
     return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
 
 
-def _says(value: Value, numbers: Mapping[str, Number], environment: Mapping[str, str]) -> bool:
+def _says(value: Value, numbers: Numbers, environment: Mapping[str, str]) -> bool:
     """Whether a cell already holds all of it."""
     entries = {} if baseline.empty(value) else value.mapping()
     own = entries["environment"].mapping() if "environment" in entries else {}
-    found = {key: entry.numeric() for key, entry in entries.items() if key not in baseline.CELL_FIELDS}
-    return found == {key: recorded(number) for key, number in numbers.items()} and {
-        key: entry.text() for key, entry in own.items()
-    } == dict(environment)
+    found = {
+        key: uncertainty.read(entry) for key, entry in entries.items() if key not in baseline.CELL_FIELDS
+    }
+    return found == dict(numbers) and {key: entry.text() for key, entry in own.items()} == dict(environment)
+
+
+def _number(number: tuple[Number, Uncertainty]) -> str:
+    mean, sure = number
+    return uncertainty.written(written(mean), sure)
 
 
 def _spans(node: yaml.Node) -> Iterator[tuple[int, int]]:

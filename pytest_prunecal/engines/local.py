@@ -9,12 +9,16 @@ import torch
 from pytest_prunecal.bench import Bench
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.measure import measure
+from pytest_prunecal.repeat import compare
+from pytest_prunecal.reproducible import reproducible
 from pytest_prunecal.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_prunecal.byimage import ByImage
     from pytest_prunecal.cell import Cell
+    from pytest_prunecal.evidence import Evidence
     from pytest_prunecal.extensions import Extensions
     from pytest_prunecal.given import Bases
     from pytest_prunecal.measurement import Measurement
@@ -31,6 +35,7 @@ class LocalEngine:
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
         bases: trained networks to start from instead of base training.
+        one_base: whether all seeds start from the base network of the protocol's seed.
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
 
     Raises:
@@ -46,13 +51,21 @@ class LocalEngine:
         extensions: Extensions,
         bases: Bases | None = None,
         worker: int = 0,
+        *,
+        one_base: bool = False,
     ) -> None:
         where = resolve_device(device, worker)
-        self._bench = Bench(protocol, Store(store), where, data, extensions, bases or {})
+        base_seed = protocol.seed if one_base else None
+        self._bench = Bench(protocol, Store(store), where, data, extensions, bases or {}, base_seed)
 
-    def measure(self, cell: Cell) -> Measurement:
+    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
         """Measure one cell; see `pytest_prunecal.measure.measure`."""
-        return measure(cell, self._bench)
+        return measure(cell, self._bench, seeds)
+
+    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+        """Compare a cell with what was accepted; see `pytest_prunecal.repeat.compare`."""
+        with reproducible(self._bench.protocol.threads):
+            return compare(measured, accepted, tuned=tuned)
 
 
 def resolve_device(device: str, worker: int) -> torch.device:

@@ -21,7 +21,7 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
     Returns:
         A number in [0, 1]; lower is better.
     """
-    confidence, correct = _confidence(logits, labels)
+    confidence, correct = confidence_of(logits, labels)
     confidence, order = torch.sort(confidence, stable=True)
     _, group, sizes = torch.unique_consecutive(confidence, return_inverse=True, return_counts=True)
     hits = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, group, correct[order])
@@ -39,14 +39,14 @@ def ece_equal_width(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
     Bin b holds confidences in (b / bins, (b + 1) / bins]; empty bins count nothing. Arguments and result are
     those of `ece`.
     """
-    confidence, correct = _confidence(logits, labels)
+    confidence, correct = confidence_of(logits, labels)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
     index = torch.bucketize(confidence, edges[1:-1])
     gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence - correct)
     return float(gap.abs().sum() / len(labels))
 
 
-def _confidence(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def confidence_of(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Highest softmax probability of each sample, and 1.0 where it is right; float64 (N,) on the CPU."""
     probability = torch.softmax(logits.detach().cpu().to(torch.float64), dim=1)
     confidence, predicted = probability.max(dim=1)

@@ -32,6 +32,7 @@ SYMBOLS = {
     "ok": "✓",
     "improvement": "▲",
     "accepted": "✓",
+    "known": "◌",
     "regression": "✗",
     "missing": "✗",
     "incomparable": "✗",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.measurement import Measurement
     from pytest_prunecal.metric import Metric
     from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.together import Together
     from pytest_prunecal.verdict import CellVerdict
 
 
@@ -28,6 +29,7 @@ class CellResult:
         verdict: against the baseline; None if it was not measured.
         error: why it was not measured: one sentence, or a traceback; empty if it was.
         accepted: whether its numbers were taken as the baseline in this run.
+        known: why its regression is tolerated; empty if it is not one, or not tolerated.
     """
 
     cell: Cell
@@ -35,12 +37,15 @@ class CellResult:
     verdict: CellVerdict | None = None
     error: str = ""
     accepted: bool = False
+    known: str = ""
 
     @property
     def label(self) -> str:
-        """One word for a table: the verdict's status, `identical`, `accepted` or `error`."""
+        """One word for a table: the verdict's status, `identical`, `accepted`, `known` or `error`."""
         if self.verdict is None:
             return "error"
+        if self.known:
+            return "known"
         if self.accepted and not self.verdict.identical:
             return "accepted"
         return "identical" if self.verdict.identical else self.verdict.status.value
@@ -48,7 +53,7 @@ class CellResult:
     @property
     def failed(self) -> bool:
         """Whether the cell's test failed."""
-        return self.verdict is None or (self.verdict.status.fails and not self.accepted)
+        return self.verdict is None or (self.verdict.status.fails and not (self.accepted or self.known))
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class ModelRun:
             if it does not.
         refreshed: what became of the baseline file in this run: one sentence, or empty.
         accept: the command that accepts this run's numbers.
+        together: the cells compared all at once, metric by metric.
     """
 
     model: str
@@ -73,6 +79,7 @@ class ModelRun:
     environment: str = ""
     refreshed: str = ""
     accept: str = ""
+    together: tuple[Together, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,12 +91,16 @@ class Run:
         metrics: what is known of each metric, in canonical order.
         models: model by model.
         interrupted: whether the session ended before its time.
+        comparisons: how many comparisons under `tolerance: auto` the session makes.
+        power: whether the summary lists what each comparison can see.
     """
 
     protocol: Protocol
     metrics: Mapping[str, Metric]
     models: tuple[ModelRun, ...]
     interrupted: bool = False
+    comparisons: int = 1
+    power: bool = False
 
     @property
     def results(self) -> list[CellResult]:
@@ -109,6 +120,7 @@ class Run:
             "ok",
             "improvement",
             "accepted",
+            "known",
             "regression",
             "missing",
             "incomparable",

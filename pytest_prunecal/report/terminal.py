@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.metric import written
 from pytest_prunecal.report.facts import HEADLINE, reason
-from pytest_prunecal.report.text import signed, table
+from pytest_prunecal.report.failure import together_table
+from pytest_prunecal.report.power import further, listing, sight
+from pytest_prunecal.report.text import signed, sure, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +21,7 @@ def lines(run: Run) -> Iterator[str]:
     for model in run.models:
         yield from _model(model, run)
         yield ""
+    yield from _further(run)
     totals = run.totals + (" (interrupted)" if run.interrupted else "")
     yield totals
 
@@ -28,10 +31,15 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     if model.results:
         header = ["cell"]
         for name in HEADLINE:
-            header += [run.metrics[name].title, ""]
+            header += [run.metrics[name].title, "", ""]
         yield from table([*header, "verdict"], [_row(result) for result in model.results])
+        yield from _legend(model)
     if model.environment:
         yield f"measured elsewhere than the baseline: {model.environment}"
+    yield from sight(model, run)
+    yield from _together(model, run)
+    if run.power:
+        yield from listing(model)
     for result in model.results:
         for warning in result.measurement.warnings if result.measurement else ():
             yield f"{result.cell.id}: {warning}"
@@ -48,15 +56,42 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         yield model.refreshed
 
 
+def _together(model: ModelRun, run: Run) -> Iterator[str]:
+    """The cells compared all at once, where anything changed or the user wants to know."""
+    if model.together and (run.power or any(row.change for row in model.together)):
+        yield ""
+        yield "all cells together, weighted by how sure each is"
+        yield from together_table(model.together)
+        yield ""
+
+
+def _legend(model: ModelRun) -> Iterator[str]:
+    """What stands behind the numbers."""
+    rows = [row for result in model.results if result.verdict for row in result.verdict.metrics]
+    spread = any(row.measured_uncertainty.sd is not None for row in rows)
+    if any(row.measured_uncertainty.se is not None for row in rows):
+        yield f"± sampling error on the test images{'/deviation over seeds' if spread else ''}"
+
+
+def _further(run: Run) -> Iterator[str]:
+    """What Holm's procedure rejects besides, once the regressions are known."""
+    for model, result, row in further(run):
+        yield (
+            f"{model.model} {result.cell.id}: given these regressions, {row.metric} "
+            f"{signed(row.change or 0)} is one too"
+        )
+
+
 def _row(result: CellResult) -> list[str]:
     row = [result.cell.id]
     verdicts = {verdict.metric: verdict for verdict in result.verdict.metrics} if result.verdict else {}
     for name in HEADLINE:
         verdict = verdicts.get(name)
         if verdict is None or verdict.measured is None:
-            row += ["-", ""]
+            row += ["-", "", ""]
             continue
-        row += [written(verdict.measured), "" if verdict.change is None else signed(verdict.change)]
+        change = "" if verdict.change is None else signed(verdict.change)
+        row += [written(verdict.measured), sure(verdict.measured_uncertainty), change]
     if result.verdict is None:
         return [*row, f"error: {reason(result)}"]
     return [*row, result.verdict.headline if result.label == "regression" else result.label]

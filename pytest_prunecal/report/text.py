@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.metric import written
+from pytest_prunecal.metric import recorded, written
+from pytest_prunecal.uncertainty import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from pytest_prunecal.uncertainty import Uncertainty
+    from pytest_prunecal.verdict import MetricVerdict
 
 
 def signed(change: float) -> str:
@@ -15,6 +19,23 @@ def signed(change: float) -> str:
     if change == 0:
         return "="
     return ("+" if change > 0 else "-") + written(abs(change))
+
+
+def sure(uncertainty: Uncertainty) -> str:
+    """Write an uncertainty beside its number: `±0.0043`, with deviation over seeds `±0.0043/0.0031`."""
+    if uncertainty.sd is None:
+        return "" if uncertainty.se is None else f"±{plain(uncertainty.se)}"
+    return f"±{'-' if uncertainty.se is None else plain(uncertainty.se)}/{plain(uncertainty.sd)}"
+
+
+def allowed(row: MetricVerdict) -> str:
+    """How far a metric may get worse; under `auto` what was compared where that is not the change itself."""
+    if row.bound is None:
+        return ""
+    bound = written(int(row.bound)) if isinstance(row.baseline, int) else written(row.bound)
+    if row.allowance and row.allowance.against_base:
+        return f"{bound} for {signed(recorded(row.allowance.change))} against the base"
+    return bound
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -34,4 +55,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
-    return not text.strip("+-=.0123456789")
+    return not text.strip("+-=.0123456789±/")

@@ -1,0 +1,122 @@
+"""Results image by image: what makes a comparison paired, small enough to be committed beside a baseline.
+
+The file is a zip archive with an `index.json` and one entry a network: for each of `COLUMNS` and each test
+image what the image adds to the metric, as float16 with the last four bits of the mantissa dropped (an error
+below half a percent), high bytes before low ones. Nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_prunecal.errors import PrunecalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+COLUMNS = ("accuracy", "ece", "nll", "brier", "mpc", "corrupted_ece")
+"""Metrics that are means over images."""
+PAIRED = (*COLUMNS, "rpc")
+"""Metrics that are compared image by image; rPC follows from two of the others."""
+
+LARGEST = 2**30
+"""Bytes that a file may unfold to: a small archive can hold a very large one."""
+
+_INDEX = "index.json"
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
+
+
+@dataclass(frozen=True)
+class ByImage:
+    """One cell's results image by image, and those of the base network that it was pruned from.
+
+    Attributes:
+        metrics: the cell's metrics in full precision; they tell whether a baseline still means this cell.
+        first: those of the first seed alone, by which a run of one seed recognises itself.
+        base: digest of the base network's weights, or of those of all seeds.
+        base_metrics: the base network's own metrics.
+        cell: encoded (6, N) columns, in the order of `COLUMNS`.
+        base_cell: those of the base network.
+    """
+
+    metrics: dict[str, float]
+    first: dict[str, float]
+    base: str
+    base_metrics: dict[str, float]
+    cell: bytes
+    base_cell: bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Builtins only, fit for JSON."""
+        texts = {name: base64.b64encode(getattr(self, name)).decode() for name in ("cell", "base_cell")}
+        return asdict(self) | texts
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ByImage:
+        """Inverse of `to_dict`."""
+        return cls(**{**data, **{name: base64.b64decode(data[name]) for name in ("cell", "base_cell")}})
+
+
+def dump(cells: Mapping[str, ByImage]) -> bytes:
+    """Write the file: cell id to its results. The same cells give the same bytes."""
+    index = {
+        "prunecal": FORMAT,
+        "columns": COLUMNS,
+        "cells": {
+            cell_id: {"base": cell.base, "metrics": cell.metrics, "first": cell.first}
+            for cell_id, cell in sorted(cells.items())
+        },
+        "bases": {cell.base: cell.base_metrics for _, cell in sorted(cells.items())},
+    }
+    entries = {_INDEX: json.dumps(index, indent=1).encode()}
+    for cell_id, cell in sorted(cells.items()):
+        entries[f"cells/{cell_id}"] = cell.cell
+        entries[f"bases/{cell.base}"] = cell.base_cell
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in entries.items():
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def load(content: bytes, name: str) -> dict[str, ByImage]:
+    """Read the file; see `dump`.
+
+    Args:
+        content: its bytes.
+        name: how messages call it.
+
+    Raises:
+        PrunecalError: it is damaged, or of a format that is not known here.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+                raise PrunecalError(f"{name}: unfolds to more than {LARGEST} bytes; delete it")
+            index = json.loads(archive.read(_INDEX))
+            if index["prunecal"] != FORMAT or tuple(index["columns"]) != COLUMNS:
+                raise PrunecalError(
+                    f"{name}: its format is not known; measure the whole file again with --prunecal-update"
+                )
+            return {
+                cell_id: ByImage(
+                    metrics=entry["metrics"],
+                    first=entry["first"],
+                    base=entry["base"],
+                    base_metrics=index["bases"][entry["base"]],
+                    cell=archive.read(f"cells/{cell_id}"),
+                    base_cell=archive.read(f"bases/{entry['base']}"),
+                )
+                for cell_id, entry in index["cells"].items()
+            }
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError, zlib.error) as error:
+        raise PrunecalError(
+            f"{name}: cannot be read ({error}); delete it, or measure the file again with --prunecal-update"
+        ) from None

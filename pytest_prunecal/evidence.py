@@ -1,0 +1,33 @@
+"""What is known of a comparison besides the two sets of numbers: the bases, and the images one by one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How a cell's measurement relates to its baseline's.
+
+    Attributes:
+        same_base: whether both started from the very same base network, by its digest.
+        tuned: whether the cell was trained further after its base network; the dense cell was not.
+        paired: by metric, the standard error of measured minus accepted when the same images are resampled on
+            both sides; empty where the baseline's results by image are not at hand.
+        changes: by metric, how much more the cell differs from its own base network than the accepted one
+            did from its own: (measured - its base) - (accepted - its base).
+        change_errors: standard errors of `changes`, paired by image.
+        unpaired: why the comparison is not paired; empty if it is.
+    """
+
+    same_base: bool = False
+    tuned: bool = True
+    paired: dict[str, float] = field(default_factory=dict)
+    changes: dict[str, float] = field(default_factory=dict)
+    change_errors: dict[str, float] = field(default_factory=dict)
+    unpaired: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Builtins only, fit for JSON and for crossing xdist."""
+        return asdict(self)

@@ -1,0 +1,121 @@
+"""What the gate can see: the smallest regression that each comparison catches, and what would sharpen it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.family import rejected
+from pytest_prunecal.metric import written
+from pytest_prunecal.report.text import table
+from pytest_prunecal.verdict import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_prunecal.allowance import Allowance
+    from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.verdict import MetricVerdict
+
+Row = tuple["CellResult", "MetricVerdict", "Allowance"]
+
+
+def compared(model: ModelRun) -> list[Row]:
+    """Every comparison under `auto` of a model."""
+    return [
+        (result, row, row.allowance)
+        for result in model.results
+        if result.verdict
+        for row in result.verdict.metrics
+        if row.allowance
+    ]
+
+
+def further(run: Run) -> list[tuple[ModelRun, CellResult, MetricVerdict]]:
+    """What Holm's procedure rejects of the whole run besides what the cells rejected by themselves."""
+    rows = {
+        (model.model, result.cell.id, row.metric): (model, result, row)
+        for model in run.models
+        for result, row, _ in compared(model)
+        if row.p_value is not None
+    }
+    p_values = {key: row.p_value or 0.0 for key, (_, _, row) in rows.items()}
+    names = rejected(p_values, run.protocol.false_alarms, run.comparisons)
+    return [rows[key] for key in rows if key in names and rows[key][2].status is not Status.REGRESSION]
+
+
+def sight(model: ModelRun, run: Run) -> Iterator[str]:
+    """Say which comparisons were made, and where noise hides what the protocol says matters."""
+    rows = compared(model)
+    if not rows:
+        return
+    noisy = [(found.basis, result.cell.id) for result, _, found in rows if found.sd]
+    for basis, cells in _grouped(noisy).items():
+        yield f"compared: {basis} ({_few(cells)})"
+    for why, cells in _grouped(
+        [
+            (result.measurement.evidence.unpaired, result.cell.id)
+            for result, _, found in rows
+            if found.sd and result.measurement and result.measurement.evidence
+        ]
+    ).items():
+        if why:
+            yield f"not paired by image, hence less sharp: {why} ({_few(cells)})"
+    if any(row.baseline_uncertainty.seeds == 1 and found.sd for _, row, found in rows):
+        yield (
+            "training noise is the protocol's estimate where the baseline has one seed; "
+            "--prunecal-seeds=3 --prunecal-update measures it"
+        )
+    blind = [(result, row, found) for result, row, found in rows if found.blind]
+    if blind:
+        result, row, found = max(blind, key=lambda item: item[2].noise / max(effect_of(item[1], run), 1e-12))
+        yield (
+            f"{len(blind)} of {len(rows)} comparisons cannot see all that matters; the dullest is "
+            f"{result.cell.id} {row.metric}: caught from {written(found.detectable)} on, "
+            f"{written(effect_of(row, run))} matters; {cure(found)}"
+        )
+
+
+def listing(model: ModelRun) -> Iterator[str]:
+    """List the smallest regression that each comparison catches with a probability of 0.95."""
+    metrics = list(dict.fromkeys(row.metric for _, row, _ in compared(model)))
+    by_cell: dict[str, dict[str, str]] = {}
+    for result, row, found in compared(model):
+        mark = "*" if found.blind else ""
+        by_cell.setdefault(result.cell.id, {})[row.metric] = shown(row, found.detectable) + mark
+    if by_cell:
+        yield ""
+        yield "smallest regression caught with 95 % probability (* noise hides smaller ones that matter)"
+        yield from table(
+            ["cell", *metrics],
+            [[cell, *(cells.get(metric, "") for metric in metrics)] for cell, cells in by_cell.items()],
+        )
+
+
+def cure(found: Allowance) -> str:
+    """What would bring the noise down to the smallest effect that matters, estimated."""
+    seeds = f"{found.seeds} seeds on both sides" if found.seeds else ""
+    images = f"{found.images:.1f} times the test images" if found.images else ""
+    either = " or ".join(part for part in (seeds, images) if part)
+    return f"about {either} would show it" if either else "no affordable number of seeds would show it"
+
+
+def shown(row: MetricVerdict, value: float) -> str:
+    """A bound in the way of its metric: counts in full."""
+    return written(round(value)) if isinstance(row.baseline, int) else written(value)
+
+
+def effect_of(row: MetricVerdict, run: Run) -> float:
+    """The smallest change of a metric that matters."""
+    effect = run.protocol.min_effect.get(row.metric)
+    return effect.bound(row.baseline) if effect and row.baseline is not None else 0.0
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    groups: dict[str, dict[str, None]] = {}
+    for key, cell in pairs:
+        groups.setdefault(key, {})[cell] = None
+    return {key: list(cells) for key, cells in groups.items()}
+
+
+def _few(cells: list[str]) -> str:
+    return ", ".join(cells) if len(cells) <= 3 else f"{len(cells)} cells"

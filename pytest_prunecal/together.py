@@ -1,0 +1,107 @@
+"""All cells of a model together: what each hides in its noise, many of them show.
+
+A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network are
+independent of each other, so the mean of their changes, each weighted by the inverse of its variance, has a
+far smaller deviation than any of them; its degrees of freedom are Satterthwaite's (1946, Biometrics Bull. 2).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_prunecal import student
+from pytest_prunecal.allowance import POWER
+from pytest_prunecal.metric import in_order
+from pytest_prunecal.tolerance import EXACT
+from pytest_prunecal.verdict import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_prunecal.metric import Metric
+    from pytest_prunecal.tolerance import Tolerance
+    from pytest_prunecal.verdict import MetricVerdict
+
+FEWEST = 2
+MOST_FREEDOM = 1000
+
+
+@dataclass(frozen=True)
+class Together:
+    """One metric over the cells of a model.
+
+    Attributes:
+        metric: its name.
+        status: ok, improvement or regression.
+        change: weighted mean of the cells' changes, in the metric's unit.
+        bound: how far it may go for the worse.
+        detectable: the smallest true mean change for the worse that is caught with a probability of 0.95.
+        cells: how many cells.
+        p_value: probability that noise alone takes it this far for the worse.
+    """
+
+    metric: str
+    status: Status
+    change: float
+    bound: float
+    detectable: float
+    cells: int
+    p_value: float
+
+
+def together(
+    rows: Iterable[MetricVerdict],
+    metrics: Mapping[str, Metric],
+    min_effect: Mapping[str, Tolerance],
+    level: float,
+) -> tuple[Together, ...]:
+    """Compare a model's cells all at once, metric by metric.
+
+    Args:
+        rows: the comparisons of all its cells.
+        metrics: what is known of each metric.
+        min_effect: by metric, the change below which nobody cares, here of the mean over cells.
+        level: false-alarm rate of one comparison.
+
+    Returns:
+        One for each metric that at least two cells compare from the same base network under `auto`.
+    """
+    by_metric: dict[str, list[MetricVerdict]] = {}
+    for row in rows:
+        if row.allowance and row.allowance.independent and row.allowance.sd > 0:
+            by_metric.setdefault(row.metric, []).append(row)
+    return tuple(
+        _pooled(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level)
+        for name in in_order(by_metric, metrics)
+        if len(by_metric[name]) >= FEWEST
+    )
+
+
+def _pooled(
+    name: str, rows: list[MetricVerdict], known: Metric | None, effect: Tolerance, level: float
+) -> Together:
+    cells = [(row.allowance, row.baseline or 0.0) for row in rows if row.allowance]
+    total = sum(cell.sd**-2 for cell, _ in cells)
+    share = [cell.sd**-2 / total for cell, _ in cells]
+    variances = [(part * cell.sd) ** 2 for part, (cell, _) in zip(share, cells, strict=True)]
+    sd = math.sqrt(sum(variances))
+    freedom = sum(variances) ** 2 / sum(
+        variance**2 / cell.freedom for variance, (cell, _) in zip(variances, cells, strict=True)
+    )
+    freedom = min(int(freedom), MOST_FREEDOM)
+    change = sum(part * cell.change for part, (cell, _) in zip(share, cells, strict=True))
+    floor = sum(part * effect.bound(baseline) for part, (_, baseline) in zip(share, cells, strict=True))
+    bound = max(student.quantile(level, freedom) * sd, floor)
+    worsening = -change if known and known.higher_is_better else change
+    status = Status.REGRESSION if worsening > bound else Status.OK
+    return Together(
+        name,
+        Status.IMPROVEMENT if -worsening > bound else status,
+        change,
+        bound,
+        bound + student.quantile(1 - POWER, freedom) * sd,
+        len(cells),
+        student.tail(worsening / sd, freedom) if worsening > floor else 1.0,
+    )
