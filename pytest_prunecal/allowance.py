@@ -4,7 +4,7 @@ Measured x, mean of Kx seeds, is compared with accepted y, mean of Ky seeds, on 
 change x - y is training noise: variance s2 (1/Kx + 1/Ky), s2 being the variance over seeds of one network.
 Before any seed is known, the protocol's prior expects
 
-    s0 = u + (error * se)^2 + (damage * |y - dense|)^2
+    s0 = u + (error * se)^2 + (damage * min(|y - dense|, |x - dense|))^2
 
 where u is what is left of the sampling variance when both are tested on the same images: networks that err on
 different images at random differ by as much. Deviations over seeds, where there are any, update it as the
@@ -166,18 +166,20 @@ def _spread(
     se = errors[0] if errors else 0.0
     paired = (evidence.change_errors if kind == "change" else evidence.paired).get(name)
     if paired is not None:
-        by_chance = paired**2 / share
+        by_chance = paired * paired / share
     else:
-        by_chance = sum(error**2 for error in errors) / max(len(errors), 1)
-    damage = abs(accepted.mean - dense) if dense is not None else 0.0
+        by_chance = sum(error * error for error in errors) / max(len(errors), 1)
+    # The lesser of two: a slip of the pen in the baseline must not excuse itself.
+    damage = 0.0 if dense is None else min(abs(side.mean - dense) for side in (accepted, measured))
     prior = noise.share(kind, name)
     total = by_chance + prior.variance(se, damage, accepted.mean)
-    by_images = (by_chance + (prior.error * se) ** 2) / total if total else 0.0
+    own = by_chance + prior.error * se * prior.error * se
+    by_images = own / total if 0 < total < math.inf else 0.0
     freedom = noise.freedom
     if kind != "change":  # deviations over seeds are those of the metric itself
-        known = [side for side in (ours, theirs) if side.sd is not None]
-        squares = sum((side.seeds - 1) * (side.sd or 0.0) ** 2 for side in known)
-        extra = sum(side.seeds - 1 for side in known)
+        known = [(side.seeds - 1, side.sd) for side in (ours, theirs) if side.sd is not None]
+        squares = sum(seeds * sd * sd for seeds, sd in known)
+        extra = sum(seeds for seeds, _ in known)
         total = (freedom * total + squares) / (freedom + extra)
         freedom += extra
     change = evidence.changes[name] if kind == "change" else measured.mean - accepted.mean

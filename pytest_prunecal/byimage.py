@@ -105,6 +105,7 @@ def load(content: bytes, name: str) -> dict[str, ByImage]:
                 raise PrunecalError(
                     f"{name}: its format is not known; measure the whole file again with --prunecal-update"
                 )
+            _check_lengths(archive, name)
             return {
                 cell_id: ByImage(
                     metrics=entry["metrics"],
@@ -120,3 +121,10 @@ def load(content: bytes, name: str) -> dict[str, ByImage]:
         raise PrunecalError(
             f"{name}: cannot be read ({error}); delete it, or measure the file again with --prunecal-update"
         ) from None
+
+
+def _check_lengths(archive: zipfile.ZipFile, name: str) -> None:
+    """Refuse entries that are not about the same images."""
+    lengths = {entry.file_size for entry in archive.infolist() if entry.filename != _INDEX}
+    if len(lengths) > 1 or any(length % (2 * len(COLUMNS)) for length in lengths):
+        raise PrunecalError(f"{name}: its entries differ in length; delete it")

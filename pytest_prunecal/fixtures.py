@@ -39,7 +39,7 @@ class Prunecal:
         __tracebackhide__ = True  # what is wrong is in the line that calls this
         try:
             cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
-            return engine_of(self._config, self._settings).measure(cell)
+            return engine_of(self._config, self._settings).measure(cell, self._settings.seeds)
         except PrunecalError as error:
             raise PrunecalError(str(error)) from None
 

@@ -51,7 +51,7 @@ def judge_cell(
         accepted=accepted.uncertainty if accepted else {},
         dense=dense.metrics if dense else {},
         evidence=measurement.evidence or evidence_without_images(file, cell, measurement, ""),
-        first=images.first if images else {},
+        first=_first_of(images, accepted) if images and accepted else {},
         incomparable=_incomparable(file, cell, measurement),
     )
     return judge(
@@ -102,6 +102,12 @@ def evidence_without_images(file: GateFile, cell: Cell, measurement: Measurement
     there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
     here = measurement.provenance.get("base")
     return Evidence(same_base=here is not None and here == there, tuned=cell.pruner is not None, unpaired=why)
+
+
+def _first_of(images: ByImage, accepted: AcceptedCell) -> dict[str, float]:
+    """The numbers of the baseline's first seed, but for those whose means were edited since."""
+    means = {name: recorded(mean) for name, mean in images.metrics.items()}
+    return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means[name]}
 
 
 def environment_of(measurement: Measurement | None) -> dict[str, str]:

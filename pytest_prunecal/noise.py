@@ -32,7 +32,8 @@ class Share:
 
     def variance(self, se: float, damage: float, value: float) -> float:
         """Variance over seeds of one network's metric, in the metric's unit squared."""
-        return (self.error * se) ** 2 + (self.damage * damage) ** 2 + (self.value * value) ** 2
+        parts = (self.error * se, self.damage * damage, self.value * value)
+        return sum(part * part for part in parts)
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,8 @@ def combine(trials: list[Trial]) -> Measurement:
         warnings=tuple(dict.fromkeys(text for trial in trials for text in trial.measurement.warnings)),
         uncertainty=uncertainty,
         by_image=ByImage(
-            metrics={name: float(metrics[name]) for name in PAIRED},
-            first={name: float(first.metrics[name]) for name in PAIRED},
+            metrics={name: float(value) for name, value in metrics.items()},
+            first={name: float(value) for name, value in first.metrics.items()},
             base=bases[0] if len(set(bases)) == 1 else hashlib.sha256("".join(bases).encode()).hexdigest(),
             base_metrics={
                 name: statistics.fmean(trial.base.metrics[name] for trial in trials) for name in PAIRED

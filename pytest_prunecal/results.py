@@ -57,7 +57,7 @@ class TogetherReports:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Report each as a failed test."""
-        if self._settings.update == "all" or session.config.getoption("collectonly", default=False):
+        if session.config.getoption("collectonly", default=False):
             return
         for file in self._settings.files:
             found = self._results.together(file)
@@ -113,12 +113,13 @@ class Results:
         self._results[file.model, cell.id] = result
 
     def together(self, file: GateFile) -> tuple[Together, ...]:
-        """Compare the cells of a model all at once, those that this session reached."""
+        """Compare the cells of a model all at once: those reached, neither accepted nor known to be worse."""
         protocol = self._settings.protocol
         rows = [
             row
             for (model, _), result in self._results.items()
-            if model == file.model and result.verdict and not result.verdict.replayed
+            if model == file.model and result.verdict
+            if not (result.accepted or result.known or result.verdict.replayed)
             for row in result.verdict.metrics
         ]
         level = protocol.false_alarms / max(self._comparisons, 1)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FEWEST = 2
 MOST_FREEDOM = 1000
+SMALLEST = 1e-70
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def together(
     """
     by_metric: dict[str, list[MetricVerdict]] = {}
     for row in rows:
-        if row.allowance and row.allowance.independent and row.allowance.sd > 0:
+        # Beyond these limits squares leave the range of floating point.
+        if row.allowance and row.allowance.independent and SMALLEST < row.allowance.sd < 1 / SMALLEST:
             by_metric.setdefault(row.metric, []).append(row)
     return tuple(
         _pooled(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level)

@@ -58,6 +58,7 @@ class MetricVerdict:
         baseline_uncertainty: how sure the accepted number is.
         measured_uncertainty: how sure the measured number is.
         p_value: probability that noise alone explains the change for the worse; None under a fixed tolerance.
+        replayed: whether the cell's numbers are those of the baseline's first seed, this one among them.
     """
 
     metric: str
@@ -69,6 +70,7 @@ class MetricVerdict:
     baseline_uncertainty: Uncertainty = UNKNOWN
     measured_uncertainty: Uncertainty = UNKNOWN
     p_value: float | None = None
+    replayed: bool = False
 
     @property
     def change(self) -> Number | None:
@@ -93,13 +95,16 @@ class CellVerdict:
         status: the cell's status.
         metrics: metric by metric, in canonical order.
         reason: why the cell as a whole is missing or incomparable; empty otherwise.
-        replayed: whether the numbers are those of the baseline's first seed, to every recorded digit.
     """
 
     status: Status
     metrics: tuple[MetricVerdict, ...]
     reason: str = ""
-    replayed: bool = False
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the numbers are those of the baseline's first seed, to every recorded digit."""
+        return any(verdict.replayed for verdict in self.metrics)
 
     def having(self, *statuses: Status) -> list[MetricVerdict]:
         """The metrics whose status is one of `statuses`."""
@@ -107,8 +112,8 @@ class CellVerdict:
 
     @property
     def identical(self) -> bool:
-        """Whether every metric equals its baseline at the precision that is recorded."""
-        unchanged = self.replayed or all(verdict.change == 0 for verdict in self.metrics)
+        """Whether every metric equals its baseline, or that of its first seed, as far as it is recorded."""
+        unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
         return self.status is Status.OK and unchanged
 
     @property
@@ -142,7 +147,8 @@ class Circumstances:
         accepted: by metric, how sure the accepted number is.
         dense: the accepted numbers of the model's dense cell.
         evidence: how the two sides relate.
-        first: the baseline's numbers under its first seed alone; empty if they are not at hand.
+        first: the baseline's numbers under its first seed alone, those that still stand for its means; empty
+            if they are not at hand.
         incomparable: by metric, why its two numbers do not measure the same.
     """
 
@@ -199,13 +205,13 @@ def judge(
         for name in in_order({*measured, *accepted}, metrics)
     ]
     first = circumstances.first
-    replayed = bool(first) and all(recorded(first[name]) == recorded(measured[name]) for name in first)
+    replayed = all(name in measured and recorded(first[name]) == recorded(measured[name]) for name in first)
     rows = _by_holm(rows, circumstances)
     if replayed:  # the very network that was accepted: one seed differs from the mean of several, no more
-        rows = [replace(row, status=Status.OK) if row.metric in first else row for row in rows]
+        rows = [replace(row, status=Status.OK, replayed=True) if row.metric in first else row for row in rows]
     gravest = max((row.status for row in rows), key=_SEVERITY.index, default=Status.OK)
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]
-    return CellVerdict(gravest, tuple(rows), "; ".join(dict.fromkeys(reasons)), replayed)
+    return CellVerdict(gravest, tuple(rows), "; ".join(dict.fromkeys(reasons)))
 
 
 def _compare(

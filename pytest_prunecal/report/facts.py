@@ -11,14 +11,17 @@ from pytest_prunecal.baseline import ENVIRONMENT_FIELDS
 from pytest_prunecal.metric import in_order, written
 from pytest_prunecal.report.failure import headline as verdict_line
 from pytest_prunecal.report.text import signed
+from pytest_prunecal.uncertainty import UNKNOWN, Uncertainty
+from pytest_prunecal.verdict import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.measurement import Measurement, Number, Scores
     from pytest_prunecal.metric import Metric
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.together import Together
     from pytest_prunecal.verdict import MetricVerdict
 
 HEADLINE = ("accuracy", "ece", "mpc", "corrupted_ece")
@@ -68,7 +71,7 @@ def clean(text: str) -> str:
 
 def outcome(run: Run) -> str:
     """`failed`, `interrupted`, `empty` or `passed`, the gravest that holds."""
-    if any(result.failed for result in run.results):
+    if any(result.failed for result in run.results) or any(map(worse_together, run.models)):
         return "failed"
     if run.interrupted:
         return "interrupted"
@@ -76,16 +79,31 @@ def outcome(run: Run) -> str:
 
 
 def headline(run: Run) -> str:
-    """The outcome in words: `failed: 2 of 22 cells fail`."""
-    failed = sum(result.failed for result in run.results)
+    """The outcome in words: `failed: 2 of 22 cells fail; vgg19's cells got worse together`."""
     cells = f"{len(run.results)} cell{'s' * (len(run.results) != 1)}"
     words = {
-        "failed": f"failed: {failed} of {cells} fail{'s' * (failed == 1)}",
+        "failed": f"failed: {'; '.join(_failures(run, cells))}",
         "interrupted": f"interrupted after {cells}, none failing",
         "passed": f"passed: {cells}",
         "empty": "nothing was gated: no cell was reached",
     }[outcome(run)]
     return f"{words}, interrupted" if run.interrupted and outcome(run) == "failed" else words
+
+
+def _failures(run: Run, cells: str) -> list[str]:
+    """What fails: cells by themselves, and the cells of a model together."""
+    failed = sum(result.failed for result in run.results)
+    models = " and ".join(f"{model.model}'s" for model in run.models if worse_together(model))
+    by_themselves = f"{failed} of {cells} fail{'s' * (failed == 1)}" if failed else ""
+    return [part for part in (by_themselves, models and f"{models} cells got worse together") if part]
+
+
+def worse_together(model: ModelRun) -> list[Together]:
+    """In which metrics a model's cells, taken together, got worse; in none where all were accepted."""
+    judged = [result for result in model.results if result.verdict]
+    if judged and all(result.accepted for result in judged):
+        return []
+    return [row for row in model.together if row.status is Status.REGRESSION]
 
 
 def totals_of(run: Run, model: ModelRun) -> str:
@@ -96,8 +114,8 @@ def totals_of(run: Run, model: ModelRun) -> str:
 def reason(result: CellResult) -> str:
     """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
-        line = verdict_line(result.verdict)
-        return line.removeprefix(result.label).lstrip(": ")
+        line = verdict_line(result.verdict).removeprefix(result.label).lstrip(": ")
+        return f"{line}; tolerated: {' '.join(clean(result.known).split())}" if result.known else line
     line = _gist([line.strip() for line in clean(result.error).splitlines() if line.strip()])
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
@@ -138,6 +156,18 @@ def change_of(row: MetricVerdict | None) -> str:
     return "" if row is None or row.change is None else signed(row.change)
 
 
+def amount(value: float, metric: str, metrics: Mapping[str, Metric]) -> str:
+    """A change or a bound of a metric that is not a number as recorded: whole where the metric counts."""
+    counts = metric in metrics and metrics[metric].count and math.isfinite(value)
+    return written(round(value)) if counts else written(value)
+
+
+def mean_change(row: Together, metrics: Mapping[str, Metric]) -> str:
+    """Write the mean change of a model's cells with its sign."""
+    size = amount(abs(row.change), row.metric, metrics)
+    return f"{'+' if row.change > 0 else '-'}{size}" if float(size) else "="
+
+
 def rule_of(row: MetricVerdict) -> str:
     """A comparison's tolerance, and where it is written."""
     return f"{row.tolerance} ({row.tolerance.source})"
@@ -154,6 +184,33 @@ def value_of(result: CellResult, metric: str) -> Number | None:
     return _measured(result).get(metric)
 
 
+def uncertainty_of(result: CellResult, metric: str) -> Uncertainty:
+    """How sure a metric is as measured; what is not a finite number is not known."""
+    found = result.measurement.uncertainty.get(metric, UNKNOWN) if result.measurement else UNKNOWN
+    return Uncertainty(_finite(found.se), _finite(found.sd), found.seeds)
+
+
+def seeds_of(results: Sequence[CellResult]) -> list[int]:
+    """Over how many seeds the cells were measured: each number of them above one that occurs."""
+    measurements = (result.measurement for result in results)
+    found = {sure.seeds for one in measurements if one for sure in one.uncertainty.values()}
+    return sorted(found - {1})
+
+
+def legend_of(model: ModelRun) -> str:
+    """What stands behind a model's numbers; empty where nothing does."""
+    known = [
+        uncertainty_of(result, name)
+        for result in model.results
+        if result.measurement
+        for name in result.measurement.uncertainty
+    ]
+    if all(sure.se is None and sure.sd is None for sure in known):
+        return ""
+    seeds = " or ".join(map(str, seeds_of(model.results)))
+    return f"± sampling error on the test images{f', then deviation over {seeds} seeds' if seeds else ''}"
+
+
 def comparisons(result: CellResult) -> dict[str, MetricVerdict]:
     """A cell's comparisons by metric; none if there was nothing to compare."""
     return {row.metric: row for row in result.verdict.metrics} if result.verdict else {}
@@ -161,7 +218,7 @@ def comparisons(result: CellResult) -> dict[str, MetricVerdict]:
 
 def wants_accepting(model: ModelRun) -> bool:
     """Whether accepting the run's numbers would change a verdict."""
-    return any(
+    return bool(worse_together(model)) or any(
         result.label in ("regression", "missing", "incomparable", "improvement") for result in model.results
     )
 
@@ -225,3 +282,7 @@ def mean_score(levels: Mapping[str, Scores], score: str) -> float | None:
 
 def _measured(result: CellResult) -> Mapping[str, Number]:
     return result.measurement.metrics if result.measurement else {}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -41,7 +41,7 @@ def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings
             f"{accepted.known.reason.strip()}"
         )
     lines += ["", *table(_HEADER, [_row(row) for row in verdict.metrics]), ""]
-    lines += [*_bases(verdict), ""] if _bases(verdict) else []
+    lines += [*bases(verdict), ""] if bases(verdict) else []
     lines += ["If this change is meant, accept it:", f"    {settings.accept_command(cell.model, [cell])}"]
     return "\n".join(lines)
 
@@ -112,7 +112,7 @@ def _row(row: MetricVerdict) -> tuple[str, ...]:
     )
 
 
-def _bases(verdict: CellVerdict) -> list[str]:
+def bases(verdict: CellVerdict) -> list[str]:
     """Which comparisons `auto` made, each with the metrics that it was made for."""
     by_basis: dict[str, list[str]] = {}
     for row in verdict.metrics:

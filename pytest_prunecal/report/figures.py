@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.metric import METRICS, written
 from pytest_prunecal.report.axes import Axis, nice_ticks, value_ticks
-from pytest_prunecal.report.facts import HEADLINE, arrow_of, change_of, comparisons, title_of, value_of
+from pytest_prunecal.report.facts import (
+    HEADLINE,
+    arrow_of,
+    change_of,
+    comparisons,
+    title_of,
+    uncertainty_of,
+    value_of,
+)
 from pytest_prunecal.report.markup import Markup, join, tag
+from pytest_prunecal.uncertainty import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +32,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 330, 10, 188
 COLOURS = 6
 LARGEST = 1e12  # beyond it neither labels nor floating point leave a readable axis
 _DENSE = "dense"
+_SHARES = (0.0, 1.0)  # between which the study's metrics lie
 
 # Outlines of radius 1, so that a pruner is told from another without its colour. The circle is drawn as such.
 _SHAPES: tuple[tuple[tuple[float, float], ...], ...] = (
@@ -43,6 +54,8 @@ class Point:
         measured: what was measured; None if it was not.
         baseline: what is accepted; None if nothing is.
         change: measured minus baseline, in words.
+        error: sampling error of what was measured; None if it is not known.
+        room: between which two numbers the metric lies, whatever its error.
     """
 
     cell: str
@@ -50,15 +63,29 @@ class Point:
     measured: float | None
     baseline: float | None
     change: str
+    error: float | None = None
+    room: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def values(self) -> list[float]:
-        """The numbers that the figure must have room for."""
+        """What was measured and what is accepted."""
         return [value for value in (self.measured, self.baseline) if value is not None]
 
+    @property
+    def bar(self) -> tuple[float, ...]:
+        """Both ends of the error bar; none if there is no error."""
+        if self.measured is None or not self.error:
+            return ()
+        low, high = self.room
+        return (
+            min(self.measured, max(self.measured - self.error, low)),
+            max(self.measured, min(self.measured + self.error, high)),
+        )
+
     def __str__(self) -> str:
-        """`weight-0.3: 0.9512, baseline 0.9688, change -0.0176`."""
+        """`weight-0.3: 0.9512 ±0.0061, baseline 0.9688, change -0.0176`."""
         measured = "not measured" if self.measured is None else written(self.measured)
+        measured += f" ±{plain(self.error)}" if self.bar and self.error else ""
         if self.baseline is None:
             return f"{self.cell}: {measured}, no baseline"
         return (
@@ -98,7 +125,7 @@ def _figure(name: str, run: Run, model: ModelRun, anchor: str) -> Markup:
     }
     dense = [point for result, point in points if result.cell.pruner is None and point.values]
     drawn = list(chain(dense, *curves.values()))
-    values = [value for point in drawn for value in point.values]
+    values = [value for point in drawn for value in (*point.values, *point.bar)]
     ratio = max((point.ratio for point in drawn), default=0)
     if ratio <= 0 or max(map(abs, values)) > LARGEST:
         return Markup()
@@ -135,6 +162,8 @@ def _point(result: CellResult, metric: str) -> Point:
         value_of(result, metric),
         row.baseline if row else None,
         change_of(row),
+        uncertainty_of(result, metric).se,
+        _SHARES if metric in HEADLINE else (-math.inf, math.inf),
     )
 
 
@@ -190,6 +219,9 @@ def _mark(point: Point, shape: tuple[tuple[float, float], ...], across: Axis, up
     """A cell: solid where it was measured, hollow where its baseline is, a stem between the two."""
     x = across.place(point.ratio)
     parts = [tag("title", str(point))]
+    if point.bar:
+        low, high = map(up.place, point.bar)
+        parts.append(tag("line", class_="error", x1=x, x2=x, y1=low, y2=high))
     heights = [up.place(value) for value in point.values]
     if len(heights) > 1 and heights[0] != heights[1]:
         parts.append(tag("line", class_="stem", x1=x, x2=x, y1=heights[0], y2=heights[1]))
@@ -219,6 +251,9 @@ def legend(run: Run, model: ModelRun) -> Markup:
     if any(row.baseline is not None for result in model.results for row in comparisons(result).values()):
         hollow = outline((), 14, 7, 4.4, "baseline")
         entries.append(tag("li", _swatch(tag("g", hollow, class_=_DENSE)), "hollow: baseline"))
+    if any(_point(result, name).bar for result in model.results for name in HEADLINE):
+        bar = tag("line", class_="error", x1=14, x2=14, y1=1, y2=13)
+        entries.append(tag("li", _swatch(tag("g", bar, class_=_DENSE)), "bar: sampling error"))
     return tag("ul", *entries, class_="legend")
 
 

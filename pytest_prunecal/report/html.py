@@ -11,15 +11,19 @@ from pytest_prunecal.report.facts import (
     comparisons,
     environment_of,
     headline,
+    mean_change,
     outcome,
     reason,
     totals_of,
     wants_accepting,
     warnings_of,
+    worse_together,
     worst_corruption,
 )
 from pytest_prunecal.report.figures import figures, legend
 from pytest_prunecal.report.markup import Markup, join, tag
+from pytest_prunecal.report.power import compared, implied, sight
+from pytest_prunecal.verdict import Status
 
 if TYPE_CHECKING:
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
@@ -60,7 +64,7 @@ def _banner(run: Run) -> Markup:
 
 
 def _failing(run: Run) -> Markup:
-    """Where to look first: each failing cell with its reason, as a link to what is known of it."""
+    """Where to look first: each failure with its reason, as a link to what is known of it."""
     items = [
         tag(
             "li",
@@ -72,6 +76,17 @@ def _failing(run: Run) -> Markup:
         for index, model in enumerate(run.models, start=1)
         for position, result in enumerate(model.results)
         if result.failed
+    ]
+    items += [
+        tag(
+            "li",
+            tag("a", f"{model.model} all cells together", href=f"#{_together_anchor(index)}"),
+            " ",
+            tables.badge(Status.REGRESSION.value),
+            f" {', '.join(f'{row.metric} {mean_change(row, run.metrics)}' for row in worse_together(model))}",
+        )
+        for index, model in enumerate(run.models, start=1)
+        if worse_together(model)
     ]
     return tag("ul", *items, class_="failing") if items else Markup()
 
@@ -94,6 +109,10 @@ def _circumstances(run: Run) -> Markup:
             f"ECE in {evaluation.bins} equal-mass bins; "
             f"{len(evaluation.corruptions)} corruptions at severity {severities}"
         ),
+        "gate": (
+            f"fails at most {100 * protocol.false_alarms:g} % of runs without a change; "
+            f"{run.comparisons} comparison{'s' * (run.comparisons != 1)} under tolerance auto"
+        ),
         **{key: " / ".join(values) for key, values in environment_of(run).items()},
         **{
             f"{model.model}, against its baseline": tag("span", f"! {model.environment}", class_="differs")
@@ -108,6 +127,11 @@ def _circumstances(run: Run) -> Markup:
 def _anchor(model: int, cell: int) -> str:
     """The id of what is known of one cell: by position, since names may hold anything."""
     return f"m{model}c{cell}"
+
+
+def _together_anchor(model: int) -> str:
+    """The id of a model's cells taken together."""
+    return f"m{model}together"
 
 
 def _model(run: Run, model: ModelRun, index: int) -> Markup:
@@ -134,8 +158,10 @@ def _model(run: Run, model: ModelRun, index: int) -> Markup:
         join(tag("div", *drawn, class_="figures"), legend(run, model)) if drawn else "",
         join(tag("h3", "Failing cells"), *failing) if failing else "",
         _accept(model),
-        _notes(model),
+        _notes(run, model),
         join(tag("h3", "All cells"), tables.cells(run, model, anchors)) if anchors else "",
+        _together(run, model, index),
+        _sight(run, model),
         join(tag("h3", "Cell by cell"), *others) if others else "",
         aria_labelledby=anchor,
     )
@@ -150,9 +176,25 @@ def _accept(model: ModelRun) -> Markup:
     )
 
 
-def _notes(model: ModelRun) -> Markup:
-    """What the reader should know besides numbers: warnings of measurements, and orphans."""
-    items = [
+def _together(run: Run, model: ModelRun, index: int) -> Markup:
+    if not model.together:
+        return Markup()
+    heading = tag("h3", "All cells together", id=_together_anchor(index))
+    return join(heading, tables.together(run, model))
+
+
+def _sight(run: Run, model: ModelRun) -> Markup:
+    """How sharp the gate is: which comparisons it made, and from where on each catches a regression."""
+    if not compared(model):
+        return Markup()
+    lines = (tag("p", _capital(f"{line}.")) for line in sight(model, run))
+    return join(tag("h3", "What the gate can see"), *lines, tables.sight(run, model))
+
+
+def _notes(run: Run, model: ModelRun) -> Markup:
+    """What the reader should know besides numbers: further regressions, warnings of measurements, orphans."""
+    items = [tag("li", line) for line in implied(run, model)]
+    items += [
         tag("li", f"{warning} ", tag("span", f"({', '.join(cells)})", class_="muted"))
         for warning, cells in warnings_of(model).items()
     ]

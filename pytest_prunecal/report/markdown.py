@@ -9,19 +9,26 @@ from pytest_prunecal.report.facts import (
     HEADLINE,
     OUTCOMES,
     SYMBOLS,
+    amount,
     change_of,
     clean,
     comparisons,
     heading_of,
     headline,
+    legend_of,
+    mean_change,
     number,
     outcome,
     reason,
     rule_of,
+    uncertainty_of,
     value_of,
     wants_accepting,
     warnings_of,
 )
+from pytest_prunecal.report.failure import bases
+from pytest_prunecal.report.power import blindness, implied
+from pytest_prunecal.report.text import allowed, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,7 +54,7 @@ def render(run: Run) -> str:
 
 
 def _lines(run: Run) -> Iterator[str]:
-    yield f"## {OUTCOMES[outcome(run)]} prunecal {headline(run)}"
+    yield f"## {OUTCOMES[outcome(run)]} prunecal {_inline(headline(run))}"
     yield ""
     yield f"{run.totals}; protocol {_inline(run.protocol.name)} ({run.protocol.fingerprint})"
     for model in run.models:
@@ -63,19 +70,24 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         rows = [_row(result) for result in model.results]
         yield from _table(head, rows, "l" + "r" * len(HEADLINE) + "l")
         yield ""
+        if legend := legend_of(model):
+            yield f"{legend}; in brackets the change against the baseline"
+            yield ""
     failing = [result for result in model.results if result.failed]
     if failing:
         yield from _details(failing, run)
+    if any(row.change for row in model.together):
+        yield from _together(model, run)
     if model.accept and wants_accepting(model):
         yield "If the changes are meant, accept them:"
         yield ""
         yield from _fenced(model.accept)
-    yield from _notes(model)
+    yield from _notes(model, run)
 
 
 def _row(result: CellResult) -> list[str]:
     verdict = f"{SYMBOLS[result.label]} {result.label}"
-    why = f": {reason(result)}" if result.label == "error" else ""
+    why = f": {reason(result)}" if result.label in ("error", "known") else ""
     return [result.cell.id, *(_metric(result, name) for name in HEADLINE), f"{verdict}{why}"]
 
 
@@ -83,7 +95,12 @@ def _metric(result: CellResult, name: str) -> str:
     row = comparisons(result).get(name)
     change = change_of(row)
     mark = f" {SYMBOLS[row.status.value]}" if row and row.change and row.status.value != "ok" else ""
-    return number(value_of(result, name)) + (f" ({change}{mark})" if change not in ("", "=") else "")
+    note = f"({change}{mark})" if change not in ("", "=") else ""
+    return _sure(number(value_of(result, name)), sure(uncertainty_of(result, name)), note)
+
+
+def _sure(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
 
 
 def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
@@ -95,8 +112,11 @@ def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
         yield f"**{_inline(result.cell.id)}** {_inline(line)}"
         yield ""
         if comparisons(result):
-            head = ["metric", "baseline", "measured", "change", "tolerance", "verdict"]
-            yield from _table(head, _compared(result, run), "lrrrll")
+            head = ["metric", "baseline", "measured", "change", "allowed", "tolerance", "verdict"]
+            yield from _table(head, _compared(result, run), "lrrrrll")
+            yield ""
+        if found := bases(result.verdict) if result.verdict else []:
+            yield from (f"- {_inline(basis)}" for basis in found)
             yield ""
         if result.error:
             yield from _fenced(result.error.strip()[-LONGEST_ERROR:])
@@ -111,9 +131,10 @@ def _compared(result: CellResult, run: Run) -> list[list[str]]:
     return [
         [
             heading_of(row.metric, run.metrics),
-            number(row.baseline),
-            number(row.measured),
+            _sure(number(row.baseline), str(row.baseline_uncertainty)),
+            _sure(number(row.measured), str(uncertainty_of(result, row.metric))),
             change_of(row),
+            allowed(row),
             rule_of(row),
             f"{SYMBOLS[row.status.value]} {row.status.value}",
         ]
@@ -121,8 +142,29 @@ def _compared(result: CellResult, run: Run) -> list[list[str]]:
     ]
 
 
-def _notes(model: ModelRun) -> Iterator[str]:
-    notes = [f"{warning} ({', '.join(cells)})" for warning, cells in warnings_of(model).items()]
+def _together(model: ModelRun, run: Run) -> Iterator[str]:
+    """The cells compared all at once, metric by metric."""
+    rows = [
+        [
+            heading_of(row.metric, run.metrics),
+            str(row.cells),
+            mean_change(row, run.metrics),
+            amount(row.bound, row.metric, run.metrics),
+            amount(row.detectable, row.metric, run.metrics),
+            f"{SYMBOLS[row.status.value]} {row.status.value}",
+        ]
+        for row in model.together
+    ]
+    head = ["all cells together", "cells", "mean change", "allowed", "caught from", "verdict"]
+    yield from _table(head, rows, "lrrrrl")
+    yield ""
+
+
+def _notes(model: ModelRun, run: Run) -> Iterator[str]:
+    notes = implied(run, model)
+    if blind := blindness(model, run):
+        notes.append(blind)
+    notes += [f"{warning} ({', '.join(cells)})" for warning, cells in warnings_of(model).items()]
     if model.environment:
         notes.append(f"measured elsewhere than the baseline: {model.environment}")
     if model.orphans:

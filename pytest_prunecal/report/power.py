@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.family import rejected
 from pytest_prunecal.metric import written
-from pytest_prunecal.report.text import table
+from pytest_prunecal.report.text import signed, table
 from pytest_prunecal.verdict import Status
 
 if TYPE_CHECKING:
@@ -65,21 +66,47 @@ def sight(model: ModelRun, run: Run) -> Iterator[str]:
             "training noise is the protocol's estimate where the baseline has one seed; "
             "--prunecal-seeds=3 --prunecal-update measures it"
         )
+    if line := blindness(model, run):
+        yield line
+
+
+def blindness(model: ModelRun, run: Run) -> str:
+    """Where noise hides what the protocol says matters, by its worst example; empty where it does not."""
+    return blindness_of(compared(model), run)
+
+
+def blindness_of(rows: list[Row], run: Run) -> str:
+    """The same of any comparisons."""
     blind = [(result, row, found) for result, row, found in rows if found.blind]
-    if blind:
-        result, row, found = max(blind, key=lambda item: item[2].noise / max(effect_of(item[1], run), 1e-12))
-        yield (
-            f"{len(blind)} of {len(rows)} comparisons cannot see all that matters; the dullest is "
-            f"{result.cell.id} {row.metric}: caught from {written(found.detectable)} on, "
-            f"{written(effect_of(row, run))} matters; {cure(found)}"
-        )
+    if not blind:
+        return ""
+    result, row, found = max(blind, key=lambda item: item[2].noise / max(effect_of(item[1], run), 1e-12))
+    return (
+        f"{len(blind)} of {len(rows)} comparisons cannot see all that matters; the dullest is "
+        f"{result.cell.id} {row.metric}: caught from {written(found.detectable)} on, "
+        f"{written(effect_of(row, run))} matters; {cure(found)}"
+    )
+
+
+def implied(run: Run, model: ModelRun) -> list[str]:
+    """What `further` finds of one model, in words."""
+    return [
+        f"{result.cell.id}: given these regressions, {row.metric} {signed(row.change or 0)} is one too"
+        for where, result, row in further(run)
+        if where is model
+    ]
 
 
 def listing(model: ModelRun) -> Iterator[str]:
-    """List the smallest regression that each comparison catches with a probability of 0.95."""
-    metrics = list(dict.fromkeys(row.metric for _, row, _ in compared(model)))
+    """List the smallest regression that each comparison of a model catches with a probability of 0.95."""
+    return listing_of(compared(model))
+
+
+def listing_of(rows: list[Row]) -> Iterator[str]:
+    """The same of any comparisons."""
+    metrics = list(dict.fromkeys(row.metric for _, row, _ in rows))
     by_cell: dict[str, dict[str, str]] = {}
-    for result, row, found in compared(model):
+    for result, row, found in rows:
         mark = "*" if found.blind else ""
         by_cell.setdefault(result.cell.id, {})[row.metric] = shown(row, found.detectable) + mark
     if by_cell:
@@ -101,13 +128,15 @@ def cure(found: Allowance) -> str:
 
 def shown(row: MetricVerdict, value: float) -> str:
     """A bound in the way of its metric: counts in full."""
-    return written(round(value)) if isinstance(row.baseline, int) else written(value)
+    return written(round(value)) if isinstance(row.measured, int) and math.isfinite(value) else written(value)
 
 
 def effect_of(row: MetricVerdict, run: Run) -> float:
     """The smallest change of a metric that matters."""
-    effect = run.protocol.min_effect.get(row.metric)
-    return effect.bound(row.baseline) if effect and row.baseline is not None else 0.0
+    effect, value = run.protocol.min_effect.get(row.metric), row.baseline
+    if value is None:
+        value = row.measured
+    return effect.bound(value) if effect and value is not None else 0.0
 
 
 def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,25 +1,38 @@
-"""Tables of the HTML report: the cells of a model, a cell's comparison, a cell's corrupted sets."""
+"""Tables of the HTML report.
+
+Per model: its cells, its cells together, what the gate can see; per cell: its comparison, its corrupted sets.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.metric import in_order
 from pytest_prunecal.report.facts import (
     SYMBOLS,
+    amount,
     by_severity,
     change_of,
     comparisons,
     corrupted_sets,
     heading_of,
+    legend_of,
+    mean_change,
     mean_score,
     metric_names,
     number,
     reason,
     rule_of,
+    title_of,
+    uncertainty_of,
     value_of,
 )
+from pytest_prunecal.report.failure import bases
 from pytest_prunecal.report.markup import Markup, join, tag
+from pytest_prunecal.report.power import compared, cure, effect_of, shown
+from pytest_prunecal.report.text import allowed
+from pytest_prunecal.uncertainty import plain
 from pytest_prunecal.verdict import Status
 
 if TYPE_CHECKING:
@@ -28,10 +41,14 @@ if TYPE_CHECKING:
     from pytest_prunecal.measurement import Measurement, Scores
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.uncertainty import Uncertainty
+    from pytest_prunecal.verdict import MetricVerdict
 
 HEAT = 9  # shades of the corrupted sets' table, apart from none
 ECE_OF_DARKEST = 0.5
 MEAN = "mean"
+BLIND = "*"
+"""Marks a comparison in which noise hides changes that matter, as in the terminal."""
 
 
 def table(
@@ -96,14 +113,16 @@ def cells(run: Run, model: ModelRun, anchors: Sequence[str]) -> Markup:
         "Under a number stands its change against the baseline, if it changed; pointing at it shows the rule "
         "that applied. ↑ higher is better, ↓ lower is better."
     )
+    if legend := legend_of(model):
+        explanation += f" Below that, {legend}."
     return join(tag("p", explanation, class_="muted"), table("cells and their metrics", head, rows, "cells"))
 
 
 def _metric(result: CellResult, name: str) -> Markup:
     row = comparisons(result).get(name)
-    value = value_of(result, name)
+    value, error = number(value_of(result, name)), _sure(uncertainty_of(result, name))
     if row is None:
-        return tag("td", number(value))
+        return tag("td", value, error)
     if row.change is None:
         says = "no baseline" if row.baseline is None else "not measured"
     else:
@@ -113,16 +132,26 @@ def _metric(result: CellResult, name: str) -> Markup:
         note = tag("span", f"{SYMBOLS[row.status.value]} {says}", class_=f"change is-{row.status.value}")
     elif row.change:
         note = tag("span", says, class_="change")
-    hint = f"{row.status.value}; baseline {number(row.baseline)}, tolerance {rule_of(row)}"
-    return tag("td", number(value), note, title=hint)
+    baseline = " ".join(part for part in (number(row.baseline), str(row.baseline_uncertainty)) if part)
+    room = f"allowed {allowed(row)}, " if row.bound is not None else ""
+    hint = f"{row.status.value}; baseline {baseline}, {room}tolerance {rule_of(row)}"
+    return tag("td", value, note, error, title=hint)
+
+
+def _sure(uncertainty: Uncertainty) -> Markup:
+    """What stands under a number: its sampling error, then its deviation over seeds."""
+    error = "" if uncertainty.se is None else f" ±{plain(uncertainty.se)}"
+    spread = "" if uncertainty.sd is None else f" sd {plain(uncertainty.sd)}, {uncertainty.seeds} seeds"
+    return join(*(tag("span", part, class_="sure") for part in (error, spread) if part))
 
 
 def comparison(result: CellResult, run: Run) -> Markup:
     """One cell against its baseline, metric by metric, with the rule that applied and where it is written."""
+    numbers = ("baseline", "measured", "change", "allowed", "caught from")
     head = tag(
         "tr",
         header("metric"),
-        *(header(text, class_="number") for text in ("baseline", "measured", "change")),
+        *(header(text, class_="number") for text in numbers),
         *(header(text) for text in ("tolerance", "written in", "verdict")),
     )
     rows = [
@@ -131,8 +160,14 @@ def comparison(result: CellResult, run: Run) -> Markup:
             tag("th", heading_of(row.metric, run.metrics), scope="row"),
             *(
                 tag("td", text, class_="number")
-                for text in (number(row.baseline), number(row.measured), change_of(row))
+                for text in (
+                    join(number(row.baseline), _sure(row.baseline_uncertainty)),
+                    join(number(row.measured), _sure(uncertainty_of(result, row.metric))),
+                    change_of(row),
+                    allowed(row),
+                )
             ),
+            _caught(row, run),
             tag("td", str(row.tolerance)),
             tag("td", row.tolerance.source),
             tag("td", badge(row.status.value)),
@@ -140,7 +175,88 @@ def comparison(result: CellResult, run: Run) -> Markup:
         )
         for row in comparisons(result).values()
     ]
-    return table(f"{result.cell.id} against its baseline", head, rows, "comparison")
+    content = table(f"{result.cell.id} against its baseline", head, rows, "comparison")
+    return join(content, *(tag("p", line, class_="muted") for line in _explained(result, run)))
+
+
+def _caught(row: MetricVerdict, run: Run) -> Markup:
+    """The smallest regression that is caught, marked where noise hides smaller ones that matter."""
+    found = row.allowance
+    if found is None:
+        return tag("td", class_="number")
+    mark = tag("span", BLIND, class_="blind") if found.blind else ""
+    hint = f"{shown(row, effect_of(row, run))} matters; {cure(found)}" if found.blind else None
+    return tag("td", shown(row, found.detectable), mark, class_="number", title=hint)
+
+
+def _explained(result: CellResult, run: Run) -> list[str]:
+    """What a comparison is based on, and what would show that which noise hides."""
+    if result.verdict is None:
+        return []
+    hidden = [
+        f"{title_of(row.metric, run.metrics)} ({shown(row, effect_of(row, run))} matters; "
+        f"{cure(row.allowance)})"
+        for row in result.verdict.metrics
+        if row.allowance and row.allowance.blind
+    ]
+    evidence = result.measurement.evidence if result.measurement else None
+    return [
+        *bases(result.verdict),
+        *([f"not paired by image: {evidence.unpaired}"] if evidence and evidence.unpaired else []),
+        *([f"{BLIND} noise hides smaller regressions that matter of {', '.join(hidden)}"] if hidden else []),
+    ]
+
+
+def together(run: Run, model: ModelRun) -> Markup:
+    """The cells of a model compared all at once, metric by metric."""
+    head = tag(
+        "tr",
+        header("metric"),
+        *(header(text, class_="number") for text in ("cells", "mean change", "allowed", "caught from")),
+        header("verdict"),
+    )
+    rows = [
+        tag(
+            "tr",
+            tag("th", heading_of(row.metric, run.metrics), scope="row"),
+            *(
+                tag("td", text, class_="number")
+                for text in (
+                    str(row.cells),
+                    mean_change(row, run.metrics),
+                    amount(row.bound, row.metric, run.metrics),
+                    amount(row.detectable, row.metric, run.metrics),
+                )
+            ),
+            tag("td", badge(row.status.value)),
+            class_="fails" if row.status.fails else None,
+        )
+        for row in model.together
+    ]
+    return table("all cells together, weighted by how sure each is", head, rows, "comparison")
+
+
+def sight(run: Run, model: ModelRun) -> Markup:
+    """The smallest regression that each comparison of a model catches."""
+    rows_of: dict[str, dict[str, MetricVerdict]] = {}
+    for result, row, _ in compared(model):
+        rows_of.setdefault(result.cell.id, {})[row.metric] = row
+    names = in_order({name for rows in rows_of.values() for name in rows}, run.metrics)
+    titles = (title_of(name, run.metrics) for name in names)
+    head = tag("tr", header("cell"), *(header(title, class_="number") for title in titles))
+    rows = [
+        tag(
+            "tr",
+            tag("th", cell, scope="row"),
+            *(_caught(by_metric[name], run) if name in by_metric else tag("td") for name in names),
+        )
+        for cell, by_metric in rows_of.items()
+    ]
+    caption = (
+        "the smallest regression that is caught with a probability of 95 %; "
+        f"{BLIND} noise hides smaller ones that matter"
+    )
+    return table(caption, head, rows, "sight")
 
 
 def corrupted(measurement: Measurement, cell_id: str, protocol: Protocol) -> Markup:

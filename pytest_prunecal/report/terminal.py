@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.metric import written
+from pytest_prunecal.report import forecast
 from pytest_prunecal.report.facts import HEADLINE, reason
 from pytest_prunecal.report.failure import together_table
-from pytest_prunecal.report.power import further, listing, sight
+from pytest_prunecal.report.power import implied, listing, sight
 from pytest_prunecal.report.text import signed, sure, table
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
             f"accepted cells that the protocol's grid no longer has: {', '.join(model.orphans)}; "
             "an update of the whole grid removes them"
         )
+    yield from forecast.lines(model, run)
     if model.refreshed:
         yield model.refreshed
 
@@ -75,11 +77,8 @@ def _legend(model: ModelRun) -> Iterator[str]:
 
 def _further(run: Run) -> Iterator[str]:
     """What Holm's procedure rejects besides, once the regressions are known."""
-    for model, result, row in further(run):
-        yield (
-            f"{model.model} {result.cell.id}: given these regressions, {row.metric} "
-            f"{signed(row.change or 0)} is one too"
-        )
+    for model in run.models:
+        yield from (f"{model.model} {line}" for line in implied(run, model))
 
 
 def _row(result: CellResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.metric import recorded, written
@@ -32,7 +33,8 @@ def allowed(row: MetricVerdict) -> str:
     """How far a metric may get worse; under `auto` what was compared where that is not the change itself."""
     if row.bound is None:
         return ""
-    bound = written(int(row.bound)) if isinstance(row.baseline, int) else written(row.bound)
+    whole = isinstance(row.baseline, int) and math.isfinite(row.bound)
+    bound = written(int(row.bound)) if whole else written(row.bound)
     if row.allowance and row.allowance.against_base:
         return f"{bound} for {signed(recorded(row.allowance.change))} against the base"
     return bound

@@ -28,6 +28,9 @@ tolerance:
   mpc: {abs: 0.05}
   rpc: {abs: 0.1}
   corrupted_ece: {abs: 0.05}
+  parameters: 0
+  macs: 0
+  sparsity: 0
 """
 MODEL = '''\
 import os

@@ -261,7 +261,7 @@ def test_baselines_outside_the_root_directory(gated, tmp_path_factory, named):
     (gated.path / "baselines").rename(outside / "accepted")
     file = outside / "accepted/tiny/tinynet.yaml"
     text = file.read_text()
-    file.write_text(text.replace("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9"))
+    file.write_text(text.replace("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9"))
     where = f"--prunecal-baselines={outside / 'accepted'}"
     # With a path, pytest looks for its ini file beside that path.
     what = [str(file), "test_own.py", "-c", "pytest.ini"] if named else ["--prunecal-models=tinynet"]
@@ -279,7 +279,7 @@ def test_baselines_outside_the_root_directory(gated, tmp_path_factory, named):
 def test_baselines_behind_a_symbolic_link(gated):
     (gated.path / "baselines").rename(gated.path / "real")
     (gated.path / "baselines").symlink_to("real")
-    gated.edit("accuracy: ", "accuracy: 9")
+    gated.edit("accuracy: {mean: ", "accuracy: {mean: 9")
     outcome = gated.gate("--prunecal-update", "--prunecal-ratios=0")
     assert (outcome.ret, outcome.cells) == (0, {"dense": "passed"}), outcome.text
     assert "accepted 1 cell;" in outcome.out

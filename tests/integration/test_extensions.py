@@ -167,8 +167,8 @@ def test_a_metric_of_ones_own_is_gated(gated):
     assert outcome.ret == 0
     value = outcome.numbers["prune[dense]"]["first"]
     assert type(value) is float
-    assert f"    first: {value:.4f}\n" in gated.baseline.read_text()
-    gated.edit(f"first: {value:.4f}", f"first: {value + 1:.4f}")
+    assert f"    first: {{mean: {value:.4f}, se: 0." in gated.baseline.read_text()
+    gated.edit(f"first: {{mean: {value:.4f}", f"first: {{mean: {value + 1:.4f}")
     failed = gated.gate("--prunecal-ratios=0").message("dense").splitlines()[0]
     assert failed == f"regression: first {value + 1:.4f} -> {value:.4f}"
 

@@ -7,13 +7,19 @@ import shlex
 
 
 def fail_dense(gated):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
 
 
 def row(message, metric):
     """A table row's columns."""
     (found,) = (line for line in message.splitlines() if re.match(rf"{metric} +[-\d]", line))
     return re.split(r"\s{2,}", found)
+
+
+def error_of(gated, metric):
+    """A metric's sampling error in the dense cell as the table shows it."""
+    (entry, *_) = re.findall(rf"{metric}: {{.*, se: ([\d.]+)}}", gated.baseline.read_text())
+    return f"±{entry}"
 
 
 def test_line_one_is_the_verdict_and_stands_in_the_short_summary(gated):
@@ -41,30 +47,34 @@ def test_the_table_compares_every_metric(gated):
     message = outcome.message("dense")
     measured = outcome.numbers["prune[dense]"]
     assert message.splitlines()[2] == (
-        "tinynet dense under protocol tiny, against baselines/tiny/tinynet.yaml:7"
+        "tinynet dense under protocol tiny, against baselines/tiny/tinynet.yaml:8"
     )
     assert re.split(r"\s{2,}", message.splitlines()[4]) == [
-        "metric", "baseline", "measured", "change", "tolerance",
+        "metric", "baseline", "measured", "change", "allowed", "tolerance",
     ]  # fmt: skip
     accuracy = measured["accuracy"]
     assert row(message, "accuracy") == [
         "accuracy",
         f"{accuracy + 90:.4f}",
+        error_of(gated, "accuracy"),
         f"{accuracy:.4f}",
+        error_of(gated, "accuracy"),
         "-90.0000",
+        "0.0500",
         "0.05 (protocol tiny)",
         "regression",
     ]
     ece = f"{measured['ece']:.4f}"
-    assert row(message, "ece") == ["ece", ece, ece, "=", "0.05 (protocol tiny)"]
+    error = error_of(gated, "ece")
+    assert row(message, "ece") == ["ece", ece, error, ece, error, "=", "0.0500", "0.05 (protocol tiny)"]
     count = str(measured["parameters"])
-    assert row(message, "parameters")[:4] == ["parameters", count, count, "="]
+    assert row(message, "parameters") == ["parameters", count, count, "=", "0", "exact (protocol tiny)"]
     assert [line.split()[0] for line in message.splitlines()[5:15]] == list(measured)
 
 
 def test_the_command_that_accepts_works(gated):
     text = gated.baseline.read_text()
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
     failed = gated.gate()
     lines = failed.message("weight-0.5").splitlines()
     command = lines[lines.index("If this change is meant, accept it:") + 1].strip()
@@ -82,7 +92,9 @@ def test_the_command_repeats_what_it_needs(gated):
     (gated.path / "tiny.yaml").rename(gated.path / "tiny.yml")
     (gated.path / "baselines").rename(gated.path / "my numbers")
     fail = gated.path / "my numbers/tiny/tinynet.yaml"
-    fail.write_text(fail.read_text().replace("dense:\n    accuracy: ", "dense:\n    accuracy: 9"))
+    fail.write_text(
+        fail.read_text().replace("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
+    )
     failed = gated.gate(
         "--prunecal-protocol=tiny.yml",
         "--prunecal-baselines=my numbers",
@@ -93,7 +105,7 @@ def test_the_command_repeats_what_it_needs(gated):
     assert failed.ret == 1
     command = failed.message("dense").splitlines()[-1].strip()
     assert gated.run(*shlex.split(command)[1:]).ret == 0
-    assert "accuracy: 9" not in fail.read_text()
+    assert "accuracy: {mean: 9" not in fail.read_text()
 
 
 def test_a_cell_without_a_baseline_fails_and_says_the_command(gated):
@@ -118,7 +130,7 @@ def test_a_model_without_a_file_fails_and_says_the_command(project):
 
 
 def test_an_improvement_passes_and_is_announced(gated):
-    gated.edit("dense:\n    accuracy: 0", "dense:\n    accuracy: -1")
+    gated.edit("dense:\n    accuracy: {mean: 0", "dense:\n    accuracy: {mean: -1")
     outcome = gated.gate("--prunecal-ratios=0,0.5", "--prunecal-pruners=weight")
     assert outcome.ret == 0
     assert outcome.line("dense ").endswith("improvement")
@@ -147,8 +159,8 @@ def test_a_metric_that_is_measured_and_has_no_baseline(gated):
 
 
 def test_a_cells_tolerance_wins_over_the_files_and_that_over_the_protocols(gated):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
     select = ("--prunecal-ratios=0,0.5", "--prunecal-pruners=weight")
     assert gated.gate(*select).cells == {"dense": "failed", "weight-0.5": "failed"}
 
@@ -158,15 +170,18 @@ def test_a_cells_tolerance_wins_over_the_files_and_that_over_the_protocols(gated
     gated.edit("dense:\n", "dense:\n    tolerance:\n      accuracy: {abs: 0.25}\n")
     outcome = gated.gate(*select)
     assert outcome.cells == {"dense": "failed", "weight-0.5": "passed"}
-    rule = row(outcome.message("dense"), "accuracy")[4]
-    assert rule == "0.25 (baselines/tiny/tinynet.yaml:11)"
+    rule = row(outcome.message("dense"), "accuracy")[-2]
+    assert rule == "0.25 (baselines/tiny/tinynet.yaml:12)"
     gated.edit("abs: 0.25", "rel: 0.25")
     outcome = gated.gate(*select)
-    assert row(outcome.message("dense"), "accuracy")[4] == "25% (baselines/tiny/tinynet.yaml:11)"
+    assert row(outcome.message("dense"), "accuracy")[-2] == "25% (baselines/tiny/tinynet.yaml:12)"
 
 
 def test_a_note_is_shown_where_its_cell_fails(gated):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    note: the reference of every curve\n    accuracy: 9")
+    gated.edit(
+        "dense:\n    accuracy: {mean: ",
+        "dense:\n    note: the reference of every curve\n    accuracy: {mean: 9",
+    )
     message = gated.gate("--prunecal-ratios=0").message("dense")
     assert "note: the reference of every curve" in message
 
@@ -182,7 +197,7 @@ def test_numbers_of_another_environment_are_noted(gated):
 
 def test_the_summary_has_a_line_a_cell_and_totals(gated):
     fail_dense(gated)
-    gated.edit("weight-0.5:\n    accuracy: 0", "weight-0.5:\n    accuracy: -1")
+    gated.edit("weight-0.5:\n    accuracy: {mean: 0", "weight-0.5:\n    accuracy: {mean: -1")
     outcome = gated.gate("--prunecal-pruners=weight")
     assert outcome.ret == 1
     summary = outcome.out.partition(" prunecal =")[2].splitlines()

@@ -70,7 +70,7 @@ def test_numbers_do_not_depend_on_what_the_store_holds(project, all_numbers):
 
 
 def test_last_failed_runs_what_failed(gated):
-    gated.edit("channel-0.5:\n    accuracy: ", "channel-0.5:\n    accuracy: 9")
+    gated.edit("channel-0.5:\n    accuracy: {mean: ", "channel-0.5:\n    accuracy: {mean: 9")
     first = gated.gate()
     assert first.ret == 1
     assert [cell for cell, outcome in first.cells.items() if outcome == "failed"] == ["channel-0.5"]
@@ -79,7 +79,7 @@ def test_last_failed_runs_what_failed(gated):
     assert (again.ret, again.cells) == (1, {"channel-0.5": "failed"})
     assert again.numbers["prune[channel-0.5]"] == first.numbers["prune[channel-0.5]"]
 
-    gated.edit("channel-0.5:\n    accuracy: 9", "channel-0.5:\n    accuracy: ")
+    gated.edit("channel-0.5:\n    accuracy: {mean: 9", "channel-0.5:\n    accuracy: {mean: ")
     mended = gated.gate("--lf")
     assert (mended.ret, mended.cells) == (0, {"channel-0.5": "passed"})
 
@@ -93,7 +93,7 @@ def test_last_failed_finds_cells_of_a_file_that_does_not_exist(project):
 
 
 def test_exitfirst_stops_at_the_first_failure(gated):
-    gated.edit("weight-0.3:\n    accuracy: ", "weight-0.3:\n    accuracy: 9")
+    gated.edit("weight-0.3:\n    accuracy: {mean: ", "weight-0.3:\n    accuracy: {mean: 9")
     outcome = gated.gate("-x")
     assert (outcome.ret, outcome.cells) == (1, {"dense": "passed", "weight-0.3": "failed"})
     assert "2 cells: 1 identical, 1 regression" in outcome.out

@@ -9,7 +9,7 @@ import pytest
 
 
 def test_without_a_terminal_reporter(gated):
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
     outcome = gated.gate("-p", "no:terminal", "--prunecal-pruners=weight")
     assert outcome.ret == 1
     assert outcome.cells == {"dense": "passed", "weight-0.3": "passed", "weight-0.5": "failed"}
@@ -17,7 +17,7 @@ def test_without_a_terminal_reporter(gated):
 
 def test_an_update_without_a_terminal_reporter(gated):
     text = gated.baseline.read_text()
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
     assert gated.gate("-p", "no:terminal", "--prunecal-pruners=weight", "--prunecal-update").ret == 0
     assert gated.baseline.read_text() == text
 
@@ -41,16 +41,16 @@ def test_verbose_names_every_cell(gated):
 
 @pytest.mark.parametrize("style", ["short", "long", "native"])
 def test_tracebacks_of_any_style_show_the_message_and_none_of_our_code(gated, style):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
     outcome = gated.gate(f"--tb={style}", "--prunecal-ratios=0")
     assert outcome.ret == 1
     assert "collection.py" not in outcome.text
     assert "def runtest" not in outcome.text
-    assert "metric         baseline  measured" in outcome.out
+    assert "metric         baseline          measured" in outcome.out
 
 
 def test_junit_xml_holds_the_metrics(gated):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
     outcome = gated.gate("--junitxml=out/junit.xml", "--prunecal-ratios=0,0.5", "--prunecal-pruners=weight")
     assert outcome.ret == 1
     cases = {case.get("name"): case for case in ET.parse(gated.path / "out/junit.xml").iter("testcase")}  # noqa: S314
@@ -64,10 +64,10 @@ def test_junit_xml_holds_the_metrics(gated):
 
 
 def test_stepwise_goes_on_where_it_stopped(gated):
-    gated.edit("weight-0.3:\n    accuracy: ", "weight-0.3:\n    accuracy: 9")
+    gated.edit("weight-0.3:\n    accuracy: {mean: ", "weight-0.3:\n    accuracy: {mean: 9")
     options = ["--sw", "--prunecal-pruners=weight"]
     assert gated.gate(*options).cells == {"dense": "passed", "weight-0.3": "failed"}
-    gated.edit("weight-0.3:\n    accuracy: 9", "weight-0.3:\n    accuracy: ")
+    gated.edit("weight-0.3:\n    accuracy: {mean: 9", "weight-0.3:\n    accuracy: {mean: ")
     assert gated.gate(*options).cells == {"weight-0.3": "passed", "weight-0.5": "passed"}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 
 def test_reports_are_written_with_their_folders(gated):
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
     outcome = gated.gate(
         "--prunecal-pruners=weight", "--prunecal-report=out/people/run.html", "--prunecal-json=out/run.json"
     )
@@ -27,6 +27,30 @@ def test_reports_are_written_with_their_folders(gated):
     for cell in model["cells"]:
         measured = {name: row["measured"] for name, row in cell["metrics"].items()}
         assert measured == outcome.numbers[f"prune[{cell['id']}]"]
+
+
+def test_reports_say_how_sure_and_how_sharp_a_real_run_is(gated, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(gated.path / "summary.md"))
+    known = "\n    known: {reason: no time yet, until: 2999-01-01}\n    accuracy: {mean: "
+    gated.edit("cells:", "tolerance: {ece: auto}\ncells:")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", f"weight-0.5:{known}9")
+    outcome = gated.gate("--prunecal-report=run.html", "--prunecal-json=run.json")
+    document = json.loads((gated.path / "run.json").read_text(encoding="utf-8"))
+    (model,) = document["models"]
+    cells = {cell["id"]: cell for cell in model["cells"]}
+    assert cells["weight-0.5"]["label"] == "known"
+    assert cells["weight-0.5"]["known"] == "no time yet"
+    assert (document["outcome"], outcome.ret) == ("passed", 0)
+    ece = cells["weight-0.3"]["metrics"]["ece"]
+    measured, baseline = ece["uncertainty"]["measured"], ece["uncertainty"]["baseline"]
+    assert (measured["sd"], measured["seeds"]) == (baseline["sd"], baseline["seeds"]) == (None, 1)
+    assert 0 < baseline["se"] == pytest.approx(measured["se"], rel=0.05)
+    assert ece["auto"]["basis"] == "same base network, paired by image, 1 seed"
+    assert ece["auto"]["detectable"] > ece["allowed"] > 0
+    page = (gated.path / "run.html").read_text(encoding="utf-8")
+    summary = (gated.path / "summary.md").read_text(encoding="utf-8")
+    assert "What the gate can see" in page
+    assert all("tolerated: no time yet" in text for text in (page, summary))
 
 
 def test_reports_replace_earlier_ones_whole(gated):

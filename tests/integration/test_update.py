@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 import yaml
@@ -39,9 +40,14 @@ def cells(text):
     return yaml.safe_load(text)["cells"]
 
 
+def accuracy_of(cell):
+    return cell["accuracy"]["mean"] if isinstance(cell["accuracy"], dict) else cell["accuracy"]
+
+
 def hand_written(gated):
     """The file above, as if measured here."""
     old = yaml.safe_load(gated.baseline.read_text())
+    gated.baseline.with_name(old["images"]["file"]).unlink()
     text = HAND_WRITTEN.replace("FINGERPRINT", str(old["protocol"]["fingerprint"]))
     gated.baseline.write_text(text.replace("TORCH", old["environment"]["torch"]))
     return gated.baseline.read_text()
@@ -59,8 +65,11 @@ def test_bare_update_creates_folder_and_file(project):
     ]  # fmt: skip
     for cell, metrics in cells(text).items():
         for name, value in metrics.items():
-            assert value == round(outcome.numbers[f"prune[{cell}]"][name], 4)
-    assert list(project.baseline.parent.iterdir()) == [project.baseline]
+            mean = value if name in ("parameters", "macs", "sparsity") else value["mean"]
+            assert mean == round(outcome.numbers[f"prune[{cell}]"][name], 4)
+            assert mean is value or value.keys() == {"mean", "se"}
+    images = project.baseline.with_name(yaml.safe_load(text)["images"]["file"])
+    assert set(project.baseline.parent.iterdir()) == {project.baseline, images}
     assert project.gate().ret == 0
 
 
@@ -75,24 +84,24 @@ def test_a_second_update_writes_nothing(gated):
 
 def test_only_measured_cells_are_touched(gated):
     accepted = cells(gated.baseline.read_text())
-    gated.edit("weight-0.5:\n    accuracy: ", "weight-0.5:\n    accuracy: 9")
-    gated.edit("filter-0.5:\n    accuracy: ", "filter-0.5:\n    accuracy: 9")
+    gated.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
+    gated.edit("filter-0.5:\n    accuracy: {mean: ", "filter-0.5:\n    accuracy: {mean: 9")
     text = gated.baseline.read_text()
     outcome = gated.gate("--prunecal-pruners=weight", "--prunecal-update")
     assert outcome.ret == 0
     assert gated.baseline.read_text() == text.replace(
-        "weight-0.5:\n    accuracy: 9", "weight-0.5:\n    accuracy: "
+        "weight-0.5:\n    accuracy: {mean: 9", "weight-0.5:\n    accuracy: {mean: "
     )
     assert cells(gated.baseline.read_text())["weight-0.5"] == accepted["weight-0.5"]
 
 
 def test_a_selection_by_k_updates_what_it_selects(gated):
     text = gated.baseline.read_text()
-    gated.baseline.write_text(text.replace("accuracy: 0", "accuracy: 9"))
+    gated.baseline.write_text(text.replace("accuracy: {mean: 0", "accuracy: {mean: 9"))
     assert gated.gate("--prunecal-update", "-k", "dense").ret == 0
     new = cells(gated.baseline.read_text())
     assert new["dense"] == cells(text)["dense"]
-    assert all(cell["accuracy"] > 9 for key, cell in new.items() if key != "dense")
+    assert all(accuracy_of(cell) > 9 for key, cell in new.items() if key != "dense")
 
 
 def test_comments_notes_and_tolerances_stay(gated):
@@ -102,22 +111,27 @@ def test_comments_notes_and_tolerances_stay(gated):
     after = gated.baseline.read_text()
     numbers = outcome.numbers
     dense, weight = numbers["prune[dense]"], numbers["prune[weight-0.5]"]
-    expected = before.replace(
+    named = yaml.safe_load(after)
+    environment = re.search(r"environment: .*\n", before).group()
+    images = f"images: {{file: {named['images']['file']}, sha256: {named['images']['sha256']}}}\n"
+    expected = before.replace(environment, environment + images)
+    expected = expected.replace(
         "    accuracy: 0.9000\n    ece: 0.5\n",
-        "".join(f"    {line}\n" for line in written(dense)),
+        "".join(f"    {line}\n" for line in written(dense, named["cells"]["dense"])),
     ).replace(
         "    accuracy: 0.9000\n    ece: 0.1000\n",
-        "".join(f"    {line}\n" for line in written(weight)),
+        "".join(f"    {line}\n" for line in written(weight, named["cells"]["weight-0.5"])),
     )
     assert after == expected
     assert gated.gate("--prunecal-ratios=0,0.5", "--prunecal-pruners=weight").ret == 0
 
 
-def written(metrics):
-    return [
-        f"{name}: {value}" if isinstance(value, int) else f"{name}: {value:.4f}"
-        for name, value in metrics.items()
-    ]
+def written(metrics, accepted):
+    """A cell's lines: its numbers, each with the sampling error that the file gives it."""
+    for name, value in metrics.items():
+        text = f"{value}" if isinstance(value, int) else f"{value:.4f}"
+        sure = isinstance(accepted[name], dict)
+        yield f"{name}: {{mean: {text}, se: {accepted[name]['se']}}}" if sure else f"{name}: {text}"
 
 
 def test_orphans_are_named_and_kept_by_anything_but_a_full_update(gated):
@@ -162,7 +176,7 @@ def test_update_missing_accepts_only_cells_without_numbers(gated):
     assert outcome.ret == 1
     new = cells(gated.baseline.read_text())
     assert (new["dense"]["accuracy"], new["weight-0.5"]["accuracy"]) == (0.9, 0.9)
-    assert new["weight-0.3"]["accuracy"] == round(outcome.numbers["prune[weight-0.3]"]["accuracy"], 4)
+    assert accuracy_of(new["weight-0.3"]) == round(outcome.numbers["prune[weight-0.3]"]["accuracy"], 4)
 
 
 def test_update_missing_adds_a_new_metric(gated):
@@ -172,7 +186,7 @@ def test_update_missing_adds_a_new_metric(gated):
     outcome = gated.gate("--prunecal-ratios=0", "--prunecal-update=missing")
     assert outcome.ret == 0
     assert gated.baseline.read_text() == text.replace(
-        "sparsity: 0.0000\n", "sparsity: 0.0000\n    top2: 0.5000\n", 1
+        "sparsity: 0.0000\n", "sparsity: 0.0000\n    top2: {mean: 0.5000, se: 0}\n", 1
     )
 
 
@@ -190,23 +204,23 @@ def pytest_prunecal_metrics(config):
 def test_update_failing_accepts_failures_and_leaves_the_rest(gated):
     text = gated.baseline.read_text()
     metrics = cells(text)["weight-0.3"]
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
     # Within tolerance: passes, so its number stays.
     gated.edit(
-        f"weight-0.3:\n    accuracy: {metrics['accuracy']:.4f}",
-        f"weight-0.3:\n    accuracy: {metrics['accuracy'] - 0.01:.4f}",
+        f"weight-0.3:\n    accuracy: {{mean: {accuracy_of(metrics):.4f}",
+        f"weight-0.3:\n    accuracy: {{mean: {accuracy_of(metrics) - 0.01:.4f}",
     )
     outcome = gated.gate("--prunecal-update=failing", "--prunecal-pruners=weight")
     assert (outcome.ret, set(outcome.cells.values())) == (0, {"passed"})
     new = cells(gated.baseline.read_text())
     assert new["dense"] == cells(text)["dense"]
-    assert new["weight-0.3"]["accuracy"] == round(metrics["accuracy"] - 0.01, 4)
+    assert accuracy_of(new["weight-0.3"]) == round(accuracy_of(metrics) - 0.01, 4)
 
 
 def test_update_all_takes_numbers_within_tolerance_too(gated):
     text = gated.baseline.read_text()
-    accuracy = cells(text)["dense"]["accuracy"]
-    gated.edit(f"accuracy: {accuracy:.4f}", f"accuracy: {accuracy - 0.01:.4f}")
+    accuracy = accuracy_of(cells(text)["dense"])
+    gated.edit(f"mean: {accuracy:.4f}", f"mean: {accuracy - 0.01:.4f}")
     assert gated.gate("--prunecal-update", "--prunecal-ratios=0").ret == 0
     assert gated.baseline.read_text() == text
 
@@ -234,21 +248,21 @@ def pytest_runtest_setup(item):
 def test_an_interrupted_update_keeps_finished_cells(gated, fault, options, ret):
     text = gated.baseline.read_text()
     gated.baseline.write_text(
-        text.replace("accuracy: 0", "accuracy: 9") + "  weight-0.7:\n    accuracy: 0.5\n"
+        text.replace("accuracy: {mean: 0", "accuracy: {mean: 9") + "  weight-0.7:\n    accuracy: 0.5\n"
     )
     gated.write({"conftest.py": BREAKING % fault})
     outcome = gated.gate("--prunecal-update", *options)
     assert outcome.ret == ret
     new = cells(gated.baseline.read_text())
     finished = ("dense", "weight-0.3", "channel-0.3")
-    assert {cell for cell in gated.CELLS if new[cell]["accuracy"] < 9} == set(finished)
+    assert {cell for cell in gated.CELLS if accuracy_of(new[cell]) < 9} == set(finished)
     assert {cell: new[cell] for cell in finished} == {cell: cells(text)[cell] for cell in finished}
     assert "weight-0.7" in new
     assert "accepted 3 cells;" in outcome.out
 
 
 def test_edits_made_while_the_run_goes_on_are_kept(gated):
-    gated.edit("dense:\n    accuracy: ", "dense:\n    accuracy: 9")
+    gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
     editing = BREAKING.replace("import pytest", "from pathlib import Path").replace("filter-0.3", "dense") % (
         "file = Path('baselines/tiny/tinynet.yaml')\n"
         "        file.write_text(file.read_text().replace('weight-0.3:', 'weight-0.3:\\n    note: edited'))"
@@ -257,7 +271,7 @@ def test_edits_made_while_the_run_goes_on_are_kept(gated):
     assert gated.gate("--prunecal-update", "--prunecal-ratios=0").ret == 0
     new = cells(gated.baseline.read_text())
     assert new["weight-0.3"]["note"] == "edited"
-    assert new["dense"]["accuracy"] < 9
+    assert accuracy_of(new["dense"]) < 9
 
 
 def test_a_file_broken_while_the_run_goes_on_is_left_and_fails_the_run(gated):
@@ -304,6 +318,8 @@ def test_an_update_replaces_a_file_of_another_version_of_the_protocol(gated):
 
 def test_line_ends_of_the_file_are_kept(gated):
     data = gated.baseline.read_bytes().replace(b"\n", b"\r\n")
-    gated.baseline.write_bytes(data.replace(b"dense:\r\n    accuracy: ", b"dense:\r\n    accuracy: 9"))
+    gated.baseline.write_bytes(
+        data.replace(b"dense:\r\n    accuracy: {mean: ", b"dense:\r\n    accuracy: {mean: 9")
+    )
     assert gated.gate("--prunecal-update", "--prunecal-ratios=0").ret == 0
     assert gated.baseline.read_bytes() == data

@@ -77,9 +77,10 @@ def assert_whole(store):
 
 @pytest.mark.usefixtures("in_a_worker_or_not")
 def test_two_workers_write_what_one_process_writes(gated, monkeypatch):
-    expected, numbers = gated.baseline.read_bytes(), gated.gate().numbers
+    expected, numbers = files_of(gated), gated.gate().numbers
     gated.pytester.run(sys.executable, "-c", "import shutil; shutil.rmtree('.prunecal')")
-    gated.baseline.unlink()
+    for path in expected:
+        path.unlink()
     gated.baseline.parent.rmdir()
     gated.write({"conftest.py": RECORDING})
     monkeypatch.setenv("TINY_LOG", str(gated.path / "trained"))
@@ -90,7 +91,7 @@ def test_two_workers_write_what_one_process_writes(gated, monkeypatch):
     )  # fmt: skip
     assert outcome.ret == 0, outcome.text
     assert "7 cells: 7 accepted" in outcome.out
-    assert gated.baseline.read_bytes() == expected
+    assert files_of(gated) == expected
 
     # The same numbers to the last bit, in full precision through the workers' channel.
     (model,) = json.loads((gated.path / "out/run.json").read_text())["models"]
@@ -115,6 +116,13 @@ def test_two_workers_write_what_one_process_writes(gated, monkeypatch):
     again = gated.gate()
     assert (again.ret, again.numbers) == (0, numbers)
     assert (gated.path / "trained").read_text().splitlines() == ["base", "base"]
+
+
+def files_of(project):
+    """The baseline, and the results by image beside it."""
+    files = {path: path.read_bytes() for path in project.baseline.parent.iterdir()}
+    assert len(files) == 2
+    return files
 
 
 def modules_of(project, who):

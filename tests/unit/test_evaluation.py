@@ -9,6 +9,7 @@ from torch import nn
 from pytest_prunecal.evaluation import Evaluated, TestSet, evaluate, predict, summary
 from pytest_prunecal.images import Normalisation
 from pytest_prunecal.metrics.scores import scores
+from pytest_prunecal.sampling import Sampled
 
 NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 CPU = torch.device("cpu")
@@ -40,6 +41,10 @@ corrupted_sets = st.dictionaries(
 )
 
 
+def evaluated(clean, corrupted):
+    return Evaluated(clean, corrupted, torch.empty(0), Sampled(torch.empty(6, 0), {}))
+
+
 @hypothesis.settings(max_examples=50, deadline=None)
 @hypothesis.given(score_sets, corrupted_sets)
 def test_the_summary_is_that_of_a_plain_loop(clean, corrupted):
@@ -47,7 +52,7 @@ def test_the_summary_is_that_of_a_plain_loop(clean, corrupted):
     for levels in corrupted.values():
         for found in levels.values():
             accuracy, error, count = accuracy + found["accuracy"], error + found["ece"], count + 1
-    metrics = summary(Evaluated(clean, corrupted, torch.empty(0)))
+    metrics = summary(evaluated(clean, corrupted))
     assert metrics.keys() == {*clean, "mpc", "rpc", "corrupted_ece"}
     assert {name: metrics[name] for name in clean} == clean
     assert metrics["mpc"] == pytest.approx(accuracy / count, abs=1e-12)
@@ -63,7 +68,7 @@ def test_every_severity_weighs_the_same():
         "fog": {"1": {"accuracy": 0.9, **level}, "5": {"accuracy": 0.3, **level}},
         "snow": {"1": {"accuracy": 0.6, **level}},
     }
-    metrics = summary(Evaluated({"accuracy": 0.8, **level}, corrupted, torch.empty(0)))
+    metrics = summary(evaluated({"accuracy": 0.8, **level}, corrupted))
     assert metrics["mpc"] == pytest.approx(0.6)
     assert metrics["rpc"] == pytest.approx(0.75)
 

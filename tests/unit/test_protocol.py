@@ -9,9 +9,11 @@ import yaml
 from pytest_prunecal import protocol
 from pytest_prunecal.corruptions import BENCHMARK
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.metric import METRICS
 from pytest_prunecal.models import MODELS
 from pytest_prunecal.protocol import BUILT_IN, built_in_names, digest, load
 from pytest_prunecal.recipe import Recipe, Slimming
+from pytest_prunecal.tolerance import ALL, Tolerance
 
 
 @pytest.fixture
@@ -86,7 +88,9 @@ def test_quick_covers_the_grid_and_all_corruptions():
     )
     assert quick.evaluation.corruptions == tuple(BENCHMARK)
     assert quick.dataset["name"] == "digits"
-    assert all(rule.source == "protocol quick" for rule in quick.tolerance.values())
+    assert quick.tolerance == {ALL: Tolerance(source="protocol quick", auto=True)}
+    assert set(quick.min_effect) == set(METRICS)
+    assert (quick.false_alarms, quick.noise.freedom >= 1) == (0.01, True)
     assert {"quick", "paper"} <= set(built_in_names())
 
 
@@ -95,8 +99,12 @@ def test_one_changed_line(written):
     expected = dataclasses.replace(
         quick, name="mine", finetune=dataclasses.replace(quick.finetune, epochs=77)
     )
-    rules = {key: dataclasses.replace(rule, source="protocol mine") for key, rule in quick.tolerance.items()}
-    assert mine == dataclasses.replace(expected, tolerance=rules)
+    rules = {ALL: Tolerance(source="protocol mine", auto=True)}
+    effects = {
+        key: dataclasses.replace(effect, source="min_effect of protocol mine")
+        for key, effect in quick.min_effect.items()
+    }
+    assert mine == dataclasses.replace(expected, tolerance=rules, min_effect=effects)
     assert mine.fingerprint != quick.fingerprint
 
 
@@ -192,7 +200,26 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("evaluation: {source: guessed}", 2, "must be one of generated, published, auto"),
         ("evaluation: {bins: 0}", 2, "must lie in"),
         ("slimming: {penalty: {vgg19: -1}}", 2, "must lie in"),
-        ("tolerance: {ece: 0.1}", 2, "tolerance.ece must be a mapping"),
+        ("tolerance: {ece: high}", 2, "tolerance.ece is 'high', which is not a number"),
+        ("tolerance: {ece: -0.1}", 2, "tolerance.ece is -0.1; it must lie in [0, inf]"),
+        ("tolerance: tight", 2, "tolerance must be auto, or a rule by metric such as"),
+        ("tolerance: 0.1", 2, "tolerance must be auto, or a rule by metric such as"),
+        ("tolerance:", 2, "tolerance must be auto, or a rule by metric such as"),
+        ("min_effect: auto", 2, "is auto; it must be what matters to you"),
+        ("min_effect: {ece: auto}", 2, "min_effect.ece is auto; it must be what matters to you"),
+        ("min_effect: {ece: -1}", 2, "must lie in"),
+        ("min_effect: {ece: {most: 1}}", 2, "unknown key 'most' in min_effect.ece"),
+        ("false_alarms: 0", 2, "false_alarms is 0; it must lie in [1e-09, 0.5]"),
+        ("false_alarms: 0.6", 2, "false_alarms is 0.6; it must lie in"),
+        ("false_alarms: often", 2, "'often', which is not a number"),
+        ("noise: 0.01", 2, "noise must be a mapping"),
+        ("noise: {freedom: 0}", 2, "noise.freedom is 0; it must lie in [1, 1000]"),
+        ("noise: {freedom: 2.5}", 2, "noise.freedom is 2.5; it must be a whole number"),
+        ("noise: {paired: 1.1}", 2, "noise.paired is 1.1; it must lie in [0, 1]"),
+        ("noise: {luck: {}}", 2, "unknown key 'luck' in noise"),
+        ("noise:\n  retrain:\n    ece: {error: -1}", 4, "noise.retrain.ece.error is -1; it must lie in"),
+        ("noise:\n  change:\n    ece: {size: 1}", 4, "unknown key 'size' in noise.change.ece"),
+        ("noise:\n  finetune:\n    ece: 0.3", 4, "noise.finetune.ece must be a mapping"),
         ("tolerance: {mine: {}}", 2, "give abs, rel or both"),
         ("tolerance: {ece: {abs: -1}}", 2, "must lie in"),
         ("tolerance: {ece: {absolute: 1}}", 2, "unknown key 'absolute'"),
@@ -229,6 +256,14 @@ def test_every_field_is_checked(written, text, where, says):
         "threads",
         "precision",
         "pruners",
+        "noise",
+        "noise__freedom",
+        "noise__paired",
+        "noise__finetune",
+        "noise__change__default",
+        "noise__retrain",
+        "min_effect",
+        "false_alarms",
     ],
 )
 def test_nothing_is_assumed_where_a_field_is_missing(written, key):
@@ -242,6 +277,9 @@ JUDGING = {
     "pruners: [weight]": "pruners",
     "tolerance: {ece: {abs: 0.5}}": "tolerance",
     "threads: 2": "threads",
+    "noise: {freedom: 3}": "noise",
+    "min_effect: {ece: 0.5}": "min_effect",
+    "false_alarms: 0.05": "false_alarms",
 }
 MEASURING = (
     [

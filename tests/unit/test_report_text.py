@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 
 from pytest_prunecal import baseline, cell
 from pytest_prunecal.cell import cell_from_id
+from pytest_prunecal.evidence import Evidence
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metric import METRICS
 from pytest_prunecal.protocol import BUILT_IN, load
 from pytest_prunecal.report import terminal
-from pytest_prunecal.report.failure import failure, headline
+from pytest_prunecal.report.failure import failure, headline, together_failure
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
-from pytest_prunecal.report.text import signed, table
+from pytest_prunecal.report.text import signed, sure, table
+from pytest_prunecal.together import Together
 from pytest_prunecal.tolerance import Tolerance
-from pytest_prunecal.verdict import Status, judge
+from pytest_prunecal.uncertainty import Uncertainty
+from pytest_prunecal.verdict import Circumstances, Status, judge
 
 QUICK = load("quick", BUILT_IN)
 ACCEPTED = {"accuracy": 0.9688, "ece": 0.0096, "mpc": 0.9, "corrupted_ece": 0.05, "macs": 1604224}
@@ -26,6 +29,8 @@ ROOM = {
     "accuracy": Tolerance(abs=0.01, source="protocol quick"),
     "ece": Tolerance(abs=0.01, source="f.yaml:7"),
 }
+# The very same network on both sides: without noise, auto is exact.
+GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, evidence=Evidence(same_base=True, tuned=False))
 BASELINE = baseline.parse(
     f"""\
 prunecal: 1
@@ -49,11 +54,13 @@ SETTINGS = SimpleNamespace(
 
 
 def judged(accepted=ACCEPTED, **measured):
-    return judge(ACCEPTED | measured, accepted, ROOM, METRICS)
+    return judge(ACCEPTED | measured, accepted, ROOM, METRICS, GIVEN)
 
 
 def message(verdict, name="weight-0.3", file=BASELINE):
-    gate = SimpleNamespace(name="baselines/quick/vgg19.yaml", baseline=file)
+    gate = SimpleNamespace(
+        name="baselines/quick/vgg19.yaml", accepted=lambda cell: file.cells.get(cell.id) if file else None
+    )
     return failure(gate, cell_from_id("vgg19", name), verdict, SETTINGS).splitlines()
 
 
@@ -104,13 +111,15 @@ def test_a_failure_says_the_verdict_first():
     assert lines[0] == "regression: ece 0.0096 -> 0.0317, macs 1604224 -> 1604225"
     assert lines[2] == "vgg19 weight-0.3 under protocol quick, against baselines/quick/vgg19.yaml:7"
     assert lines[3:5] == ["note: a stranger's note", ""]
-    assert lines[5:11] == [
-        "metric         baseline  measured   change  tolerance",
-        "accuracy         0.9688    0.9700  +0.0012  0.01 (protocol quick)",
-        "ece              0.0096    0.0317  +0.0221  0.01 (f.yaml:7)             regression",
-        "mpc              0.9000    0.9000        =  exact (no tolerance given)",
-        "corrupted_ece    0.0500    0.0500        =  exact (no tolerance given)",
-        "macs            1604224   1604225       +1  exact (no tolerance given)  regression",
+    assert lines[5:13] == [
+        "metric         baseline    measured     change  allowed  tolerance",
+        "accuracy         0.9688      0.9700    +0.0012   0.0100  0.01 (protocol quick)",
+        "ece              0.0096      0.0317    +0.0221   0.0100  0.01 (f.yaml:7)        regression",
+        "mpc              0.9000      0.9000          =   0.0000  auto (default)",
+        "corrupted_ece    0.0500      0.0500          =   0.0000  auto (default)",
+        "macs            1604224     1604225         +1        0  auto (default)         regression",
+        "",
+        "auto compares mpc, corrupted_ece, macs: the same network, no training in between",
     ]
     assert lines[-2:] == [
         "If this change is meant, accept it:",
@@ -120,11 +129,11 @@ def test_a_failure_says_the_verdict_first():
 
 
 def test_a_failure_without_numbers_to_compare_with():
-    lines = message(judge(ACCEPTED, None, ROOM, METRICS), "filter-0.3")
+    lines = message(judge(ACCEPTED, None, ROOM, METRICS, GIVEN), "filter-0.3")
     assert lines[0] == "missing: no accepted numbers for this cell"
     assert lines[2].endswith("against baselines/quick/vgg19.yaml")
     assert re.fullmatch(r"accuracy +- +0\.9688 +0\.01 \(protocol quick\) +missing", lines[5])
-    assert message(judge(ACCEPTED, None, ROOM, METRICS), "dense", None)[2].endswith("quick/vgg19.yaml")
+    assert message(judge(ACCEPTED, None, ROOM, METRICS, GIVEN), "dense", None)[2].endswith("quick/vgg19.yaml")
 
 
 def test_headlines():
@@ -211,6 +220,73 @@ def test_labels_and_failures():
     }
     assert result("dense", accepted=True).label == "identical"
     missing = CellResult(
-        cell.Cell("vgg19", None, 0.0), Measurement(ACCEPTED), judge(ACCEPTED, None, {}, METRICS)
+        cell.Cell("vgg19", None, 0.0), Measurement(ACCEPTED), judge(ACCEPTED, None, {}, METRICS, GIVEN)
     )
     assert (missing.label, missing.failed) == (Status.MISSING.value, True)
+
+
+def noisy(name, known="", **measured):
+    """A cell under `auto` from the same base network, not paired by image."""
+    errors = {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)}
+    evidence = Evidence(same_base=True, unpaired="no results by image at hand")
+    circumstances = dataclasses.replace(
+        GIVEN, comparisons=10, min_effect=QUICK.min_effect, measured=errors, evidence=evidence
+    )
+    numbers = ACCEPTED | measured
+    verdict = judge(numbers, ACCEPTED, {}, METRICS, circumstances)
+    measurement = Measurement(numbers, uncertainty=errors, evidence=evidence)
+    return CellResult(cell_from_id("vgg19", name), measurement, verdict, known=known)
+
+
+WORSE = Together("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
+
+
+def test_the_summary_says_how_sure_the_numbers_are_and_what_noise_hides():
+    lines = list(terminal.lines(run_of([noisy("weight-0.3"), noisy("weight-0.5")], together=(WORSE,))))
+    assert re.fullmatch(r"weight-0\.3 +0\.9688 +±0\.006 += +0\.0096 +±0\.004/0\.003 +=.*", lines[2])
+    assert "± sampling error on the test images/deviation over seeds" in lines
+    assert "compared: same base network, not paired, 1 and 3 seeds (weight-0.3, weight-0.5)" in lines
+    hint = "not paired by image, hence less sharp: no results by image at hand (weight-0.3, weight-0.5)"
+    assert hint in lines
+    (blind,) = [line for line in lines if "cannot see all that matters" in line]
+    assert blind.startswith("4 of 10 comparisons")
+    at = lines.index("all cells together, weighted by how sure each is")
+    assert lines[at + 2].split() == ["accuracy", "21", "-0.0123", "0.0050", "0.0071", "regression"]
+
+
+def test_the_summary_lists_what_is_caught_when_asked():
+    run = dataclasses.replace(run_of([noisy("weight-0.3")]), power=True)
+    lines = list(terminal.lines(run))
+    at = next(index for index, line in enumerate(lines) if line.startswith("smallest regression caught"))
+    assert lines[at + 1].split() == ["cell", *ACCEPTED]
+    cell_id, *caught = lines[at + 2].split()
+    assert cell_id == "weight-0.3"
+    assert [text.endswith("*") for text in caught] == [True, True, False, False, False]
+    assert caught[-1].isdecimal()
+
+
+def test_known_regressions_have_their_label():
+    lines = list(terminal.lines(run_of([noisy("weight-0.3", known="issue 12", accuracy=0.5)])))
+    assert lines[2].endswith(" known")
+    assert lines[-1] == "1 cell: 1 known"
+
+
+def test_together_failures_name_what_got_worse():
+    settings = SimpleNamespace(protocol=QUICK, accept_command=lambda model: f"pytest {model} --accept")
+    lines = together_failure(SimpleNamespace(model="vgg19", name="f.yaml"), (WORSE,), settings).splitlines()
+    assert lines[0] == "regression over 21 cells together: accuracy -0.0123"
+    assert lines[2] == "vgg19 under protocol quick, against f.yaml"
+    assert lines[-1] == "    pytest vgg19 --accept"
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "text"),
+    [
+        (Uncertainty(), ""),
+        (Uncertainty(0.00432), "±0.0043"),
+        (Uncertainty(0.00432, 0.0031, 3), "±0.0043/0.0031"),
+        (Uncertainty(None, 1234.0, 3), "±-/1200"),
+    ],
+)
+def test_uncertainties_stand_beside_their_numbers(uncertainty, text):
+    assert sure(uncertainty) == text

@@ -5,6 +5,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -14,20 +15,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_prunecal import protocol
-from pytest_prunecal.cell import Cell
+from pytest_prunecal.cell import Cell, cell_from_id
+from pytest_prunecal.evidence import Evidence
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metric import METRICS, Metric, known
 from pytest_prunecal.report import facts, html, json, markdown
 from pytest_prunecal.report.axes import Axis, nice_ticks, value_ticks
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
+from pytest_prunecal.together import Together
 from pytest_prunecal.tolerance import Tolerance
-from pytest_prunecal.verdict import CellVerdict, Status, judge
+from pytest_prunecal.uncertainty import Uncertainty
+from pytest_prunecal.verdict import CellVerdict, Circumstances, Status, judge
 
 QUICK = protocol.load("quick", Path())
 RULES = {
     "accuracy": Tolerance(abs=0.01, source="protocol quick"),
     "ece": Tolerance(0.02, 0.05, "vgg19.yaml:7"),
 }
+# The very same network on both sides: without noise, auto is exact.
+GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, evidence=Evidence(same_base=True, tuned=False))
 NUMBERS = {"accuracy": 0.95, "ece": 0.03, "mpc": 0.8, "corrupted_ece": 0.1, "parameters": 20035018}
 HOSTILE = "<script>alert(1)</script>"
 SAME = object()
@@ -38,9 +44,28 @@ def result_of(cell, numbers, accepted=SAME, **more):
     accepted = numbers if accepted is SAME else accepted
     metrics = more.pop("metrics", METRICS)
     label = more.pop("label", False)
-    return CellResult(
-        cell, Measurement(numbers, **more), judge(numbers, accepted, RULES, metrics), accepted=label
+    verdict = judge(numbers, accepted, RULES, metrics, GIVEN)
+    return CellResult(cell, Measurement(numbers, **more), verdict, accepted=label)
+
+
+def noisy(name, numbers=None, **more):
+    """A cell under `auto`, from the same base network; its numbers differ from NUMBERS as given."""
+    measured = {**NUMBERS, **(numbers or {})}
+    sure = more.pop("sure", {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)})
+    evidence = more.pop("evidence", Evidence(same_base=True, paired={"accuracy": 0.002}))
+    circumstances = Circumstances(
+        QUICK.noise,
+        QUICK.false_alarms,
+        comparisons=10,
+        min_effect=QUICK.min_effect,
+        measured=sure,
+        accepted={"accuracy": Uncertainty(0.0061), "ece": Uncertainty(0.0041)},
+        dense=NUMBERS,
+        evidence=evidence,
     )
+    measurement = Measurement(measured, uncertainty=sure, evidence=evidence)
+    verdict = judge(measured, NUMBERS, {}, METRICS, circumstances)
+    return CellResult(cell_from_id("vgg19", name), measurement, verdict, **more)
 
 
 def curve(model="vgg19", ratios=(0.1, 0.3, 0.7), pruners=("weight", "filter", "channel")):
@@ -175,11 +200,13 @@ def test_page_tells_a_failure_from_top_to_bottom():
         "0.9500",
         "0.9000",
         "-0.0500",
+        "0.0100",
+        "",
         "0.01",
         "protocol quick",
         "✗ regression",
     ]
-    assert row_of(table, "ECE")[2:] == ["=", "0.02 or 5%", "vgg19.yaml:7", "✓ ok"]
+    assert row_of(table, "ECE")[2:] == ["=", "0.0200", "", "0.02 or 5%", "vgg19.yaml:7", "✓ ok"]
     assert "torch 2.6 -> 2.7" in page.one("dl").text
     assert QUICK.fingerprint in page.one("dl").text
     assert [pre.text for pre in page.all("pre")] == ["pytest --prunecal-update"]
@@ -207,7 +234,7 @@ def test_cells_table_shows_change_and_rule():
     ]
     assert row_of(table, "weight-0.5")[:4] == ["▲ improvement", "0.9500+0.0050", "0.0040▲ -0.0260", "0.8000"]
     (hint,) = {td["title"] for td in table.all("td") if td.text.startswith("0.0040")}
-    assert hint == "improvement; baseline 0.0300, tolerance 0.02 or 5% (vgg19.yaml:7)"
+    assert hint == "improvement; baseline 0.0300, allowed 0.0200, tolerance 0.02 or 5% (vgg19.yaml:7)"
 
 
 def test_cells_table_names_what_is_missing_on_either_side():
@@ -490,9 +517,17 @@ def test_json_says_everything():
     assert cell["metrics"]["accuracy"] == {
         "measured": 0.900012345,
         "baseline": 0.95,
+        "uncertainty": {
+            "measured": {"se": None, "sd": None, "seeds": 1},
+            "baseline": {"se": None, "sd": None, "seeds": 1},
+        },
         "change": -0.05,
+        "allowed": 0.01,
         "status": "regression",
-        "tolerance": {"abs": 0.01, "rel": 0.0, "source": "protocol quick"},
+        "tolerance": {"abs": 0.01, "rel": 0.0, "source": "protocol quick", "auto": False},
+        "p_value": None,
+        "further": False,
+        "auto": None,
     }
     assert list(cell["metrics"]) == list(NUMBERS)
     assert cell["corrupted"] == SETS
@@ -522,7 +557,7 @@ def test_json_does_not_depend_on_the_order_of_arrival():
     backwards = Measurement(*(dict(reversed(d.items())) for d in (NUMBERS, SETS, forwards.provenance)))
     cell = Cell("vgg19", None, 0.0)
     texts = {
-        json.render(run_of(CellResult(cell, m, judge(m.metrics, NUMBERS, RULES, METRICS))))
+        json.render(run_of(CellResult(cell, m, judge(m.metrics, NUMBERS, RULES, METRICS, GIVEN))))
         for m in (forwards, backwards)
     }
     assert len(texts) == 1
@@ -554,7 +589,17 @@ def test_markdown_by_example():
     (row,) = [line for line in lines if line.startswith("| weight-0.1 ")]
     assert columns_of(row)[-1] == "✓ identical"
     (row,) = [line for line in lines if line.startswith("| accuracy ↑ ")]
-    assert columns_of(row)[1:] == ["0.9500", "0.9000", "-0.0500", "0.01 (protocol quick)", "✗ regression"]
+    assert columns_of(row)[1:] == [
+        "0.9500",
+        "0.9000",
+        "-0.0500",
+        "0.0100",
+        "0.01 (protocol quick)",
+        "✗ regression",
+    ]
+    assert any(
+        line.startswith("- auto compares mpc, corrupted\\_ece, parameters: the same net") for line in lines
+    )
     at = lines.index("pytest --prunecal-update")
     assert (lines[at - 1], lines[at + 1]) == ("```", "```")
 
@@ -577,7 +622,7 @@ def test_markdown_escapes(name):
     text = markdown.render(run)
     cells, compared = tables_of(text)
     assert [len(columns_of(line)) for line in cells] == [6] * 4
-    assert [len(columns_of(line)) for line in compared] == [6] * 4
+    assert [len(columns_of(line)) for line in compared] == [7] * 4
     shown = re.sub(r"^(`{3,})\n.*?\n\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     assert "<script" not in shown
     assert "echo" not in shown
@@ -595,6 +640,209 @@ def test_markdown_of_many_cells_stays_small():
     assert len(text.encode()) < 200_000
     assert "and 50 more" in text
     assert "ValueError" in text
+
+
+# --- how sure all of it is
+
+WORSE = Together("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
+LIGHTER = Together("parameters", Status.OK, -12.4, 100175.2, 100175.2, 21, 1.0)
+
+
+def cell_of(run, name="weight-0.5"):
+    """A cell as JSON has it."""
+    (model,) = stdlib_json.loads(json.render(run))["models"]
+    (cell,) = [cell for cell in model["cells"] if cell["id"] == name]
+    return cell
+
+
+def test_numbers_carry_their_errors_on_the_page():
+    page = page_of(run_of(noisy("weight-0.5", {"accuracy": 0.949})))
+    cells = row_of(page.one("table", class_="cells"), "weight-0.5")
+    assert cells[1:4] == ["0.9490-0.0010 ±0.006", "0.0300 ±0.004 sd 0.003, 3 seeds", "0.8000"]
+    compared = page.one("table", class_="comparison")
+    heads = [head.text for head in compared.all("th", scope="col")]
+    assert heads[3:7] == ["change", "allowed", "caught from", "tolerance"]
+    assert row_of(compared, "accuracy")[:4] == ["0.9500 ±0.0061", "0.9490 ±0.006", "-0.0010", "0.0147"]
+    assert row_of(compared, "ECE")[:2] == ["0.0300 ±0.0041", "0.0300 ±0.004 sd 0.003, 3 seeds"]
+    assert row_of(compared, "parameters")[3:5] == ["100175", "100175"]
+    assert "sampling error on the test images, then deviation over 3 seeds" in page.text
+
+
+def test_the_page_says_which_comparison_was_made_and_what_it_sees():
+    evidence = Evidence(same_base=True, unpaired="no results by image at hand")
+    page = page_of(run_of(noisy("weight-0.5"), noisy("weight-0.7", evidence=evidence)))
+    first, second = (cell.text for cell in page.all("details", class_="cell"))
+    assert "auto compares accuracy: same base network, paired by image, 1 seed" in first
+    assert "auto compares ece: same base network, not paired, 1 and 3 seeds" in first
+    assert "noise hides smaller regressions that matter of accuracy (0.0050 matters; about" in first
+    assert "not paired by image" not in first
+    assert "not paired by image: no results by image at hand" in second
+    table = page.one("table", class_="sight")
+    assert [head.text for head in table.all("th", scope="col")][:3] == ["cell", "accuracy", "ECE"]
+    assert row_of(table, "weight-0.5")[0].endswith("*")
+    assert row_of(table, "weight-0.5")[2:] == ["0.0050"] * 2 + ["100175"]
+    hints = [td.attributes.get("title") for td in table.all("td")]
+    assert [bool(hint) for hint in hints] == [td.text.endswith("*") for td in table.all("td")]
+    assert "comparisons cannot see all that matters" in page.text
+    assert "fails at most 1 % of runs" in page.one("dl").text
+    assert not page_of(run_of()).all("table", class_="sight")
+
+
+def test_error_bars_reach_as_far_as_the_errors_and_stay_in_the_metrics_range():
+    sure = {"accuracy": Uncertainty(0.04), "ece": Uncertainty(0.05)}
+    page = page_of(run_of(noisy("weight-0.3", {"accuracy": 0.8}, sure=sure), noisy("weight-0.7", sure=sure)))
+    svg = figure_of(page, "accuracy").one("svg")
+    ticks = [(float(t.text), float(t["y"]) - 4) for t in svg.all("text", class_="tick end")]
+    (low, low_y), *_, (high, high_y) = ticks
+    heights = [
+        low + (float(bar[end]) - low_y) / (high_y - low_y) * (high - low)
+        for bar in svg.all("line", class_="error")
+        for end in ("y1", "y2")
+    ]
+    assert heights == pytest.approx([0.76, 0.84, 0.91, 0.99], abs=1e-3)
+    assert float(figure_of(page, "ECE").all("text", class_="tick end")[0].text) == 0
+    assert "weight-0.3: 0.8000 ±0.04, baseline" in svg.one("desc").text
+    assert not figure_of(page, "mPC").all("line", class_="error")
+    assert "bar: sampling error" in page.one("ul", class_="legend").text
+    assert "bar" not in page_of(run_of(*curve())).one("ul", class_="legend").text
+
+
+def test_json_says_how_sure_and_how_sharp():
+    run = run_of(noisy("weight-0.5", {"accuracy": 0.949}))
+    cell = cell_of(run)
+    accuracy, ece = cell["metrics"]["accuracy"], cell["metrics"]["ece"]
+    assert ece["uncertainty"] == {
+        "measured": {"se": 0.004, "sd": 0.003, "seeds": 3},
+        "baseline": {"se": 0.0041, "sd": None, "seeds": 1},
+    }
+    assert accuracy["tolerance"]["auto"]
+    auto = accuracy["auto"]
+    assert auto["basis"] == "same base network, paired by image, 1 seed"
+    assert auto["change"] == pytest.approx(-0.001)
+    assert auto["min_effect"] == 0.005 < auto["noise"] == accuracy["allowed"] < auto["detectable"]
+    assert auto["blind"]
+    assert auto["cure"]["seeds"] > 1
+    assert auto["cure"]["words"].startswith(f"about {auto['cure']['seeds']} seeds on both sides")
+    assert cell["metrics"]["mpc"]["auto"]["cure"] == {"seeds": 0, "images": 0.0, "words": ""}
+    assert cell["evidence"]["paired"] == {"accuracy": 0.002}
+    document = stdlib_json.loads(json.render(run))
+    assert document["protocol"]["false_alarms"] == QUICK.false_alarms
+    assert document["protocol"]["min_effect"]["accuracy"]["abs"] == 0.005
+    assert document["models"][0]["blindness"].startswith("2 of 5 comparisons cannot see")
+
+
+def test_every_field_of_a_noisy_cell_is_documented():
+    document = stdlib_json.loads(json.render(run_of(noisy("weight-0.5"), together=(WORSE,))))
+    named = [document["totals"], document["models"][0]["together"][0], cell_of(run_of(noisy("weight-0.5")))]
+    metric = named[-1]["metrics"]["ece"]
+    named += [named[-1]["evidence"], metric, metric["auto"], metric["auto"]["cure"], metric["tolerance"]]
+    named += [metric["uncertainty"], metric["uncertainty"]["measured"]]
+    for name in {key for fields in named for key in fields}:
+        assert re.search(rf'(^ *{name} )|"{name}"', json.__doc__, re.MULTILINE), name
+
+
+def test_markdown_says_how_sure_and_how_sharp():
+    text = markdown.render(run_of(noisy("weight-0.5", {"accuracy": 0.9})))
+    cells, compared = tables_of(text)
+    assert columns_of(cells[2])[1:3] == ["0.9000 ±0.006 (-0.0500 ✗)", "0.0300 ±0.004/0.003"]
+    rows = {columns_of(line)[0]: columns_of(line)[1:] for line in compared}
+    assert rows["accuracy ↑"][:4] == ["0.9500 ±0.0061", "0.9000 ±0.006", "-0.0500", "0.0147"]
+    assert rows["ECE ↓"][1] == "0.0300 ±0.004 (sd 0.003 over 3 seeds)"
+    assert "± sampling error on the test images, then deviation over 3 seeds" in text
+    assert "- auto compares accuracy: same base network, paired by image, 1 seed" in text
+    (line,) = [line for line in text.splitlines() if "cannot see all that matters" in line]
+    assert line.startswith("- 2 of 5 comparisons")
+
+
+def test_known_regressions_are_named_with_their_reason_and_fail_nothing():
+    known_one = noisy("weight-0.5", {"accuracy": 0.9}, known="diverges,\nissue <12>")
+    run = run_of(noisy("dense"), known_one)
+    why = "regression: accuracy 0.9500 -> 0.9000; tolerated: diverges, issue <12>"
+    assert (facts.outcome(run), facts.reason(known_one)) == ("passed", why)
+    assert not facts.wants_accepting(run.models[0])
+    page = page_of(run)
+    assert row_of(page.one("table", class_="cells"), "weight-0.5")[0] == "◌ known"
+    assert page.all("span", class_="badge is-known")
+    assert why in page.all("details", class_="cell")[1].one("summary").text
+    assert ".is-known" in html.STYLE.read_text()
+    cell = cell_of(run)
+    assert (cell["label"], cell["status"], cell["failed"]) == ("known", "regression", False)
+    assert (cell["known"], cell["reason"]) == ("diverges,\nissue <12>", why)
+    assert "◌ known: regression: accuracy 0.9500 -> 0.9000; tolerated: diverges, issue &lt;12>" in (
+        markdown.render(run)
+    )
+
+
+def test_cells_that_got_worse_together_fail_the_run():
+    run = run_of(noisy("dense"), noisy("weight-0.5"), together=(WORSE, LIGHTER))
+    words = "failed: vgg19's cells got worse together"
+    assert (facts.outcome(run), facts.headline(run)) == ("failed", words)
+    page = page_of(run)
+    assert page.one("h1").text.strip() == f"✗ {words.capitalize()}"
+    item = page.one("ul", class_="failing")
+    assert item.text.strip() == "vgg19 all cells together ✗ regression accuracy -0.0123"
+    assert page.one("h3", id=item.one("a")["href"][1:]).text == "All cells together"
+    table = page.all("table", class_="comparison")[0]
+    assert row_of(table, "accuracy") == ["21", "-0.0123", "0.0050", "0.0071", "✗ regression"]
+    assert row_of(table, "parameters") == ["21", "-12", "100175", "100175", "✓ ok"]
+    assert "pytest --prunecal-update" in page.text
+    document = stdlib_json.loads(json.render(run))
+    assert (document["outcome"], document["totals"]["failed"]) == ("failed", 0)
+    assert document["totals"]["worse_together"] == 1
+    assert document["models"][0]["worse_together"]
+    assert document["models"][0]["together"][0] == {
+        "metric": "accuracy", "status": "regression", "cells": 21, "change": -0.0123, "allowed": 0.005,
+        "detectable": 0.0071, "p_value": 1e-6,
+    }  # fmt: skip
+    text = markdown.render(run)
+    assert text.startswith(f"## ✗ prunecal {words}\n")
+    assert "| accuracy ↑ | 21 | -0.0123 | 0.0050 | 0.0071 | ✗ regression |" in text
+
+
+def test_both_kinds_of_failure_are_counted_apart():
+    failing = noisy("weight-0.5", {"accuracy": 0.9})
+    run = run_of(noisy("dense"), failing, together=(WORSE,), interrupted=True)
+    assert facts.headline(run) == (
+        "failed: 1 of 2 cells fails; vgg19's cells got worse together, interrupted"
+    )
+    two = Run(QUICK, METRICS, (*run.models, ModelRun("b", "", (), together=(WORSE,))))
+    assert "vgg19's and b's cells got worse together" in facts.headline(two)
+
+
+def test_what_was_accepted_cannot_have_got_worse_together():
+    run = run_of(noisy("dense", accepted=True), noisy("weight-0.5", accepted=True), together=(WORSE,))
+    assert facts.outcome(run) == "passed"
+    one_left = run_of(noisy("dense"), noisy("weight-0.5", accepted=True), together=(WORSE,))
+    assert facts.outcome(one_left) == "failed"
+
+
+def test_markdown_leaves_out_cells_together_where_nothing_changed():
+    same = Together("accuracy", Status.OK, 0.0, 0.005, 0.007, 21, 1.0)
+    text = markdown.render(run_of(noisy("dense"), together=(same,)))
+    assert "together" not in text
+
+
+def test_what_holms_procedure_rejects_besides_is_told():
+    near = noisy("weight-0.1", {"accuracy": 0.9362})  # within its bound of 0.0147, not within a fifth's
+    worse = [noisy(f"filter-{n / 10}", {"accuracy": 0.85}) for n in range(1, 6)]
+    line = "weight-0.1: given these regressions, accuracy -0.0138 is one too"
+    for others, told in ((worse, True), (worse[:1], False)):
+        run = replace(run_of(near, *others), comparisons=10)
+        assert (line in page_of(run).text) is told
+        assert (f"- {line}" in markdown.render(run)) is told
+        metrics = cell_of(run, "weight-0.1")["metrics"]
+        assert (metrics["accuracy"]["further"], metrics["ece"]["further"]) == (told, False)
+
+
+def test_errors_that_are_no_numbers_are_left_out():
+    sure = {"accuracy": Uncertainty(math.nan, math.inf, 3), "ece": Uncertainty(math.inf)}
+    odd = noisy("weight-0.5", sure=sure)
+    run = run_of(odd)
+    assert row_of(page_of(run).one("table", class_="cells"), "weight-0.5")[1:3] == ["0.9500", "0.0300"]
+    assert cell_of(run)["metrics"]["accuracy"]["uncertainty"]["measured"] == {
+        "se": None, "sd": None, "seeds": 3,
+    }  # fmt: skip
+    assert "nan" not in markdown.render(run)
 
 
 # --- what they share
@@ -670,13 +918,26 @@ def test_reports_import_neither_pytest_nor_torch():
 
 TEXT = st.text(st.sampled_from("ab<>&\"'|`*_\\\n\r\t #-~é\x00\x1b\u2028\ud800"), max_size=12)
 NAMES = st.sampled_from([*METRICS, "own", HOSTILE, "a|b"])
-VALUES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1), st.integers(-9, 10**12))
+VALUES = st.one_of(st.floats(-1e100, 1e100), st.floats(0, 1), st.integers(-9, 10**12))
 ANY_FLOAT = st.one_of(st.floats(), st.floats(0, 1))
 SCORES = st.dictionaries(st.sampled_from(["accuracy", "ece", "nll"]), ANY_FLOAT, max_size=3)
 CORRUPTED = st.dictionaries(
     st.sampled_from(["fog", "snow", "mine"]),
     st.dictionaries(st.sampled_from(["1", "3", "x"]), SCORES, max_size=2),
     max_size=2,
+)
+
+
+SIZES = st.none() | st.floats(0, 1, allow_subnormal=False) | st.just(math.nan)
+UNCERTAINTIES = st.builds(Uncertainty, SIZES, SIZES, st.integers(1, 5))
+ERRORS = st.dictionaries(NAMES, st.floats(0, 1, allow_subnormal=False), max_size=2)
+TOGETHER = st.builds(
+    Together,
+    NAMES,
+    st.sampled_from([Status.OK, Status.IMPROVEMENT, Status.REGRESSION]),
+    *[ANY_FLOAT] * 3,
+    st.integers(2, 21),
+    st.floats(0, 1),
 )
 
 
@@ -695,9 +956,17 @@ def cell_results(draw, model):
     provenance = draw(
         st.dictionaries(st.sampled_from(["torch", "corruptions", "b<"]), TEXT | VALUES, max_size=3)
     )
-    measurement = Measurement(numbers, draw(CORRUPTED), provenance, tuple(draw(st.lists(TEXT, max_size=1))))
-    verdict = draw(st.sampled_from([judge(numbers, accepted, rules, METRICS), None]))
-    return CellResult(cell, measurement, verdict, "", accepted=draw(st.booleans()))
+    sure = draw(st.dictionaries(NAMES, UNCERTAINTIES, max_size=3))
+    evidence = Evidence(draw(st.booleans()), draw(st.booleans()), draw(ERRORS), draw(ERRORS), {}, draw(TEXT))
+    warnings = tuple(draw(st.lists(TEXT, max_size=1)))
+    measurement = Measurement(numbers, draw(CORRUPTED), provenance, warnings, sure, None, evidence)
+    circumstances = Circumstances(
+        QUICK.noise, QUICK.false_alarms, draw(st.integers(1, 300)), QUICK.min_effect, sure, evidence=evidence
+    )
+    verdict = draw(st.sampled_from([judge(numbers, accepted, rules, METRICS, circumstances), None]))
+    return CellResult(
+        cell, measurement, verdict, accepted=draw(st.booleans()), known=draw(TEXT) if verdict else ""
+    )
 
 
 @st.composite
@@ -708,6 +977,7 @@ def runs(draw):
         texts = (draw(TEXT) for _ in range(3))
         orphans = tuple(draw(st.lists(TEXT, max_size=2)))
         models.append(ModelRun(name, draw(TEXT), sort_results(cells, QUICK), orphans, *texts))
+        models[-1] = replace(models[-1], together=tuple(draw(st.lists(TOGETHER, max_size=2))))
     own = known([Metric("own", higher_is_better=True, title=draw(TEXT))] if draw(st.booleans()) else [])
     return Run(QUICK, own, tuple(models), draw(st.booleans()))
 

@@ -1,7 +1,9 @@
 """Verdicts and tolerances, measurements and how metrics are written."""
 
 import itertools
+import json
 import math
+from types import MappingProxyType
 
 import hypothesis
 import numpy as np
@@ -9,11 +11,17 @@ import pytest
 from hypothesis import strategies as st
 
 from pytest_prunecal import document
+from pytest_prunecal.byimage import ByImage
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.evidence import Evidence
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metric import METRICS, Metric, in_order, known, recorded, written
-from pytest_prunecal.tolerance import EXACT, Tolerance, read_tolerances, resolve
-from pytest_prunecal.verdict import Status, judge
+from pytest_prunecal.noise import KINDS, Noise, Share
+from pytest_prunecal.tolerance import ALL, AUTO, EXACT, Tolerance, read_tolerances, resolve, rule_of
+from pytest_prunecal.uncertainty import Uncertainty
+from pytest_prunecal.verdict import Circumstances, Status, judge
+
+NOISE = Noise(8, 0.4, {kind: {"default": Share()} for kind in KINDS})
 
 finite = st.floats(-100, 100, allow_nan=False)
 amounts = st.floats(0, 50).map(lambda value: round(value, 4))
@@ -22,8 +30,13 @@ numbers = finite | st.integers(0, 10**9)
 HIGHER = [name for name, metric in METRICS.items() if metric.higher_is_better]
 
 
+def compared(found, baseline, tolerances=MappingProxyType({ALL: EXACT}), metrics=METRICS, **given):
+    """Judge where nothing is said about noise: to the digit, unless tolerances say otherwise."""
+    return judge(found, baseline, tolerances, metrics, Circumstances(NOISE, 0.01, **given))
+
+
 def status(name, baseline, measured, tolerance=EXACT, metrics=METRICS):
-    verdict = judge({name: measured}, {name: baseline}, {name: tolerance}, metrics)
+    verdict = compared({name: measured}, {name: baseline}, {name: tolerance}, metrics)
     assert verdict.status is verdict.metrics[0].status
     return verdict.status
 
@@ -68,16 +81,62 @@ def test_the_larger_bound_holds(absolute, relative, baseline):
     assert rule.bound(baseline) == max(absolute, relative * abs(baseline))
 
 
-def test_without_a_rule_nothing_may_get_worse():
-    verdict = judge({"ece": 0.0101, "nll": 0.5}, {"ece": 0.01, "nll": 0.5}, {}, METRICS)
+def test_without_a_rule_the_noise_decides():
+    accepted = {"ece": 0.01, "nll": 0.5}
+    sure = {name: Uncertainty(se=0.001) for name in accepted}
+    both = {"measured": sure, "accepted": sure}
+    for measured, found in ((0.0101, Status.OK), (0.2, Status.REGRESSION)):
+        verdict = compared({"ece": measured, "nll": 0.5}, accepted, {}, **both)
+        assert [(row.metric, row.status) for row in verdict.metrics] == [("ece", found), ("nll", Status.OK)]
+        assert {row.tolerance for row in verdict.metrics} == {AUTO}
+        assert all(row.bound == row.allowance.bound > 0 for row in verdict.metrics)
+
+
+def test_where_nothing_is_noise_auto_allows_nothing():
+    verdict = compared({"ece": 0.0101, "nll": 0.5}, {"ece": 0.01, "nll": 0.5}, {})
     assert [(row.metric, row.status) for row in verdict.metrics] == (
         [("ece", Status.REGRESSION), ("nll", Status.OK)]
     )
-    assert verdict.metrics[0].tolerance is EXACT
+
+
+def test_below_the_smallest_effect_nobody_cares():
+    effects = {"ece": Tolerance(abs=0.02), "macs": Tolerance(rel=0.1)}
+    for ece, macs, found in ((0.12, 110, Status.OK), (0.1201, 110, Status.REGRESSION)):
+        accepted = {"ece": 0.1, "macs": 100}
+        assert compared({"ece": ece, "macs": macs}, accepted, {}, min_effect=effects).status is found
+    better = compared({"ece": 0.0799, "macs": 90}, accepted, {}, min_effect=effects)
+    assert [row.status for row in better.metrics] == [Status.IMPROVEMENT, Status.OK]
+
+
+def test_the_network_that_was_accepted_passes_whatever_the_mean_over_seeds():
+    measured = {"ece": 0.2, "accuracy": 0.5, "parameters": 11}
+    accepted = {"ece": 0.1, "accuracy": 0.6, "parameters": 11}
+    first = {"ece": 0.20001, "accuracy": 0.5}
+    verdict = compared(measured, accepted, {}, first=first)
+    assert (verdict.status, verdict.replayed, verdict.headline) == (Status.OK, True, "identical")
+    other = compared(measured | {"ece": 0.2001}, accepted, {}, first=first)
+    assert (other.status, other.replayed) == (Status.REGRESSION, False)
+
+
+def test_the_network_that_was_accepted_is_not_identical_where_another_metric_changed():
+    first = {"ece": 0.2}
+    accepted = {"ece": 0.1, "mine": 0.5}
+    worse = compared({"ece": 0.2, "mine": 0.6}, accepted, {}, first=first)
+    assert (worse.status, worse.headline) == (Status.REGRESSION, "regression in mine")
+    moved = compared({"ece": 0.2, "mine": 0.6}, accepted, {"mine": Tolerance(abs=1)}, first=first)
+    assert (moved.status, moved.identical) == (Status.OK, False)
+
+
+def test_a_metric_that_cannot_be_compared_says_why_and_the_others_are():
+    verdict = compared(
+        {"ece": 0.1, "mpc": 0.5}, {"ece": 0.1, "mpc": 0.9}, incomparable={"mpc": "other images"}
+    )
+    assert (verdict.status, verdict.headline) == (Status.INCOMPARABLE, "incomparable: other images")
+    assert [row.status for row in verdict.metrics] == [Status.OK, Status.INCOMPARABLE]
 
 
 def test_names_are_compared_both_ways():
-    verdict = judge({"accuracy": 0.9, "mine": 1.0}, {"accuracy": 0.9, "ece": 0.1}, {}, METRICS)
+    verdict = compared({"accuracy": 0.9, "mine": 1.0}, {"accuracy": 0.9, "ece": 0.1})
     assert verdict.status is Status.MISSING
     assert verdict.status.fails
     assert verdict.headline == "ece has a baseline and was not measured; mine has no accepted number"
@@ -88,7 +147,7 @@ def test_names_are_compared_both_ways():
 
 
 def test_a_cell_without_baseline():
-    verdict = judge({"nll": 0.12345, "accuracy": 0.9}, None, {}, METRICS)
+    verdict = compared({"nll": 0.12345, "accuracy": 0.9}, None)
     assert (verdict.status, verdict.headline) == (
         Status.MISSING,
         "missing: no accepted numbers for this cell",
@@ -99,15 +158,15 @@ def test_a_cell_without_baseline():
 
 
 def test_an_accepted_cell_without_numbers():
-    assert judge({"ece": 0.1}, {}, {}, METRICS).status is Status.MISSING
-    assert judge({}, {"ece": 0.1}, {}, METRICS).status is Status.MISSING
+    assert compared({"ece": 0.1}, {}).status is Status.MISSING
+    assert compared({}, {"ece": 0.1}).status is Status.MISSING
 
 
 def test_the_gravest_metric_decides():
     accepted = {"accuracy": 0.9, "ece": 0.1, "nll": 0.5}
-    better = judge({"accuracy": 0.95, "ece": 0.1, "nll": 0.5}, accepted, {}, METRICS)
-    mixed = judge({"accuracy": 0.95, "ece": 0.2, "nll": 0.6}, accepted, {}, METRICS)
-    gone = judge({"accuracy": 0.95, "ece": 0.2}, accepted, {}, METRICS)
+    better = compared({"accuracy": 0.95, "ece": 0.1, "nll": 0.5}, accepted)
+    mixed = compared({"accuracy": 0.95, "ece": 0.2, "nll": 0.6}, accepted)
+    gone = compared({"accuracy": 0.95, "ece": 0.2}, accepted)
     assert (better.status, better.status.fails) == (Status.IMPROVEMENT, False)
     assert better.headline == "improvement in accuracy"
     assert (mixed.status, mixed.headline) == (Status.REGRESSION, "regression in ece, nll")
@@ -122,7 +181,7 @@ def test_the_gravest_metric_decides():
 @hypothesis.given(st.dictionaries(names, numbers))
 def test_a_measurement_against_itself_as_recorded_is_identical(measured):
     accepted = {name: recorded(value) for name, value in measured.items()}
-    verdict = judge(measured, accepted, {}, METRICS)
+    verdict = compared(measured, accepted)
     assert verdict.identical
     assert verdict.headline == "identical"
     assert all(row.change == 0 for row in verdict.metrics)
@@ -135,7 +194,7 @@ def test_a_measurement_against_itself_as_written_and_read_is_identical(measured)
     assert {name: type(value) for name, value in accepted.items()} == {
         name: type(value) for name, value in measured.items()
     }
-    assert judge(measured, accepted, {}, METRICS).identical
+    assert compared(measured, accepted).identical
 
 
 @hypothesis.given(finite, st.lists(finite, min_size=2, max_size=8), amounts, amounts, names)
@@ -155,14 +214,14 @@ def test_more_room_is_never_judged_harder(baseline, measured, smaller, more, nam
 
 @hypothesis.given(finite, finite, names)
 def test_the_change_is_what_the_table_shows(baseline, measured, name):
-    row = judge({name: measured}, {name: recorded(baseline)}, {}, METRICS).metrics[0]
+    row = compared({name: measured}, {name: recorded(baseline)}).metrics[0]
     assert row.change == pytest.approx(recorded(measured) - recorded(baseline), abs=1e-9)
     assert (row.change == 0) == (row.status is Status.OK)
 
 
 def test_counts_are_compared_in_full():
     assert status("parameters", 20_035_018, 20_035_019) is Status.REGRESSION
-    verdict = judge({"macs": 2**60 + 1}, {"macs": 2**60}, {}, METRICS)
+    verdict = compared({"macs": 2**60 + 1}, {"macs": 2**60})
     assert (verdict.status, verdict.metrics[0].change) == (Status.REGRESSION, 1)
 
 
@@ -209,8 +268,15 @@ def test_measurements_hold_plain_finite_numbers(value, says):
 def test_measurements_cross_processes_whole():
     scores = {"accuracy": 0.5, "ece": 0.1, "nll": 1.0, "brier": 0.5}
     measurement = Measurement(
-        {"ece": 0.1, "macs": 3}, {"fog": {"3": scores}}, {"torch": "2.11.0"}, ("floored",)
+        {"ece": 0.1, "macs": 3},
+        {"fog": {"3": scores}},
+        {"torch": "2.11.0"},
+        ("floored",),
+        {"ece": Uncertainty(0.01, 0.02, 3)},
+        ByImage({"ece": 0.1}, {"ece": 0.2}, "cafe", {"ece": 0.3}, b"\0\xff", b""),
+        Evidence(same_base=True, paired={"ece": 0.1}, changes={"ece": -0.1}, unpaired="why"),
     )
+    assert json.loads(json.dumps(measurement.to_dict())) == measurement.to_dict()
     assert Measurement.from_dict(measurement.to_dict()) == measurement
     assert measurement["macs"] == 3
     with pytest.raises(KeyError, match="no metric 'nll'; measured were ece, macs"):
@@ -224,6 +290,7 @@ def test_measurements_cross_processes_whole():
         (Tolerance(abs=0.02), "0.02"),
         (Tolerance(rel=0.05), "5%"),
         (Tolerance(abs=0.02, rel=0.125), "0.02 or 12.5%"),
+        (AUTO, "auto"),
     ],
 )
 def test_tolerances_as_text(rule, text):
@@ -237,6 +304,27 @@ def test_reading_tolerances():
         "macs": Tolerance(1.0, 0.05, "f.yaml:3"),
     }
     assert {rule.source for rule in read_tolerances(value, "protocol x").values()} == {"protocol x"}
+
+
+def test_reading_auto_and_bare_numbers():
+    value = document.parse("ece: 0.02\nmacs:\n  auto\n", "f.yaml")
+    assert read_tolerances(value) == {
+        "ece": Tolerance(0.02, 0.0, "f.yaml:1"),
+        "macs": Tolerance(source="f.yaml:3", auto=True),
+    }
+    assert read_tolerances(document.parse("auto", "f.yaml"), "here") == {
+        ALL: Tolerance(source="here", auto=True)
+    }
+
+
+def test_auto_for_all_metrics_takes_the_place_of_every_rule_before_it():
+    tight, wide = Tolerance(abs=0.1), Tolerance(abs=1)
+    auto = Tolerance(source="f.yaml:5", auto=True)
+    assert resolve({"ece": wide}, {ALL: auto}, {"nll": tight}) == {ALL: auto, "nll": tight}
+    rules = resolve({ALL: auto}, {"ece": wide}, {"nll": tight})
+    assert [rule_of(name, rules) for name in ("ece", "nll", "mpc")] == [wide, tight, auto]
+    assert rule_of("ece", {}) is AUTO
+    assert resolve({ALL: auto}, {ALL: tight}) == {ALL: tight}
 
 
 def test_the_last_level_that_names_a_metric_wins():

@@ -1,0 +1,266 @@
+"""Real faults in the code that measures, planted one at a time."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from unittest.mock import patch
+
+import torch
+
+from pytest_prunecal import corrupted, evaluation, measure, training
+from pytest_prunecal.bench import Bench
+from pytest_prunecal.images import Normalisation
+from pytest_prunecal.pruners import weight
+from pytest_prunecal.training import Pressure
+
+CATALOGUE = {
+    "wrong end": "the weight pruner keeps the smallest weights",
+    "mask not kept": "pruned weights grow again in fine-tuning",
+    "BN not carried": "running statistics of the pruned network start anew and are not tracked in fine-tuning",
+    "penalty left on": "the L1 penalty on BN scales stays on in fine-tuning",
+    "rate x10": "fine-tuning at ten times its rate",
+    "no augmentation": "fine-tuning without random crops",
+    "labels shuffled": "2 % of the training labels are another image's",
+    "logits x1.25": "logits scaled by 1.25 at evaluation",
+    "head bias": "the bias of one class is 1 higher at evaluation",
+    "clean overfit": "fine-tuned on sharpened images only: noise is no longer handled",
+    "constants swapped": "mean and deviation of the normalisation swapped at evaluation",
+    "ratio +0.1": "a tenth more is pruned than asked for",
+    "stale base": "an old checkpoint of the base network, of a third of its epochs",
+    "no fine-tuning": "fine-tuning is skipped",
+    "train mode": "evaluated with the batch's BN statistics",
+    "corruptions twice": "every corruption is applied twice",
+}
+
+
+@contextmanager
+def planted(name, lab):
+    """Plant a fault; gives another bench where the fault needs one."""
+    with ExitStack() as stack:
+
+        def put(owner, attribute, value):
+            stack.enter_context(patch.object(owner, attribute, value))
+
+        if name == "none":
+            yield None
+            return
+        kind, _, strength = name.partition("=")
+        bench = lab.bench()
+        _PLANTS[kind](put, bench, float(strength) if strength else None)
+        if kind == "stale base":
+            bench = _stale(lab)
+        yield bench
+
+
+def _wrong_end(put, _bench, _strength):
+    magnitudes = weight.magnitudes
+    put(weight, "magnitudes", lambda values: -magnitudes(values))
+
+
+def _mask_not_kept(put, _bench, _strength):
+    put(training, "apply_masks", lambda model, masks: None)
+
+
+def _bn_not_carried(put, _bench, _strength):
+    fine_tune = measure.fine_tune
+
+    def untracked(pruned, cell, bench):
+        norms = [module for module in pruned.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = 0.0
+        fine_tune(pruned, cell, bench)
+
+    put(measure, "fine_tune", untracked)
+
+
+def _finetune_with(put, change):
+    train = measure.train
+
+    def changed(model, recipe, generator, pressure, bench):
+        train(model, *change(recipe, generator, pressure, bench))
+
+    put(measure, "train", changed)
+
+
+def _penalty(put, bench, strength):
+    penalty = bench.protocol.slimming.penalty["default"] * (strength or 1)
+    _finetune_with(put, lambda r, g, p, b: (r, g, Pressure(masks=p.masks, slimming=penalty), b))
+
+
+def _rate(put, _bench, strength):
+    factor = strength or 10
+    _finetune_with(put, lambda r, g, p, b: (replace(r, learning_rate=factor * r.learning_rate), g, p, b))
+
+
+def _no_augmentation(put, bench, _strength):
+    def bare(b):
+        other = b.at(b.protocol.seed)
+        other = Bench(**{**{k: getattr(b, k) for k in _FIELDS}, "protocol": replace(b.protocol, pad=0)})
+        other.__dict__["training_set"] = b.training_set
+        other.__dict__["dataset"] = b.dataset
+        return other
+
+    _finetune_with(put, lambda r, g, p, b: (r, g, p, bare(b)))
+
+
+_FIELDS = ("protocol", "store", "device", "data", "extensions", "bases")
+
+
+def _with_training_set(b, images, labels):
+    other = Bench(**{k: getattr(b, k) for k in _FIELDS})
+    other.__dict__["dataset"] = b.dataset
+    other.__dict__["training_set"] = (images, labels)
+    return other
+
+
+def _labels(put, _bench, strength):
+    share = strength or 0.02
+
+    def shuffled(b):
+        images, labels = b.training_set
+        generator = torch.Generator().manual_seed(b.protocol.seed)
+        chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
+        labels = labels.clone()
+        labels[chosen] = labels[chosen.roll(1)]
+        return _with_training_set(b, images, labels)
+
+    _finetune_with(put, lambda r, g, p, b: (r, g, p, shuffled(b)))
+
+
+def _logits(put, _bench, strength):
+    predict, factor = evaluation.predict, strength or 1.25
+    put(evaluation, "predict", lambda *args: factor * predict(*args))
+
+
+def _head(put, _bench, strength):
+    predict, shift = evaluation.predict, strength or 1.0
+
+    def shifted(*args):
+        logits = predict(*args)
+        logits[:, 3] += shift
+        return logits
+
+    put(evaluation, "predict", shifted)
+
+
+def _overfit(put, _bench, strength):
+    amount = strength or 2.0
+
+    def sharpened(b):
+        images, labels = b.training_set
+        pixels = images.float()
+        blurred = torch.nn.functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
+        sharp = (pixels + amount * (pixels - blurred)).clamp(0, 255).to(images.dtype)
+        return _with_training_set(b, sharp, labels)
+
+    _finetune_with(put, lambda r, g, p, b: (r, g, p, sharpened(b)))
+
+
+def _constants(put, _bench, _strength):
+    predict = evaluation.predict
+
+    def swapped(model, images, normalisation, batch, device):
+        other = Normalisation(normalisation.std, normalisation.mean)
+        return predict(model, images, other, batch, device)
+
+    put(evaluation, "predict", swapped)
+
+
+def _ratio(put, _bench, strength):
+    more = strength or 0.1
+    pruner_of = measure.pruner_of
+
+    class More:
+        def __init__(self, pruner):
+            self.slimming, self._prune = pruner.slimming, pruner.prune
+
+        def prune(self, model, ratio):
+            return self._prune(model, min(ratio + more, 0.95))
+
+    def off(cell, bench):
+        pruner = pruner_of(cell, bench)
+        return More(pruner) if pruner else None
+
+    put(measure, "pruner_of", off)
+
+
+def _nothing(put, _bench, _strength):
+    pass
+
+
+def _skip(put, _bench, _strength):
+    put(measure, "fine_tune", lambda pruned, cell, bench: None)
+
+
+def _train_mode(put, _bench, _strength):
+    predict = evaluation.predict
+
+    def training_mode(model, *args):
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train()
+            norm.momentum = 0.0
+        try:
+            return predict(model, *args)
+        finally:
+            for norm in norms:
+                norm.eval()
+
+    put(evaluation, "predict", training_mode)
+
+
+def _twice(put, _bench, _strength):
+    corrupt = corrupted.corrupt
+
+    def twice(images, name, severity, *, seed):
+        return corrupt(corrupt(images, name, severity, seed=seed), name, severity, seed=seed + 1)
+
+    put(corrupted, "corrupt", twice)
+    digest = corrupted.package_digest  # or the store would give what it has
+    put(corrupted, "package_digest", lambda *parts: "twice" + digest(*parts))
+
+
+def _stale(lab):
+    """A bench on the base network as it was after a third of its epochs."""
+    from pytest_prunecal.given import GivenBase
+
+    subject = lab.subject
+    recipe = replace(subject.protocol.base, epochs=max(subject.protocol.base.epochs // 3, 1))
+    old = lab.bench(bases={})
+    old.protocol = replace(subject.protocol, base=recipe)
+    if not lab.pinned:
+        return old
+    from pytest_prunecal.base import trained_base
+    from pytest_prunecal.baseline import BASE_KINDS
+    from pytest_prunecal.cell import Cell
+    from pytest_prunecal.reproducible import reproducible
+
+    with reproducible(1):
+        paths = {
+            kind: trained_base(Cell(subject.model, None, 0), old, slimming=kind == "slimmed")
+            for kind in BASE_KINDS
+        }
+    return lab.bench(bases={(subject.model, kind): GivenBase(path) for kind, path in paths.items()})
+
+
+_PLANTS = {
+    "wrong end": _wrong_end,
+    "mask not kept": _mask_not_kept,
+    "BN not carried": _bn_not_carried,
+    "penalty left on": _penalty,
+    "rate x10": _rate,
+    "no augmentation": _no_augmentation,
+    "labels shuffled": _labels,
+    "logits x1.25": _logits,
+    "head bias": _head,
+    "clean overfit": _overfit,
+    "constants swapped": _constants,
+    "ratio +0.1": _ratio,
+    "stale base": _nothing,
+    "no fine-tuning": _skip,
+    "train mode": _train_mode,
+    "corruptions twice": _twice,
+}
+assert _PLANTS.keys() == CATALOGUE.keys()

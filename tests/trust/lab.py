@@ -1,0 +1,295 @@
+"""The laboratory: the gate's own code on a tiny protocol, one measurement a seed, kept in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import nn
+
+from pytest_prunecal import baseline, byimage, metric, protocol, refresh
+from pytest_prunecal.bench import Bench
+from pytest_prunecal.cell import Cell, grid
+from pytest_prunecal.evidence import Evidence
+from pytest_prunecal.extensions import Extensions
+from pytest_prunecal.gate import GateFile
+from pytest_prunecal.given import GivenBase
+from pytest_prunecal.judging import comparisons_of, environment_of, judge_cell
+from pytest_prunecal.measure import measure_once
+from pytest_prunecal.measurement import Measurement
+from pytest_prunecal.models.groups import ChannelGroup
+from pytest_prunecal.repeat import BaseResult, Trial, combine, compare
+from pytest_prunecal.sampling import Sampled
+from pytest_prunecal.store import Store
+from pytest_prunecal.together import together
+
+HERE = Path(__file__).parent
+METRICS = ("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
+
+
+class Small(nn.Module):
+    """Three convolutions and a head."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        widths = (3, 12, 16, 24)
+        for i in (1, 2, 3):
+            stride = 1 if i == 1 else 2
+            setattr(self, f"conv{i}", nn.Conv2d(widths[i - 1], widths[i], 3, stride, padding=1, bias=False))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(widths[i]))
+        self.head = nn.Linear(widths[3], num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = torch.relu(self.bn1(self.conv1(images)))
+        maps = torch.relu(self.bn2(self.conv2(maps)))
+        maps = torch.relu(self.bn3(self.conv3(maps)))
+        return self.head(maps.mean((2, 3)))
+
+    def channel_groups(self) -> list[ChannelGroup]:
+        after = ("conv2", "conv3", "head")
+        return [ChannelGroup(producer=f"conv{i}", bn=f"bn{i}", consumers=(after[i - 1],)) for i in (1, 2, 3)]
+
+
+def small(num_classes: int) -> Small:
+    return Small(num_classes)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is gated.
+
+    Attributes:
+        name: names its folder of measurements.
+        model: the model's name.
+        protocol: how it is measured.
+        extensions: where the model comes from, if it is not built in.
+        data: the data folder.
+        checkpoint: a trained base network; None trains one, once for all seeds (`pinned`) or once a seed.
+    """
+
+    name: str
+    model: str
+    protocol: protocol.Protocol
+    extensions: Extensions
+    data: Path | None = None
+    checkpoint: Path | None = None
+
+    @property
+    def cells(self) -> list[Cell]:
+        return grid(self.model, self.protocol.pruners, self.protocol.ratios)
+
+
+def tiny() -> Subject:
+    return Subject("tiny", "small", protocol.load("tiny.yaml", HERE), Extensions(models={"small": small}))
+
+
+def cifar() -> Subject:
+    """Needs the folder and the checkpoint of `tests/slow`."""
+    return Subject(
+        "cifar",
+        "resnet20",
+        protocol.load("cifar.yaml", HERE),
+        Extensions(),
+        Path(os.environ["PRUNECAL_DATA"]),
+        Path(os.environ["PRUNECAL_CHECKPOINT"]),
+    )
+
+
+SUBJECTS = {"tiny": tiny, "cifar": cifar}
+
+
+class Lab:
+    """Measures, and keeps what it measured.
+
+    Args:
+        subject: what is gated.
+        folder: where measurements are kept.
+        pinned: whether all seeds start from one base network.
+    """
+
+    def __init__(self, subject: Subject, folder: Path, *, pinned: bool) -> None:
+        self.subject, self.pinned = subject, pinned
+        self._folder = folder / subject.name / ("pinned" if pinned else "retrained")
+        self._store = Store(str(folder / subject.name / "store"))
+        self._bases = self._given() if pinned else {}
+        self._bench = self.bench()
+
+    def bench(self, bases: dict | None = None) -> Bench:
+        """A fresh bench; `bases` in the place of the pinned ones."""
+        return Bench(
+            self.subject.protocol,
+            self._store,
+            torch.device("cpu"),
+            self.subject.data,
+            self.subject.extensions,
+            self._bases if bases is None else bases,
+        )
+
+    def _given(self) -> dict:
+        from pytest_prunecal.base import trained_base
+        from pytest_prunecal.reproducible import reproducible
+
+        if self.subject.checkpoint:
+            return {
+                (self.subject.model, kind): GivenBase(self.subject.checkpoint) for kind in baseline.BASE_KINDS
+            }
+        self._bases = {}
+        bench = self.bench()
+        with reproducible(1):
+            return {
+                (self.subject.model, kind): GivenBase(
+                    trained_base(Cell(self.subject.model, None, 0), bench, slimming=kind == "slimmed")
+                )
+                for kind in baseline.BASE_KINDS
+            }
+
+    def measure(self, seed: int, fault: str = "none") -> None:
+        """Measure the whole grid under one seed, with a fault in the code; keep the result."""
+        from faults import planted
+
+        path = self._path(seed, fault)
+        if path.exists():
+            return
+        with planted(fault, self) as bench:
+            kept = {}
+            for cell in self.subject.cells:
+                _pack(cell.id, measure_once(cell, (bench or self._bench).at(seed)), kept)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, **kept)
+        partial.replace(path)
+
+    def trials(self, seed: int, fault: str = "none") -> dict[str, Trial]:
+        """What was measured under one seed, by cell."""
+        with np.load(self._path(seed, fault), allow_pickle=False) as kept:
+            return {cell.id: _unpack(cell.id, kept) for cell in self.subject.cells}
+
+    def seeds(self, fault: str = "none") -> list[int]:
+        """Seeds that were measured."""
+        return sorted(int(path.stem) for path in (self._folder / fault).glob("*.npz"))
+
+    def _path(self, seed: int, fault: str) -> Path:
+        return self._folder / fault / f"{seed}.npz"
+
+
+def _pack(cell_id: str, trial: Trial, kept: dict) -> None:
+    told = {
+        "measurement": {**trial.measurement.to_dict(), "corrupted": {}},
+        "base": [trial.base.digest, trial.base.metrics],
+    }
+    kept[f"{cell_id}/told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    kept[f"{cell_id}/columns"] = trial.sampled.columns.numpy()
+    kept[f"{cell_id}/base"] = trial.base.columns.numpy()
+    names = list(trial.sampled.replicates)
+    assert tuple(names) == METRICS
+    kept[f"{cell_id}/replicates"] = (
+        torch.stack([trial.sampled.replicates[name] for name in names]).float().numpy()
+    )
+
+
+def _unpack(cell_id: str, kept: dict) -> Trial:
+    told = json.loads(kept[f"{cell_id}/told"].tobytes())
+    replicates = torch.from_numpy(kept[f"{cell_id}/replicates"]).double()
+    digest, metrics = told["base"]
+    return Trial(
+        Measurement.from_dict(told["measurement"]),
+        Sampled(torch.from_numpy(kept[f"{cell_id}/columns"]), dict(zip(METRICS, replicates, strict=True))),
+        BaseResult(digest, metrics, torch.from_numpy(kept[f"{cell_id}/base"])),
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gate said of one run.
+
+    Attributes:
+        cells: verdict by cell id.
+        together: the cells compared all at once.
+    """
+
+    cells: dict
+    together: tuple
+
+    @property
+    def failed(self) -> bool:
+        return any(cell.status.fails for cell in self.cells.values()) or any(
+            row.status.fails for row in self.together
+        )
+
+    @property
+    def caught(self) -> list[str]:
+        """`cell metric` of every regression."""
+        found = [
+            f"{cell} {row.metric}"
+            for cell, verdict in self.cells.items()
+            for row in verdict.metrics
+            if row.status.fails
+        ]
+        return found + [f"together {row.metric}" for row in self.together if row.status.fails]
+
+
+class Gate:
+    """A baseline file and its results by image, written and read back as a user's are.
+
+    Args:
+        subject: what is gated.
+        seeds: the trials that are accepted, by seed: each by cell.
+        tolerance: in the place of the protocol's: one absolute bound for every metric that noise moves.
+        paired: whether the results by image are at hand.
+    """
+
+    def __init__(
+        self, subject: Subject, seeds: list[dict], tolerance: float | None = None, *, paired: bool = True
+    ) -> None:
+        rules = subject.protocol.tolerance
+        if tolerance is not None:
+            from pytest_prunecal.tolerance import Tolerance
+
+            rules = {name: Tolerance(abs=tolerance, source="fixed") for name in METRICS}
+        judged = replace(subject.protocol, tolerance=rules)
+        self.settings = SimpleNamespace(protocol=judged, metrics=metric.known())
+        accepted = {cell: combine([trials[cell] for trials in seeds]) for cell in seeds[0]}
+        change = refresh.Change(
+            subject.model,
+            environment_of(next(iter(accepted.values()))),
+            {cell: dict(found.metrics) for cell, found in accepted.items()},
+            uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
+        )
+        text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
+        content = byimage.dump({cell: found.by_image for cell, found in accepted.items()})
+        self.images_size = len(content)
+        cells = tuple(subject.cells)
+        self.file = GateFile(
+            subject.model,
+            Path("baseline"),
+            "baseline",
+            baseline.parse(text, "baseline"),
+            cells,
+            frozenset(cell.id for cell in cells),
+            byimage.load(content, "images") if paired else {},
+        )
+        self.comparisons = comparisons_of([(self.file, cell) for cell in cells], self.settings)
+
+    def judge(self, seeds: list[dict]) -> Outcome:
+        """Judge a run: the trials of one seed or several, each by cell."""
+        verdicts = {}
+        for cell in self.file.cells:
+            found = combine([trials[cell.id] for trials in seeds])
+            accepted = self.file.images.get(cell.id)
+            if accepted is None:
+                evidence = Evidence(found.by_image.base == "", cell.pruner is not None)
+            else:
+                evidence = compare(found.by_image, accepted, tuned=cell.pruner is not None)
+            verdicts[cell.id] = judge_cell(
+                self.file, cell, replace(found, evidence=evidence), self.settings, self.comparisons
+            )
+        rules = self.settings.protocol
+        rows = [row for verdict in verdicts.values() for row in verdict.metrics]
+        level = rules.false_alarms / max(self.comparisons, 1)
+        return Outcome(verdicts, together(rows, self.settings.metrics, rules.min_effect, level))
