@@ -77,6 +77,9 @@ class Allowance:
             it is there already, None if not even `MOST_SEEDS` would.
         against_base: whether `change` is that of the distance from the base network.
         independent: whether its noise is the cell's own: both sides fine-tuned the same base network.
+        prior_sd: `sd` as the protocol's prior alone has it.
+        seen: squared deviations over seeds, as multiples of what the prior expects of one, added up; and how
+            many degrees of freedom they are.
         images: by what factor more test images would, with these seeds; 0 if it is there already, None if
             no number of images would.
     """
@@ -92,6 +95,8 @@ class Allowance:
     images: float | None
     against_base: bool = False
     independent: bool = False
+    prior_sd: float = 0.0
+    seen: tuple[float, int] = (0.0, 0)
 
     @property
     def blind(self) -> bool:
@@ -122,6 +127,8 @@ class _Spread:
     freedom: int
     basis: str
     kind: str = ""
+    prior: float = 0.0  # variance of one network as the prior has it
+    seen: tuple[float, int] = (0.0, 0)
 
     @property
     def sd(self) -> float:
@@ -175,16 +182,27 @@ def _spread(
     total = by_chance + prior.variance(se, damage, accepted.mean)
     own = by_chance + prior.error * se * prior.error * se
     by_images = own / total if 0 < total < math.inf else 0.0
-    freedom = noise.freedom
+    freedom, expected, seen = noise.freedom, total, (0.0, 0)
     if kind != "change":  # deviations over seeds are those of the metric itself
         known = [(side.seeds - 1, side.sd) for side in (ours, theirs) if side.sd is not None]
         squares = sum(seeds * sd * sd for seeds, sd in known)
         extra = sum(seeds for seeds, _ in known)
         total = (freedom * total + squares) / (freedom + extra)
         freedom += extra
+        seen = (squares / expected, extra) if expected else seen
     change = evidence.changes[name] if kind == "change" else measured.mean - accepted.mean
     basis = _basis(kind, ours, theirs, paired=paired is not None)
-    return _Spread(change, total * by_images, total * (1 - by_images), share, freedom, basis, kind)
+    return _Spread(
+        change,
+        total * by_images,
+        total * (1 - by_images),
+        share,
+        freedom,
+        basis,
+        kind,
+        expected,
+        seen,
+    )
 
 
 def _basis(kind: str, ours: Uncertainty, theirs: Uncertainty, *, paired: bool) -> str:
@@ -214,6 +232,8 @@ def _allowance(spread: _Spread, terms: Terms) -> Allowance:
         images=_images(spread, terms) if blind else 0.0,
         against_base=spread.kind == "change",
         independent=spread.kind == "finetune",
+        prior_sd=math.sqrt(spread.prior * spread.share),
+        seen=spread.seen,
     )
 
 

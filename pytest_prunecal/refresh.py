@@ -15,6 +15,7 @@ from pytest_prunecal.cell import canonical_order, cell_from_id
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.metric import recorded
 from pytest_prunecal.splice import Editor, scalar, unusual
+from pytest_prunecal.uncertainty import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +136,11 @@ def _verify(
         and rest == {cell_id: before.cells[cell_id].metrics for cell_id in kept}
         and _sure(after, set(change.cells))
         == {
-            cell_id: {metric: sure.recorded for metric, sure in change.uncertainty.get(cell_id, {}).items()}
+            cell_id: {
+                metric: sure.recorded
+                for metric, sure in change.uncertainty.get(cell_id, {}).items()
+                if sure != UNKNOWN
+            }
             for cell_id in change.cells
         }
         and _sure(after, set(kept)) == _sure(before, set(kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.sampling import Sampled
 
 _DROPPED = 4  # bits of float16's mantissa
+_MOST = 60000.0  # what float16 can hold, with room for rounding
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _mean_scores(sets: list[dict[str, dict[str, Scores]]]) -> dict[str, dict[str
 
 def _encode(columns: Tensor) -> bytes:
     """Write (6, N) numbers as `byimage` says."""
-    bits = columns.numpy().astype(np.float16).view(np.uint16).astype(np.uint32)
+    bits = columns.numpy().clip(-_MOST, _MOST).astype(np.float16).view(np.uint16).astype(np.uint32)
     half = 1 << (_DROPPED - 1)
     kept = ((bits + half) >> _DROPPED << _DROPPED).astype(np.uint16)
     return (kept >> 8).astype(np.uint8).tobytes() + (kept & 255).astype(np.uint8).tobytes()
@@ -162,6 +164,6 @@ def _columns(content: bytes, metrics: dict[str, float]) -> dict[str, Tensor]:
     planes = np.frombuffer(content, np.uint8).reshape(2, -1).astype(np.uint16)
     values = (planes[0] << 8 | planes[1]).view(np.float16).astype(np.float64).reshape(len(COLUMNS), -1)
     columns = dict(zip(COLUMNS, torch.from_numpy(values), strict=True))
-    if metrics["accuracy"]:
-        columns["rpc"] = (columns["mpc"] - metrics["rpc"] * columns["accuracy"]) / metrics["accuracy"]
+    accuracy = metrics["accuracy"] or math.inf  # the rPC of a network that is never right is 0
+    columns["rpc"] = (columns["mpc"] - metrics["rpc"] * columns["accuracy"]) / accuracy
     return columns

@@ -113,17 +113,19 @@ class Results:
         self._results[file.model, cell.id] = result
 
     def together(self, file: GateFile) -> tuple[Together, ...]:
-        """Compare the cells of a model all at once: those reached, neither accepted nor known to be worse."""
+        """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
         protocol = self._settings.protocol
+        # In the order of the grid, not of arrival: sums must not depend on who came first.
+        results = [self._results.get((file.model, cell.id)) for cell in file.cells]
         rows = [
             row
-            for (model, _), result in self._results.items()
-            if model == file.model and result.verdict
-            if not (result.accepted or result.known or result.verdict.replayed)
+            for result in results
+            if result and result.verdict
+            if not (result.accepted or result.known or result.verdict.identical)
             for row in result.verdict.metrics
         ]
         level = protocol.false_alarms / max(self._comparisons, 1)
-        return together(rows, self._settings.metrics, protocol.min_effect, level)
+        return together(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

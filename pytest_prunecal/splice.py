@@ -244,7 +244,7 @@ class Editor:
     def _refuse_comments(self, value: Value) -> None:
         """Refuse to write a value anew that has comments inside: they would be lost."""
         place = value.node.start_mark.index
-        for start, end in [*_spans(value.node), (value.node.end_mark.index, 0)]:
+        for start, end in [*_spans(value.node), (_last_leaf(value.node).end_mark.index, 0)]:
             if "#" in self._text[place:start]:
                 raise PrunecalError(unusual(self._name))
             place = end

@@ -1,8 +1,11 @@
 """All cells of a model together: what each hides in its noise, many of them show.
 
-A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network are
-independent of each other, so the mean of their changes, each weighted by the inverse of its variance, has a
-far smaller deviation than any of them; its degrees of freedom are Satterthwaite's (1946, Biometrics Bull. 2).
+A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network
+are independent of each other, so the mean of their changes, each weighted by the inverse of its variance,
+has a far smaller deviation than any of them. What cells do share is the error of the protocol's prior: if
+it takes a metric's noise for too small, it does so in all of them. One factor for the whole model,
+estimated from the deviations over seeds of all its cells, makes up for that, and lends the mean its degrees
+of freedom.
 """
 
 from __future__ import annotations
@@ -25,7 +28,6 @@ if TYPE_CHECKING:
     from pytest_prunecal.verdict import MetricVerdict
 
 FEWEST = 2
-MOST_FREEDOM = 1000
 SMALLEST = 1e-70
 
 
@@ -57,6 +59,7 @@ def together(
     metrics: Mapping[str, Metric],
     min_effect: Mapping[str, Tolerance],
     level: float,
+    prior_freedom: int,
 ) -> tuple[Together, ...]:
     """Compare a model's cells all at once, metric by metric.
 
@@ -65,6 +68,7 @@ def together(
         metrics: what is known of each metric.
         min_effect: by metric, the change below which nobody cares, here of the mean over cells.
         level: false-alarm rate of one comparison.
+        prior_freedom: degrees of freedom of the protocol's prior.
 
     Returns:
         One for each metric that at least two cells compare from the same base network under `auto`.
@@ -72,27 +76,29 @@ def together(
     by_metric: dict[str, list[MetricVerdict]] = {}
     for row in rows:
         # Beyond these limits squares leave the range of floating point.
-        if row.allowance and row.allowance.independent and SMALLEST < row.allowance.sd < 1 / SMALLEST:
+        if row.allowance and row.allowance.independent and SMALLEST < row.allowance.prior_sd < 1 / SMALLEST:
             by_metric.setdefault(row.metric, []).append(row)
     return tuple(
-        _pooled(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level)
+        _pooled(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level, prior_freedom)
         for name in in_order(by_metric, metrics)
         if len(by_metric[name]) >= FEWEST
     )
 
 
 def _pooled(
-    name: str, rows: list[MetricVerdict], known: Metric | None, effect: Tolerance, level: float
+    name: str,
+    rows: list[MetricVerdict],
+    known: Metric | None,
+    effect: Tolerance,
+    level: float,
+    prior_freedom: int,
 ) -> Together:
     cells = [(row.allowance, row.baseline or 0.0) for row in rows if row.allowance]
-    total = sum(cell.sd**-2 for cell, _ in cells)
-    share = [cell.sd**-2 / total for cell, _ in cells]
-    variances = [(part * cell.sd) ** 2 for part, (cell, _) in zip(share, cells, strict=True)]
-    sd = math.sqrt(sum(variances))
-    freedom = sum(variances) ** 2 / sum(
-        variance**2 / cell.freedom for variance, (cell, _) in zip(variances, cells, strict=True)
-    )
-    freedom = min(int(freedom), MOST_FREEDOM)
+    weights = [1 / (cell.prior_sd * cell.prior_sd) for cell, _ in cells]
+    share = [weight / sum(weights) for weight in weights]
+    freedom = prior_freedom + sum(cell.seen[1] for cell, _ in cells)
+    factor = (prior_freedom + sum(cell.seen[0] for cell, _ in cells)) / freedom
+    sd = math.sqrt(factor / sum(weights))
     change = sum(part * cell.change for part, (cell, _) in zip(share, cells, strict=True))
     floor = sum(part * effect.bound(baseline) for part, (_, baseline) in zip(share, cells, strict=True))
     bound = max(student.quantile(level, freedom) * sd, floor)

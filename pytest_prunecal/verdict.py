@@ -207,7 +207,8 @@ def judge(
     first = circumstances.first
     replayed = all(name in measured and recorded(first[name]) == recorded(measured[name]) for name in first)
     rows = _by_holm(rows, circumstances)
-    if replayed:  # the very network that was accepted: one seed differs from the mean of several, no more
+    # The very network that was accepted: one seed differs from the mean of several, no more.
+    if replayed and not circumstances.incomparable:
         rows = [replace(row, status=Status.OK, replayed=True) if row.metric in first else row for row in rows]
     gravest = max((row.status for row in rows), key=_SEVERITY.index, default=Status.OK)
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]

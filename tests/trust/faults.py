@@ -17,7 +17,7 @@ from pytest_prunecal.training import Pressure
 CATALOGUE = {
     "wrong end": "the weight pruner keeps the smallest weights",
     "mask not kept": "pruned weights grow again in fine-tuning",
-    "BN not carried": "running statistics of the pruned network start anew and are not tracked in fine-tuning",
+    "BN not carried": "the pruned network's running statistics start anew and are not tracked",
     "penalty left on": "the L1 penalty on BN scales stays on in fine-tuning",
     "rate x10": "fine-tuning at ten times its rate",
     "no augmentation": "fine-tuning without random crops",
@@ -59,7 +59,7 @@ def _wrong_end(put, _bench, _strength):
 
 
 def _mask_not_kept(put, _bench, _strength):
-    put(training, "apply_masks", lambda model, masks: None)
+    put(training, "apply_masks", _nothing)
 
 
 def _bn_not_carried(put, _bench, _strength):
@@ -94,7 +94,7 @@ def _rate(put, _bench, strength):
     _finetune_with(put, lambda r, g, p, b: (replace(r, learning_rate=factor * r.learning_rate), g, p, b))
 
 
-def _no_augmentation(put, bench, _strength):
+def _no_augmentation(put, _bench, _strength):
     def bare(b):
         other = b.at(b.protocol.seed)
         other = Bench(**{**{k: getattr(b, k) for k in _FIELDS}, "protocol": replace(b.protocol, pad=0)})
@@ -186,12 +186,12 @@ def _ratio(put, _bench, strength):
     put(measure, "pruner_of", off)
 
 
-def _nothing(put, _bench, _strength):
+def _nothing(*_args):
     pass
 
 
 def _skip(put, _bench, _strength):
-    put(measure, "fine_tune", lambda pruned, cell, bench: None)
+    put(measure, "fine_tune", _nothing)
 
 
 def _train_mode(put, _bench, _strength):

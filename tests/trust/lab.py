@@ -292,4 +292,6 @@ class Gate:
         rules = self.settings.protocol
         rows = [row for verdict in verdicts.values() for row in verdict.metrics]
         level = rules.false_alarms / max(self.comparisons, 1)
-        return Outcome(verdicts, together(rows, self.settings.metrics, rules.min_effect, level))
+        return Outcome(
+            verdicts, together(rows, self.settings.metrics, rules.min_effect, level, rules.noise.freedom)
+        )

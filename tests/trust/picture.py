@@ -13,11 +13,12 @@ def picture(curves: dict[str, list[dict]]) -> str:
     rows = -(-len(panels) // columns)
     size = f'width="{columns * WIDTH}" height="{rows * HEIGHT + 30}"'
     view = f'viewBox="0 0 {columns * WIDTH} {rows * HEIGHT + 30}"'
+    foot = rows * HEIGHT + 14
     legend = (
-        f'<g transform="translate({MARGIN} {rows * HEIGHT + 14})"><path d="M0 0h24" stroke="{LINES[0]}" '
-        f'stroke-width="2"/><text x="30" y="4">predicted</text><circle cx="112" cy="0" r="3.5" fill="{LINES[1]}"/>'
-        '<text x="122" y="4">observed</text><text x="200" y="4">effect: share of the smallest that is caught '
-        "with 95 %</text></g>"
+        f'<g transform="translate({MARGIN} {foot})">'
+        f'<path d="M0 0h24" stroke="{LINES[0]}" stroke-width="2"/><text x="30" y="4">predicted</text>'
+        f'<circle cx="112" cy="0" r="3.5" fill="{LINES[1]}"/><text x="122" y="4">observed</text>'
+        '<text x="200" y="4">effect: share of the smallest that is caught with 95 %</text></g>'
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} font-family="sans-serif" font-size="11" '

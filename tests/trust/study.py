@@ -52,7 +52,7 @@ def jobs(subject: str) -> list[tuple[bool, str, int]]:
 
 
 def faults_of(subject: str) -> list[str]:
-    """The catalogue; in the small gate some faults in several strengths too; an old base only where one can be."""
+    """The catalogue, in the tiny gate some in several strengths; a given checkpoint has no older one."""
     if subject == "cifar":
         return [name for name in CATALOGUE if name != "stale base"]
     return [*CATALOGUE, *(f"{name}={value}" for name in STRENGTHS for value in STRENGTHS[name])]
@@ -67,7 +67,7 @@ def judged(folder: Path, job: Job) -> dict:
     """Judge one run: what failed, and what each comparison said."""
     subject, situation, seeds, fault, run = job
     torch.set_num_threads(1)
-    lab = _lab(folder, subject, situation == "pinned")
+    lab = _lab(folder, subject, pinned=situation == "pinned")
     gate = Gate(lab.subject, [lab.trials(seed) for seed in baselines_of(subject, run, seeds)])
     outcome = gate.judge([lab.trials(run, fault)])
     rows = {}
@@ -107,7 +107,7 @@ def judged(folder: Path, job: Job) -> dict:
     }
 
 
-def _lab(folder: Path, subject: str, pinned: bool) -> Lab:
+def _lab(folder: Path, subject: str, *, pinned: bool) -> Lab:
     if (folder, subject, pinned) not in _LABS:
         _LABS[folder, subject, pinned] = Lab(SUBJECTS[subject](), folder, pinned=pinned)
     return _LABS[folder, subject, pinned]
@@ -142,7 +142,7 @@ def rate(flags: list[bool]) -> dict:
 
 
 def false_alarms(runs: dict) -> dict:
-    """By situation and seeds of the baseline: how many runs without a change fail, and under fixed tolerances."""
+    """By situation and seeds of the baseline: how many runs without a change fail, by each rule."""
     return {
         f"{situation}, {_seeds(seeds)}": {
             "auto": rate([run["failed"] for run in found]),
@@ -239,7 +239,7 @@ def report(folder: Path, subject: str) -> dict:
     ]
     runs = judge_all(folder, wanted)
     return {
-        "false alarms": false_alarms({key: runs[*key, "none"] for key in settings}),
+        "false alarms": false_alarms({key: runs[(*key, "none")] for key in settings}),
         "detection": {
             _seeds(seeds): detection(
                 runs["pinned", seeds, "none"], {name: runs["pinned", seeds, name] for name in names}
