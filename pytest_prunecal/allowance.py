@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 POWER = 0.95
 MOST_SEEDS = 99
+MOST_IMAGES = 100
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Allowance:
         seen: squared deviations over seeds, as multiples of what the prior expects of one, added up; and how
             many degrees of freedom they are.
         images: by what factor more test images would, with these seeds; 0 if it is there already, None if
-            no number of images would.
+            not even `MOST_IMAGES` times would.
     """
 
     change: float
@@ -252,4 +253,4 @@ def _images(spread: _Spread, terms: Terms) -> float | None:
     room = (
         terms.min_effect / student.quantile(terms.level, spread.freedom)
     ) ** 2 / spread.share - spread.fixed
-    return spread.by_images / room if room > 0 else None
+    return spread.by_images / room if room * MOST_IMAGES > spread.by_images else None

@@ -101,7 +101,11 @@ def evidence_without_images(file: GateFile, cell: Cell, measurement: Measurement
     """What is known of a comparison from the baseline file alone."""
     there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
     here = measurement.provenance.get("base")
-    return Evidence(same_base=here is not None and here == there, tuned=cell.pruner is not None, unpaired=why)
+    same_base = here is not None and here == there
+    known = file.images.get(cell.id)
+    if known and measurement.by_image:
+        same_base = known.base == measurement.by_image.base
+    return Evidence(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
 
 
 def _first_of(images: ByImage, accepted: AcceptedCell) -> dict[str, float]:

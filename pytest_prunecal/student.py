@@ -36,7 +36,7 @@ def quantile(probability: float, freedom: int) -> float:
     """The t that is exceeded with a probability: the inverse of `tail`.
 
     Args:
-        probability: in (0, 1); below 1e-13 the answer is that of 1e-13.
+        probability: in (0, 1); below 1e-13 the answer is that of 1e-13, and none exceeds 1e6.
         freedom: degrees of freedom, >= 1.
     """
     wanted = max(probability, 1e-13)

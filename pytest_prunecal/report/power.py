@@ -123,7 +123,9 @@ def cure(found: Allowance) -> str:
     seeds = f"{found.seeds} seeds on both sides" if found.seeds else ""
     images = f"{found.images:.1f} times the test images" if found.images else ""
     either = " or ".join(part for part in (seeds, images) if part)
-    return f"about {either} would show it" if either else "no affordable number of seeds would show it"
+    return (
+        f"about {either} would show it" if either else "no affordable number of seeds or images would show it"
+    )
 
 
 def shown(row: MetricVerdict, value: float) -> str:

@@ -239,3 +239,11 @@ def gated(project, accepted: Path):
         shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
     shutil.copytree(accepted, project.path, dirs_exist_ok=True)
     return project
+
+
+@pytest.fixture
+def auto(gated):
+    """The same project, each metric allowed what its noise explains."""
+    protocol = gated.path / "tiny.yaml"
+    protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")
+    return gated

@@ -62,6 +62,13 @@ def refused(project, *args, parallel=((),)):
         ([MODELS, "--prunecal-ratios=abc"], "ratio 'abc' is not a number; give ratios such as 0.3,0.5"),
         ([MODELS, "--prunecal-ratios=0.3,.30"], "ratio 0.3 is given twice; name each ratio once"),
         ([MODELS, "--prunecal-ratios=,"], "--prunecal-ratios selects nothing; give ratios such as 0.3,0.5"),
+        *[
+            (
+                [MODELS, f"--prunecal-seeds={seeds}"],
+                f"--prunecal-seeds={seeds}: give a whole number from 1 to ",
+            )
+            for seeds in ("0", "-1", "two", "1.5", "101", "1e1")
+        ],
         ([MODELS, "--prunecal-device=gpu"], "unknown device 'gpu'; use auto, cpu, cuda or cuda:1"),
         (
             [MODELS, "--prunecal-update=most"],
@@ -126,6 +133,39 @@ def test_options(gated, options, message):
             "{file}:9: cells.dense.accuracy is 'true', ",
         ),
         ("dense:\n    accuracy: ", "dense:\n    accuracy: #", "{file}:9: cells.dense.accuracy is "),
+        ("accuracy: {mean: ", "accuracy: {mean: high #", "{file}:10: malformed YAML: "),
+        (
+            "accuracy: {mean: ",
+            "accuracy: {means: ",
+            "{file}:9: unknown key 'means' in cells.dense.accuracy; known",
+        ),
+        (
+            "accuracy: {mean: ",
+            "accuracy: {se: 1, mean: ",
+            "{file}:9: 'se' stands twice in cells.dense.accuracy",
+        ),
+        ("dense:\n", "dense:\n    known:\n", "{file}:9: cells.dense.known must be a text and is empty"),
+        (
+            "dense:\n",
+            "dense:\n    known: {until: 2030-01-01}\n",
+            "{file}:9: cells.dense.known has no reason; ",
+        ),
+        (
+            "dense:\n",
+            "dense:\n    known: {reason: slow, until: spring}\n",
+            "{file}:9: cells.dense.known.until is no date; write one such as 2027-01-31",
+        ),
+        (
+            "images: {file: ",
+            "images: {file: ../",
+            "{file}:6: images.file must be the name of a file in this folder",
+        ),
+        ("images: {file: ", "images: {name: a, file: ", "{file}:6: unknown key 'name' in images; known are "),
+        (
+            "cells:",
+            "tolerance: tight\ncells:",
+            "{file}:7: tolerance must be auto, or a rule by metric such as ",
+        ),
         ("  weight-0.5:", "  weight-0.3:", "{file}:30: 'weight-0.3' stands twice in cells; keep one"),
         (
             "  weight-0.5:",

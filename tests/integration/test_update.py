@@ -185,9 +185,11 @@ def test_update_missing_adds_a_new_metric(gated):
     assert gated.gate("--prunecal-ratios=0").ret == 1
     outcome = gated.gate("--prunecal-ratios=0", "--prunecal-update=missing")
     assert outcome.ret == 0
+    text = re.sub(r"images: .*", re.search("images: .*", gated.baseline.read_text()).group(), text)
     assert gated.baseline.read_text() == text.replace(
         "sparsity: 0.0000\n", "sparsity: 0.0000\n    top2: {mean: 0.5000, se: 0}\n", 1
     )
+    assert "1 cell: 1 identical" in gated.gate("--prunecal-ratios=0").out
 
 
 WITH_METRIC = """\

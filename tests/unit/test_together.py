@@ -21,36 +21,46 @@ SAME = Evidence(same_base=True)
 LEVEL = 0.0005
 
 
-def row(change, se=0.01, name="ece", evidence=SAME, rules=None, effect=0.0):
+def row(change, se=0.01, name="ece", evidence=SAME, rules=None, sd=None, seeds=1):
     """One cell's comparison; its change has a deviation of twice its sampling error."""
-    sure = {name: Uncertainty(se)}
+    one, accepted = Uncertainty(se), Uncertainty(se, sd, seeds)
     given = Circumstances(
         NOISE,
         0.01,
         comparisons=20,
-        measured=sure,
-        accepted=sure,
+        measured={name: one},
+        accepted={name: accepted},
         evidence=evidence,
-        min_effect={name: Tolerance(abs=effect)},
     )
     (found,) = judge({name: 0.5 + change}, {name: 0.5}, rules or {}, METRICS, given).metrics
     return found
 
 
 def pooled(rows, effect=EXACT):
-    return together(rows, METRICS, {row.metric: effect for row in rows}, LEVEL)
+    return together(rows, METRICS, {row.metric: effect for row in rows}, LEVEL, NOISE.freedom)
 
 
 def test_two_cells_by_hand():
     (found,) = pooled([row(0.01, 0.005), row(0.03, 0.01)])
     # Deviations .01 and .02, hence weights .8 and .2.
     sd = math.sqrt(0.008**2 + 0.004**2)
-    freedom = int(sd**4 / (0.008**4 / 8 + 0.004**4 / 8))
-    assert (found.metric, found.cells, found.status, freedom) == ("ece", 2, Status.OK, 11)
+    assert (found.metric, found.cells, found.status) == ("ece", 2, Status.OK)
     assert found.change == pytest.approx(0.8 * 0.01 + 0.2 * 0.03)
-    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 11) * sd)
-    assert found.detectable == pytest.approx(found.bound + stats.t.isf(0.05, 11) * sd)
-    assert found.p_value == pytest.approx(stats.t.sf(found.change / sd, 11))
+    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 8) * sd)
+    assert found.detectable == pytest.approx(found.bound + stats.t.isf(0.05, 8) * sd)
+    assert found.p_value == pytest.approx(stats.t.sf(found.change / sd, 8))
+
+
+def test_deviations_over_seeds_correct_the_prior_of_all_cells_at_once():
+    # Each of two cells varies half as much again as the prior expects of its 3 seeds.
+    expected = math.sqrt(2) * 0.01
+    (found,) = pooled([row(0.01, sd=1.5 * expected, seeds=3) for _ in range(2)])
+    factor = (8 + 2 * 2 * 1.5**2) / (8 + 4)
+    sd = math.sqrt(factor / 2) * expected * math.sqrt(1 + 1 / 3)
+    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 12) * sd)
+    assert found.detectable == pytest.approx(found.bound + stats.t.isf(0.05, 12) * sd)
+    (louder,) = pooled([row(0.01, sd=3 * expected, seeds=3) for _ in range(2)])
+    assert louder.bound > found.bound
 
 
 def test_a_regression_that_no_cell_shows():

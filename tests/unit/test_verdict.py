@@ -133,6 +133,10 @@ def test_a_metric_that_cannot_be_compared_says_why_and_the_others_are():
     )
     assert (verdict.status, verdict.headline) == (Status.INCOMPARABLE, "incomparable: other images")
     assert [row.status for row in verdict.metrics] == [Status.OK, Status.INCOMPARABLE]
+    # Not even where the numbers happen to be those of the first seed.
+    same = {"ece": 0.1, "mpc": 0.5}
+    again = compared(same, same, first=same, incomparable={"mpc": "other images"})
+    assert again.status is Status.INCOMPARABLE
 
 
 def test_names_are_compared_both_ways():
