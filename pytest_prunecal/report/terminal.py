@@ -37,6 +37,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         yield from _legend(model)
     if model.environment:
         yield f"measured elsewhere than the baseline: {model.environment}"
+        yield "    under auto that is allowed for like another training; a fixed tolerance stays as it is"
     yield from sight(model, run)
     yield from _together(model, run)
     if run.power:

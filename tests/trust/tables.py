@@ -40,7 +40,7 @@ def _detection(table: dict) -> list[str]:
         by = ", ".join(name for name, _ in entry["caught by"][:2]) or "-"
         rows.append(
             [
-                fault,
+                shown(fault),
                 f"{entry['what']} {entry['effect']:+.4f}",
                 f"{entry['claimed']:.4f}{' (seen)' if entry['above'] else ''}",
                 f"{entry['auto']['count']}/{entry['auto']['runs']}",
@@ -72,6 +72,16 @@ def _calibration(curves: dict) -> list[str]:
             ["observed", *(f"{points[share]['observed']:.2f}" for share in shares), f"{100 * gap:.1f} points"]
         )
     return _table(head, rows)
+
+
+def shown(fault: str) -> str:
+    """A fault's name with its strength: `logits x1.5`, `labels shuffled, 10 %`."""
+    kind, _, strength = fault.partition("=")
+    if not strength:
+        return kind
+    if kind == "labels shuffled":
+        return f"{kind}, {100 * float(strength):g} %"
+    return f"logits x{strength}" if kind.startswith("logits") else f"{kind} {strength}"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
