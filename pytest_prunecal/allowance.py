@@ -184,10 +184,13 @@ def _spread(
     own = by_chance + prior.error * se * prior.error * se
     by_images = own / total if 0 < total < math.inf else 0.0
     freedom, expected, seen = noise.freedom, total, (0.0, 0)
-    if kind != "change":  # deviations over seeds are those of the metric itself
+    if kind == "change":
+        known = evidence.change_spread.get(name, [])
+    else:
         known = [(side.seeds - 1, side.sd) for side in (ours, theirs) if side.sd is not None]
-        squares = sum(seeds * sd * sd for seeds, sd in known)
-        extra = sum(seeds for seeds, _ in known)
+    if known:
+        squares = sum(count * sd * sd for count, sd in known)
+        extra = sum(count for count, _ in known)
         total = (freedom * total + squares) / (freedom + extra)
         freedom += extra
         seen = (squares / expected, extra) if expected else seen

@@ -11,7 +11,7 @@ import base64
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
@@ -41,6 +41,8 @@ class ByImage:
         first: those of the first seed alone, by which a run of one seed recognises itself.
         base: digest of the base network's weights, or of those of all seeds.
         base_metrics: the base network's own metrics.
+        change_sd: deviation over seeds of the cell's distance from its base network; empty with one seed.
+        seeds: how many seeds.
         cell: encoded (6, N) columns, in the order of `COLUMNS`.
         base_cell: those of the base network.
     """
@@ -51,6 +53,8 @@ class ByImage:
     base_metrics: dict[str, float]
     cell: bytes
     base_cell: bytes
+    change_sd: dict[str, float] = field(default_factory=dict)
+    seeds: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins only, fit for JSON."""
@@ -69,7 +73,13 @@ def dump(cells: Mapping[str, ByImage]) -> bytes:
         "prunecal": FORMAT,
         "columns": COLUMNS,
         "cells": {
-            cell_id: {"base": cell.base, "metrics": cell.metrics, "first": cell.first}
+            cell_id: {
+                "base": cell.base,
+                "seeds": cell.seeds,
+                "metrics": cell.metrics,
+                "first": cell.first,
+                "change_sd": cell.change_sd,
+            }
             for cell_id, cell in sorted(cells.items())
         },
         "bases": {cell.base: cell.base_metrics for _, cell in sorted(cells.items())},
@@ -123,6 +133,8 @@ def _read(archive: zipfile.ZipFile, name: str) -> dict[str, ByImage]:
             base_metrics=index["bases"][entry["base"]],
             cell=archive.read(f"cells/{cell_id}"),
             base_cell=archive.read(f"bases/{entry['base']}"),
+            change_sd=entry.get("change_sd", {}),
+            seeds=entry.get("seeds", 1),
         )
         for cell_id, entry in index["cells"].items()
     }

@@ -97,6 +97,8 @@ def combine(trials: list[Trial]) -> Measurement:
             },
             cell=_encode(torch.stack([trial.sampled.columns for trial in trials]).mean(0)),
             base_cell=_encode(torch.stack([trial.base.columns for trial in trials]).mean(0)),
+            change_sd=_change_sd(trials) if several else {},
+            seeds=len(trials),
         ),
     )
 
@@ -127,7 +129,23 @@ def compare(measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
             for name in change
         },
         change_errors=paired_errors(change),
+        change_spread={
+            name: [
+                (side.seeds - 1, side.change_sd[name])
+                for side in (measured, accepted)
+                if name in side.change_sd
+            ]
+            for name in change
+        },
     )
+
+
+def _change_sd(trials: list[Trial]) -> dict[str, float]:
+    """Deviation over seeds of how far the cell lies from its base network."""
+    return {
+        name: statistics.stdev(trial.measurement.metrics[name] - trial.base.metrics[name] for trial in trials)
+        for name in PAIRED
+    }
 
 
 def _mean(values: list[Number]) -> Number:
