@@ -135,6 +135,16 @@ def test_another_base_is_compared_by_whichever_is_sharper(direct, change):
     assert not both.independent
 
 
+def test_deviations_of_the_change_update_its_own_prior():
+    evidence = Evidence(changes={"ece": 0.01}, change_errors={"ece": 0.001})
+    alone = compared(evidence=evidence)
+    told = compared(evidence=replace(evidence, change_spread={"ece": [(2, 0.001)]}))
+    prior = 0.001**2 / 2 + 0.01**2  # of one network: what chance and training leave
+    assert alone.sd == pytest.approx(math.sqrt(2 * prior))
+    assert told.sd == pytest.approx(math.sqrt(2 * (8 * prior + 2 * 0.001**2) / 10))
+    assert (alone.freedom, told.freedom) == (8, 10)
+
+
 def test_the_dense_cell_has_no_change_from_its_base():
     evidence = Evidence(tuned=False, paired={"ece": 0.1}, changes={"ece": 0.0}, change_errors={"ece": 0.0})
     assert not compared(evidence=evidence).against_base

@@ -23,6 +23,8 @@ cells = st.dictionaries(
         st.just({"ece": 0.25}),
         st.binary(min_size=36, max_size=36),
         st.just(b"the base network's" * 2),
+        numbers,
+        st.integers(1, 9),
     ),
     max_size=4,
 )

@@ -140,6 +140,17 @@ def test_a_base_and_its_cell_that_move_together_are_compared_sharply():
     assert found.change_errors["ece"] < 0.05 * found.paired["ece"]
 
 
+def test_several_seeds_say_how_the_distance_from_the_base_varies():
+    trials = [trial(seed, base=f"base {seed}") for seed in (1, 2, 3)]
+    several, one = combine(trials).by_image, combine([trial(9)]).by_image
+    distances = [each.measurement.metrics["nll"] - each.base.metrics["nll"] for each in trials]
+    assert (several.seeds, one.seeds, one.change_sd) == (3, 1, {})
+    assert several.change_sd["nll"] == pytest.approx(statistics.stdev(distances))
+    spread = compare(one, several, tuned=True).change_spread
+    assert spread["nll"] == [(2, several.change_sd["nll"])]
+    assert len(compare(several, several, tuned=True).change_spread["rpc"]) == 2
+
+
 def test_a_network_that_is_never_right_is_compared_all_the_same():
     one = trial(1)
     columns = one.sampled.columns.clone()
