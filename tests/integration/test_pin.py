@@ -89,3 +89,12 @@ def test_what_pinning_does_not_go_with_is_one_line(project, extra):
     assert outcome.ret == 4
     assert "--prunecal-pin" in outcome.text
     assert not project.baseline.exists()
+
+
+def test_all_seeds_start_from_the_pinned_base(project):
+    assert project.gate("--prunecal-update", "--prunecal-pin", "--prunecal-seeds=2").ret == 0
+    outcome = project.gate("--prunecal-power")
+    assert outcome.ret == 0, outcome.text
+    assert "7 cells: 7 identical" in outcome.out
+    dense = yaml.safe_load(project.baseline.read_text())["cells"]["dense"]
+    assert dense["accuracy"]["sd"] == dense["nll"]["sd"] == 0  # nothing of it depends on the seed
