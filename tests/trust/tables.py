@@ -43,11 +43,11 @@ def _detection(found: dict) -> list[str]:
     for fault, entry in three.items():
         by = ", ".join(name for name, _ in entry["caught by"][:2]) or "-"
         claims = ["yes" if each[fault]["above"] else "no" for each in (one, three)]
-        share = entry["effect"] / entry["claimed"]
+        share = max(entry["effect"], 0.0) / entry["claimed"]
         rows.append(
             [
                 shown(fault),
-                f"{entry['what']} {entry['effect']:+.4f}, {share:.2g} of the claim",
+                f"{entry['what']} {entry['effect']:+.4f}, {_share(share)} of the claim",
                 ", ".join(claims),
                 *(_count(each[fault]["auto"]) for each in (one, three)),
                 by,
@@ -55,6 +55,10 @@ def _detection(found: dict) -> list[str]:
             ]
         )
     return [*_table(head, rows), "", *(_kept(title, table) for title, table in found.items())]
+
+
+def _share(share: float) -> str:
+    return f"{share:.0f}" if share >= 10 else f"{share:.1f}"
 
 
 def _count(entry: dict) -> str:
