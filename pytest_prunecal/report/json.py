@@ -73,7 +73,8 @@ fixed, so that the same run gives the same text::
                     was trained after it, "unpaired": why the two are not paired by image, "paired":
                     metric -> standard error of measured minus accepted, "changes": metric -> how much more
                     the cell differs from its base network than the accepted one did, "change_errors":
-                    standard errors of these}
+                    standard errors of these, "change_spread": of each side with several seeds their number
+                    less one and the deviation over them}
         provenance  where the numbers come from: torch, device, threads, corruptions, seed, seconds, ...
         warnings    what the reader should know
 """
