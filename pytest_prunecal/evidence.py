@@ -18,9 +18,9 @@ class Evidence:
         changes: by metric, how much more the cell differs from its own base network than the accepted one
             did from its own: (measured - its base) - (accepted - its base).
         change_errors: standard errors of `changes`, paired by image.
+        unpaired: why the comparison is not paired; empty if it is.
         change_spread: of each side with several seeds, their number less one and the deviation over seeds of
             the distance from the base network.
-        unpaired: why the comparison is not paired; empty if it is.
     """
 
     same_base: bool = False
@@ -28,8 +28,8 @@ class Evidence:
     paired: dict[str, float] = field(default_factory=dict)
     changes: dict[str, float] = field(default_factory=dict)
     change_errors: dict[str, float] = field(default_factory=dict)
-    change_spread: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     unpaired: str = ""
+    change_spread: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins only, fit for JSON and for crossing xdist."""
