@@ -76,13 +76,13 @@ class Allowance:
         basis: which comparison it is, in words.
         seeds: how many seeds on both sides would bring `noise` down to the smallest effect that matters; 0 if
             it is there already, None if not even `MOST_SEEDS` would.
+        images: by what factor more test images would, with these seeds; 0 if it is there already, None if
+            not even `MOST_IMAGES` times would.
         against_base: whether `change` is that of the distance from the base network.
         independent: whether its noise is the cell's own: both sides fine-tuned the same base network.
         prior_sd: `sd` as the protocol's prior alone has it.
         seen: squared deviations over seeds, as multiples of what the prior expects of one, added up; and how
             many degrees of freedom they are.
-        images: by what factor more test images would, with these seeds; 0 if it is there already, None if
-            not even `MOST_IMAGES` times would.
     """
 
     change: float

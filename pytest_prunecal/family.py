@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 Key = TypeVar("Key")
+
+
+def comparisons(models: Iterable[Sequence[Sequence[str]]]) -> int:
+    """Count what a run compares under `auto`: each cell by itself, and the cells of a model together.
+
+    Args:
+        models: of each model, of each of its cells, the metrics that are compared.
+    """
+    return sum(
+        sum(map(len, cells)) + len({metric for metrics in cells for metric in metrics}) for cells in models
+    )
 
 
 def rejected(p_values: Mapping[Key, float], rate: float, comparisons: int) -> set[Key]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from pytest_prunecal import family
 from pytest_prunecal.baseline import ENVIRONMENT_FIELDS
 from pytest_prunecal.byimage import PAIRED
+from pytest_prunecal.cell import DENSE
 from pytest_prunecal.evidence import Evidence
 from pytest_prunecal.metric import recorded
 from pytest_prunecal.tolerance import rule_of
@@ -40,7 +42,7 @@ def judge_cell(
     """
     protocol = settings.protocol
     accepted = file.accepted(cell)
-    dense = file.baseline.cells.get("dense") if file.baseline else None
+    dense = file.baseline.cells.get(DENSE) if file.baseline else None
     images, _ = images_of(file, cell)
     circumstances = Circumstances(
         noise=protocol.noise,
@@ -78,10 +80,7 @@ def comparisons_of(cells: Iterable[tuple[GateFile, Cell]], settings: Settings) -
         rules = tolerances_of(file, cell, settings)
         auto = [metric for metric in (accepted.metrics if accepted else ()) if rule_of(metric, rules).auto]
         by_model.setdefault(file.model, []).append(auto)
-    return sum(
-        sum(map(len, cells)) + len({metric for auto in cells for metric in auto})
-        for cells in by_model.values()
-    )
+    return family.comparisons(by_model.values())
 
 
 def images_of(file: GateFile, cell: Cell) -> tuple[ByImage | None, str]:

@@ -142,10 +142,14 @@ def resampled(function: Callable[..., float], logits: Tensor, labels: Tensor) ->
 
 
 def errors_of(samples: list[Sampled]) -> dict[str, float]:
-    """Standard error, by metric, of the mean over networks tested on the same images."""
+    """Standard error, by metric, of the mean over networks tested on the same images.
+
+    A user's own metric that could not be resampled for one of the networks has none.
+    """
     return {
         name: float(torch.stack([sample.replicates[name] for sample in samples]).mean(0).std())
         for name in samples[0].replicates
+        if all(name in sample.replicates for sample in samples)
     }
 
 

@@ -37,7 +37,8 @@ def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings
         lines.append(f"note: {accepted.note.strip()}")
     if accepted and accepted.known:
         lines.append(
-            f"known regression ({accepted.known.where}), tolerated until {accepted.known.until}: "
+            f"known regression ({accepted.known.where}), tolerated "
+            f"{f'until {accepted.known.until}' if accepted.known.until else 'for ever'}: "
             f"{accepted.known.reason.strip()}"
         )
     lines += ["", *table(_HEADER, [_row(row) for row in verdict.metrics]), ""]

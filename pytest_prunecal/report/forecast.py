@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pytest_prunecal import family
 from pytest_prunecal.allowance import Sample, Terms, allowance
 from pytest_prunecal.cell import DENSE
 from pytest_prunecal.evidence import Evidence
@@ -23,7 +24,8 @@ def lines(model: ModelRun, run: Run) -> Iterator[str]:
     accepted = [result for result in model.results if result.accepted]
     if not accepted:
         return
-    rows = [row for result in accepted for row in _rows(result, model, run)]
+    level = run.protocol.false_alarms / _comparisons(run)
+    rows = [row for result in accepted for row in _rows(result, model, run, level)]
     if not rows:
         return
     yield "what the accepted numbers will show, estimated for runs of one seed from the same base network:"
@@ -32,7 +34,7 @@ def lines(model: ModelRun, run: Run) -> Iterator[str]:
         yield from listing_of(rows)
 
 
-def _rows(result: CellResult, model: ModelRun, run: Run) -> list[Row]:
+def _rows(result: CellResult, model: ModelRun, run: Run, level: float) -> list[Row]:
     """One cell's comparisons to come."""
     assert result.verdict is not None  # noqa: S101 - an accepted cell was measured
     assert result.measurement is not None  # noqa: S101 - the same
@@ -52,7 +54,7 @@ def _rows(result: CellResult, model: ModelRun, run: Run) -> list[Row]:
             Evidence(same_base=True, tuned=result.cell.pruner is not None, paired=paired),
             Terms(
                 run.protocol.noise,
-                run.protocol.false_alarms / _comparisons(run),
+                level,
                 run.protocol.min_effect.get(row.metric, EXACT).bound(row.measured),
             ),
         )
@@ -61,13 +63,13 @@ def _rows(result: CellResult, model: ModelRun, run: Run) -> list[Row]:
 
 
 def _comparisons(run: Run) -> int:
-    """How many comparisons a run of the same cells will make; each model's together count too."""
-    total = 0
-    for model in run.models:
-        cells = [
+    """How many comparisons a run of the same cells will make."""
+    models = [
+        [
             [row.metric for row in result.verdict.metrics if row.tolerance.auto]
             for result in model.results
             if result.verdict
         ]
-        total += sum(map(len, cells)) + len({metric for auto in cells for metric in auto})
-    return max(total, 1)
+        for model in run.models
+    ]
+    return max(family.comparisons(models), 1)

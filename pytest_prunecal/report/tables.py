@@ -145,6 +145,11 @@ def _sure(uncertainty: Uncertainty) -> Markup:
     return join(*(tag("span", part, class_="sure") for part in (error, spread) if part))
 
 
+def _numbers(*texts: str) -> list[Markup]:
+    """Cells of columns of numbers."""
+    return [tag("td", text, class_="number") for text in texts]
+
+
 def comparison(result: CellResult, run: Run) -> Markup:
     """One cell against its baseline, metric by metric, with the rule that applied and where it is written."""
     numbers = ("baseline", "measured", "change", "allowed", "caught from")
@@ -158,14 +163,11 @@ def comparison(result: CellResult, run: Run) -> Markup:
         tag(
             "tr",
             tag("th", heading_of(row.metric, run.metrics), scope="row"),
-            *(
-                tag("td", text, class_="number")
-                for text in (
-                    join(number(row.baseline), _sure(row.baseline_uncertainty)),
-                    join(number(row.measured), _sure(uncertainty_of(result, row.metric))),
-                    change_of(row),
-                    allowed(row),
-                )
+            *_numbers(
+                join(number(row.baseline), _sure(row.baseline_uncertainty)),
+                join(number(row.measured), _sure(uncertainty_of(result, row.metric))),
+                change_of(row),
+                allowed(row),
             ),
             _caught(row, run),
             tag("td", str(row.tolerance)),
@@ -219,14 +221,11 @@ def together(run: Run, model: ModelRun) -> Markup:
         tag(
             "tr",
             tag("th", heading_of(row.metric, run.metrics), scope="row"),
-            *(
-                tag("td", text, class_="number")
-                for text in (
-                    str(row.cells),
-                    mean_change(row, run.metrics),
-                    amount(row.bound, row.metric, run.metrics),
-                    amount(row.detectable, row.metric, run.metrics),
-                )
+            *_numbers(
+                str(row.cells),
+                mean_change(row, run.metrics),
+                amount(row.bound, row.metric, run.metrics),
+                amount(row.detectable, row.metric, run.metrics),
             ),
             tag("td", badge(row.status.value)),
             class_="fails" if row.status.fails else None,

@@ -78,7 +78,14 @@ def test_runxfail_shows_it(worse):
     mark(worse)
     outcome = worse.gate(DENSE, "--runxfail")
     assert (outcome.ret, outcome.cells) == (1, {"dense": "failed"})
+    assert "tolerated until 2099-12-31: the head is worn out" in outcome.message("dense")
     assert "1 cell: 1 regression" in outcome.out
+
+
+def test_without_a_day_it_is_tolerated_for_ever(worse):
+    mark(worse, "the head is worn out")
+    outcome = worse.gate(DENSE, "--runxfail")
+    assert "tolerated for ever: the head is worn out" in outcome.message("dense")
 
 
 def test_an_update_accepts_the_numbers_and_keeps_the_mark(worse):

@@ -96,10 +96,8 @@ def _rate(put, _bench, strength):
 
 def _no_augmentation(put, _bench, _strength):
     def bare(b):
-        other = b.at(b.protocol.seed)
-        other = Bench(**{**{k: getattr(b, k) for k in _FIELDS}, "protocol": replace(b.protocol, pad=0)})
-        other.__dict__["training_set"] = b.training_set
-        other.__dict__["dataset"] = b.dataset
+        other = _with_training_set(b, *b.training_set)
+        other.protocol = replace(b.protocol, pad=0)
         return other
 
     _finetune_with(put, lambda r, g, p, b: (r, g, p, bare(b)))

@@ -15,7 +15,6 @@ from torch import nn
 from pytest_prunecal import baseline, byimage, metric, protocol, refresh
 from pytest_prunecal.bench import Bench
 from pytest_prunecal.cell import Cell, grid
-from pytest_prunecal.evidence import Evidence
 from pytest_prunecal.extensions import Extensions
 from pytest_prunecal.gate import GateFile
 from pytest_prunecal.given import GivenBase
@@ -240,20 +239,10 @@ class Gate:
     Args:
         subject: what is gated.
         seeds: the trials that are accepted, by seed: each by cell.
-        tolerance: in the place of the protocol's: one absolute bound for every metric that noise moves.
-        paired: whether the results by image are at hand.
     """
 
-    def __init__(
-        self, subject: Subject, seeds: list[dict], tolerance: float | None = None, *, paired: bool = True
-    ) -> None:
-        rules = subject.protocol.tolerance
-        if tolerance is not None:
-            from pytest_prunecal.tolerance import Tolerance
-
-            rules = {name: Tolerance(abs=tolerance, source="fixed") for name in METRICS}
-        judged = replace(subject.protocol, tolerance=rules)
-        self.settings = SimpleNamespace(protocol=judged, metrics=metric.known())
+    def __init__(self, subject: Subject, seeds: list[dict]) -> None:
+        self.settings = SimpleNamespace(protocol=subject.protocol, metrics=metric.known())
         accepted = {cell: combine([trials[cell] for trials in seeds]) for cell in seeds[0]}
         change = refresh.Change(
             subject.model,
@@ -272,7 +261,7 @@ class Gate:
             baseline.parse(text, "baseline"),
             cells,
             frozenset(cell.id for cell in cells),
-            byimage.load(content, "images") if paired else {},
+            byimage.load(content, "images"),
         )
         self.comparisons = comparisons_of([(self.file, cell) for cell in cells], self.settings)
 
@@ -281,11 +270,8 @@ class Gate:
         verdicts = {}
         for cell in self.file.cells:
             found = combine([trials[cell.id] for trials in seeds])
-            accepted = self.file.images.get(cell.id)
-            if accepted is None:
-                evidence = Evidence(found.by_image.base == "", cell.pruner is not None)
-            else:
-                evidence = compare(found.by_image, accepted, tuned=cell.pruner is not None)
+            accepted = self.file.images[cell.id]
+            evidence = compare(found.by_image, accepted, tuned=cell.pruner is not None)
             verdicts[cell.id] = judge_cell(
                 self.file, cell, replace(found, evidence=evidence), self.settings, self.comparisons
             )

@@ -1,6 +1,6 @@
 """What the gate promises, measured: false alarms, detection, calibration of the power that it claims.
 
-    python tests/trust/study.py FOLDER tiny measure    # half an hour on two idle cores
+    python tests/trust/study.py FOLDER tiny measure    # 75 minutes on two busy cores
     python tests/trust/study.py FOLDER tiny report     # minutes; writes tiny.json, tiny.md and tiny.svg here
 
 What lies in FOLDER is not measured again. `cifar` in the place of `tiny` needs PRUNECAL_DATA and
@@ -32,6 +32,8 @@ RUNS = {"tiny": 500, "cifar": 6}
 SEEDS = {"tiny": 503, "cifar": 9}
 SEEN = {("tiny", "pinned"): 430, ("tiny", "retrained"): 160, ("cifar", "pinned"): 0}
 """Runs that were looked at before the prior in `quick.yaml` was settled; those after them are fresh."""
+EFFECTS = [step / 10 for step in range(16)]
+"""Effects at which power is predicted and observed, as shares of the smallest claimed to be caught."""
 FAULT_SEEDS = {"tiny": 20, "cifar": 2}
 Job = tuple[str, str, int, str, int]
 FIXED = (0.005, 0.01)
@@ -83,8 +85,8 @@ def judged(folder: Path, job: Job) -> dict:
                     "judged": sign * found.change,
                     "bound": found.bound,
                     "sd": found.sd,
-                    "freedom": found.freedom,
                     "detectable": found.detectable,
+                    "power": [found.power(share * found.detectable) for share in EFFECTS],
                     "basis": found.basis,
                     "measured": row.measured,
                 }
@@ -198,15 +200,14 @@ def calibration(null: list[dict]) -> list[dict]:
     The effect is added to the changes that were measured without any.
     """
     curve = []
-    for share in [step / 10 for step in range(16)]:
+    for step, share in enumerate(EFFECTS):
         predicted, observed, by_metric = [], [], {}
         for run in null:
             for key, row in run["rows"].items():
                 if row["sd"] == 0:
                     continue
-                effect = share * row["detectable"]
-                said = float(stats.t.sf((row["bound"] - effect) / row["sd"], row["freedom"]))
-                seen = row["judged"] + effect > row["bound"]
+                said = row["power"][step]
+                seen = row["judged"] + share * row["detectable"] > row["bound"]
                 predicted.append(said)
                 observed.append(seen)
                 by_metric.setdefault(key.split()[1], []).append((said, seen))

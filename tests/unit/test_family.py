@@ -4,7 +4,7 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from pytest_prunecal.family import rejected
+from pytest_prunecal.family import comparisons, rejected
 
 p_values = st.dictionaries(
     st.integers(0, 30), st.one_of(st.floats(0, 1), st.floats(0, 0.01), st.just(0.01 / 7)), max_size=12
@@ -61,3 +61,10 @@ def test_runs_without_a_change_fail_no_oftener_than_promised():
     draws = np.random.default_rng(5).uniform(size=(4000, 20))
     failing = sum(bool(rejected(dict(enumerate(row)), 0.05, 20)) for row in draws)
     assert 140 <= failing <= 260  # 200 expected, give or take four deviations
+
+
+def test_a_run_compares_each_cell_and_the_cells_of_a_model_together():
+    two_cells = [["ece", "nll"], ["ece"]]
+    assert comparisons([two_cells]) == 3 + 2
+    assert comparisons([two_cells, [["ece"]]]) == 5 + 1 + 1
+    assert comparisons([[[]], []]) == 0

@@ -166,6 +166,12 @@ def test_networks_tested_on_the_same_images_share_their_luck():
     assert all(other[name] < errors_of([one])[name] * 1.2 for name in other)
 
 
+def test_a_metric_without_an_error_under_one_seed_has_none():
+    own = {"mine": torch.tensor([0.4, 0.6])}
+    both = [Sampled(torch.empty(6, 0), {"shared": torch.tensor([0.1, 0.3]), **more}) for more in (own, {})]
+    assert list(errors_of(both)) == list(errors_of(both[::-1])) == ["shared"]
+
+
 @hypothesis.settings(max_examples=20, deadline=None)
 @hypothesis.given(st.integers(50, 400), st.floats(0.01, 10), st.integers(0, 100))
 def test_paired_errors_are_those_of_the_differences(images, scale, seed):
