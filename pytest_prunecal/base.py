@@ -11,12 +11,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save_file
 
-from pytest_prunecal.bench import build, builder_of, train
+from pytest_prunecal.bench import build, builder_of, entry_of, train
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.identity import declared
 from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners.channel import init_bn_scales
 from pytest_prunecal.reproducible import generator_of
-from pytest_prunecal.sources import module_digest, package_digest
+from pytest_prunecal.sources import file_digest, package_digest
 from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.cell import Cell
     from pytest_prunecal.given import GivenBase
 
-# What shapes a base checkpoint; an edit anywhere here trains it again. Of a user's model only the file that
-# defines it counts, not what that imports.
+# What shapes a base checkpoint; an edit anywhere here trains it again.
 _SOURCES = (
     "base.py",
     "bench.py",
@@ -60,7 +60,7 @@ def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
     """The store's entry of the network that base training gives, trained now if nobody has yet."""
     penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
     key = {
-        "model": [cell.model, module_digest(builder_of(cell.model, bench))],
+        "model": [cell.model, code_of(cell, bench)],
         "made by": [package_digest(*_SOURCES), bench.environment],
         "data": bench.dataset.digest,
         "recipe": asdict(bench.protocol.base),
@@ -71,6 +71,14 @@ def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
         "precision": bench.protocol.precision,
     }
     return bench.store.obtain("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
+
+
+def code_of(cell: Cell, bench: Bench) -> str:
+    """Digest of the code that a cell's model is made of, and of the files that the user says it reads."""
+    builder_of(cell.model, bench)  # imported first: what is edited after this is noticed
+    own = bench.extensions
+    code = bench.sources.of_code(entry_of(cell.model, bench), own.registrars)
+    return digest([code, declared(own, bench.sources)])
 
 
 def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> None:
@@ -124,11 +132,17 @@ def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
     return ""
 
 
+def place_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
+    """Where the store has the trained network that the cell starts from; empty if it was given instead."""
+    if (cell.model, "slimmed" if slimming else "plain") in bench.bases:
+        return ""
+    return trained_base(cell, bench, slimming=slimming).relative_to(bench.store.root).as_posix()
+
+
 def digest_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
     """SHA-256, in hex, of the file of weights that the cell starts from."""
     given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
-    path = given.path if given else trained_base(cell, bench, slimming=slimming)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return file_digest(given.path if given else trained_base(cell, bench, slimming=slimming))
 
 
 def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:
@@ -140,7 +154,5 @@ def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:
     kind = "slimmed" if slimming else "plain"
     given = bench.bases.get((cell.model, kind))
     if given is None:
-        entry = trained_base(cell, bench, slimming=slimming)
-        return {"base_kind": kind, "base_entry": entry.relative_to(bench.store.root).as_posix()}
-    name = "pinned" if given.sha256 else hashlib.sha256(given.path.read_bytes()).hexdigest()[:12]
-    return {"base_kind": kind, "base": name}
+        return {"base_kind": kind, "base_entry": place_of(cell, bench, slimming=slimming)}
+    return {"base_kind": kind, "base": "pinned" if given.sha256 else file_digest(given.path)[:12]}

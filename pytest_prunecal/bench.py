@@ -19,17 +19,18 @@ from pytest_prunecal.images import Augmentation, Normalisation
 from pytest_prunecal.models import MODELS
 from pytest_prunecal.reproducible import seed_of
 from pytest_prunecal.resolve import resolve
+from pytest_prunecal.sources import Sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_prunecal.datasets.base import Dataset
+    from pytest_prunecal.evaluation import Evaluated
     from pytest_prunecal.extensions import Extensions
     from pytest_prunecal.given import Bases
     from pytest_prunecal.protocol import Protocol
     from pytest_prunecal.recipe import Recipe
-    from pytest_prunecal.repeat import BaseResult
     from pytest_prunecal.store import Store
     from pytest_prunecal.training import Pressure
 
@@ -46,7 +47,10 @@ class Bench:
         extensions: the user's own models, pruners, data sets and metrics.
         bases: trained networks to start from instead of base training.
         fixed_base_seed: seed of every base network; None for that of the protocol.
-        base_results: what evaluating base networks gave, by model, sparsity training and seed.
+        base_results: what evaluating base networks gave, by digest of their weights and of all that they
+            were evaluated with.
+        sources: reads what artefacts are made by.
+        fresh: whether numbers that lie in the store are measured again.
     """
 
     protocol: Protocol
@@ -56,7 +60,9 @@ class Bench:
     extensions: Extensions
     bases: Bases = field(default_factory=dict)
     fixed_base_seed: int | None = None
-    base_results: dict[tuple[str, bool, int], BaseResult] = field(default_factory=dict)
+    base_results: dict[str, Evaluated] = field(default_factory=dict)
+    sources: Sources = field(default_factory=Sources)
+    fresh: bool = False
 
     @property
     def base_seed(self) -> int:
@@ -70,6 +76,11 @@ class Bench:
         other = copy(self)
         other.protocol = replace(self.protocol, seed=seed)
         return other
+
+    def over_seeds(self, seeds: int) -> Iterator[Bench]:
+        """The same bench under each of some seeds, from the protocol's on."""
+        for seed in range(self.protocol.seed, self.protocol.seed + seeds):
+            yield self.at(seed)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -107,11 +118,16 @@ class Bench:
 
 def builder_of(model: str, bench: Bench) -> Callable[..., nn.Module]:
     """What builds a model: built in, the user's own by name, or `package.module:callable`."""
-    entry = bench.extensions.models.get(model) or MODELS.get(model, model)
+    entry = entry_of(model, bench)
     builder: Callable[..., nn.Module] = resolve(entry, f"model {model!r}")
     if not callable(builder):
         raise PrunecalError(f"model {model!r} is a {type(builder).__name__}; it must be a callable")
     return builder
+
+
+def entry_of(model: str, bench: Bench) -> str | Callable[..., nn.Module]:
+    """How a model is registered."""
+    return bench.extensions.models.get(model) or MODELS.get(model, model)
 
 
 def build(model: str, bench: Bench) -> nn.Module:

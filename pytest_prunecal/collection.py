@@ -38,21 +38,24 @@ _COMPARISONS = pytest.StashKey[int]()
 
 
 def engine_of(config: pytest.Config, settings: Settings) -> Engine:
-    """The session's engine, made at the first measurement: this is where torch is first imported."""
+    """The session's engine, made at the first measurement."""
     if _ENGINE not in config.stash:
-        from pytest_prunecal.engines.local import LocalEngine  # noqa: PLC0415 - keeps torch out until here
+        from pytest_prunecal.engines import Setup  # noqa: PLC0415 - only sessions that measure need it
+        from pytest_prunecal.engines.reusing import ReusingEngine  # noqa: PLC0415 - likewise
 
-        worker = int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw"))
-        config.stash[_ENGINE] = LocalEngine(
-            settings.protocol,
-            settings.store,
-            settings.device,
-            settings.data,
-            settings.extensions,
-            settings.bases,
-            worker,
+        setup = Setup(
+            protocol=settings.protocol,
+            store=settings.store,
+            device=settings.device,
+            data=settings.data,
+            extensions=settings.extensions,
+            bases=settings.bases,
             one_base=settings.pin,
+            worker=int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")),
+            started=settings.started,
+            fresh=settings.fresh,
         )
+        config.stash[_ENGINE] = ReusingEngine(setup)
     return config.stash[_ENGINE]
 
 

@@ -64,6 +64,11 @@ class CorruptedSets:
         """`published` or `generated`."""
         return "published" if self._published else "generated"
 
+    @property
+    def digest(self) -> str:
+        """Tells published sets from generated ones, and one copy of the published ones from another."""
+        return self._published.digest if self._published else "generated"
+
     def __iter__(self) -> Iterator[TestSet]:
         """Every corruption at every severity, in the protocol's order, one in memory at a time."""
         for name in self._evaluation.corruptions:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_prunecal.metric import Metric
+
+Registrar = tuple[str, Path]
+"""A module that adds something: its name and its file."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +24,13 @@ class Extensions:
         pruners: `pytest_prunecal.pruners.base.Pruner` instances.
         datasets: loaders `(root, **options) -> Dataset`.
         metrics: metrics whose `function` takes logits (N, classes) and labels (N,).
+        registrars: the modules whose hooks add these.
+        files: files that any of them reads, such as a table beside a model.
     """
 
     models: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
     pruners: dict[str, str | object] = field(default_factory=dict)
     datasets: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
+    registrars: tuple[Registrar, ...] = ()
+    files: tuple[Path, ...] = ()

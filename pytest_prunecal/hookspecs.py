@@ -1,7 +1,7 @@
 """Hooks that a conftest.py may implement to bring in its own models, pruners, data sets and metrics.
 
-Every hook returns a mapping from name to what it adds; a text `package.module:attribute` is imported only
-when a cell is measured, which keeps torch out of processes that measure nothing.
+Every hook but the last returns a mapping from name to what it adds; a text `package.module:attribute` is
+imported only when a cell is measured, which keeps torch out of processes that measure nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from torch import nn
 
@@ -48,4 +49,17 @@ def pytest_prunecal_datasets(config: pytest.Config) -> Mapping[str, str | Callab
 @pytest.hookspec
 def pytest_prunecal_metrics(config: pytest.Config) -> Mapping[str, Metric]:
     """Add metrics of the clean test set: name to a `pytest_prunecal.metric.Metric` with a `function`."""
+    raise NotImplementedError
+
+
+@pytest.hookspec
+def pytest_prunecal_files(config: pytest.Config) -> Iterable[str | Path]:
+    """Declare files that models, pruners or metrics read, such as a table of channels beside a model.
+
+    Stored measurements and base networks are reused as long as nothing changes that they depend on. Python
+    modules are followed by themselves, data files are not: an edit of a declared one measures again.
+
+    Returns:
+        Paths of files, or of folders with all that is in them; relative ones lie below the root directory.
+    """
     raise NotImplementedError

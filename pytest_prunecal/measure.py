@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pytest_prunecal import base
 from pytest_prunecal.bench import Bench, train
+from pytest_prunecal.environment import conditions
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.evaluated import load, save
 from pytest_prunecal.evaluation import evaluate, summary
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metrics.complexity import conv_weights, macs, parameters, sparsity
+from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners import PRUNERS
 from pytest_prunecal.pruners.base import Pruned, Pruner, PruneWarning
 from pytest_prunecal.repeat import BaseResult, Trial, combine
@@ -22,6 +26,7 @@ from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -35,8 +40,7 @@ def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
     Raises:
         PrunecalError: something the user can mend, in one sentence.
     """
-    first = bench.protocol.seed
-    return combine([measure_once(cell, bench.at(seed)) for seed in range(first, first + seeds)])
+    return combine([measure_once(cell, one) for one in bench.over_seeds(seeds)])
 
 
 def measure_once(cell: Cell, bench: Bench) -> Trial:
@@ -56,11 +60,14 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         slimming = pruner is not None and pruner.slimming
         network = base.base_network(cell, bench, slimming=slimming)
         dense_weights = conv_weights(network)
-        base_result = base_result_of(cell, network, bench, slimming=slimming)
         pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network, {}, ())
         if pruner:
             fine_tune(pruned, cell, bench)
-        evaluated = evaluate_on_all(pruned.model, bench)
+            evaluated = evaluate_on_all(pruned.model, bench)
+        # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
+        base_evaluated = evaluated_base(cell, bench, slimming=slimming)
+        if not pruner:
+            evaluated = base_evaluated
         own, replicates = own_metrics(evaluated, bench)
     shape = tuple(bench.dataset.test_images.shape[1:])
     measurement = Measurement(
@@ -85,6 +92,11 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         warnings=tuple(dict.fromkeys(_told(caught))),
     )
     sampled = Sampled(evaluated.sampled.columns, evaluated.sampled.replicates | replicates)
+    base_result = BaseResult(
+        base.digest_of(cell, bench, slimming=slimming),
+        summary(base_evaluated),
+        base_evaluated.sampled.columns,
+    )
     return Trial(measurement, sampled, base_result)
 
 
@@ -130,13 +142,28 @@ def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
     )
 
 
-def base_result_of(cell: Cell, network: nn.Module, bench: Bench, *, slimming: bool) -> BaseResult:
-    """The base network's own numbers, evaluated once a process: what a cell's change is counted from."""
-    key = (cell.model, slimming, bench.base_seed)
+def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
+    """The base network's own evaluation, made once: the dense cell, and what every change is counted from."""
+    protocol = bench.protocol
+    key = digest(
+        {
+            "weights": base.digest_of(cell, bench, slimming=slimming),
+            "model": [cell.model, protocol.width_of(cell.model), base.code_of(cell, bench)],
+            "data": [bench.dataset.digest, bench.corrupted.digest],
+            "input": [protocol.mean, protocol.std],
+            "evaluation": asdict(protocol.evaluation),
+            "made by": [bench.sources.of_package(), protocol.precision, protocol.threads],
+            "conditions": conditions(bench.environment["device"]),
+        }
+    )
     if key not in bench.base_results:
-        evaluated = evaluate_on_all(network, bench)
-        digest = base.digest_of(cell, bench, slimming=slimming)
-        bench.base_results[key] = BaseResult(digest, summary(evaluated), evaluated.sampled.columns)
+
+        def write(path: Path) -> None:
+            network = base.base_network(cell, bench, slimming=slimming)
+            save(evaluate_on_all(network, bench), path)
+
+        keep = bench.store.renew if bench.fresh else bench.store.obtain
+        bench.base_results[key] = load(keep("evaluation", key, ".safetensors", write))
     return bench.base_results[key]
 
 

@@ -29,6 +29,7 @@ class Measurement:
         uncertainty: by metric, how sure the number is; metrics without any (parameters) are left out.
         by_image: the same image by image; None in measurements read from elsewhere.
         evidence: how the measurement relates to its baseline; None where there is none.
+        reused: whether it comes from the store instead of being measured now.
     """
 
     metrics: dict[str, Number]
@@ -38,6 +39,7 @@ class Measurement:
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
     by_image: ByImage | None = None
     evidence: Evidence | None = None
+    reused: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be compared, or cannot cross a process boundary."""
@@ -70,6 +72,7 @@ class Measurement:
             "uncertainty": {name: sure.to_dict() for name, sure in self.uncertainty.items()},
             "by_image": self.by_image.to_dict() if self.by_image else None,
             "evidence": self.evidence.to_dict() if self.evidence else None,
+            "reused": self.reused,
         }
 
     @classmethod
@@ -83,4 +86,5 @@ class Measurement:
             {name: Uncertainty(**sure) for name, sure in data["uncertainty"].items()},
             ByImage.from_dict(data["by_image"]) if data["by_image"] else None,
             Evidence(**data["evidence"]) if data["evidence"] else None,
+            data["reused"],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "accept the measured numbers of the selected cells as the baseline (bare: all)",
     },
     "seeds": {"metavar": "K", "help": "repeat each cell over K seeds (default: 1)"},
+    "fresh": {
+        "action": "store_const",
+        "const": "yes",
+        "help": "measure every cell again, whatever the store has of earlier runs",
+    },
     "power": {
         "action": "store_const",
         "const": "yes",
@@ -56,6 +62,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "report": {"metavar": "PATH.html", "help": "write the report for people"},
     "json": {"metavar": "PATH", "help": "write the report for programs"},
 }
+
+
+BEGAN = "prunecal-began"
+
+
+class Began:
+    """When a session began, before it imported anything of the user's."""
+
+    def __init__(self) -> None:
+        self.time = time.time()
 
 
 @dataclass(frozen=True)

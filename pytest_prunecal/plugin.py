@@ -22,10 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Register the hooks that a conftest.py may implement."""
+    """Register the hooks that a conftest.py may implement, before any is imported."""
     from pytest_prunecal import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.register(options.Began(), options.BEGAN)
 
 
 @pytest.hookimpl(trylast=True)  # after every conftest.py has said what it adds

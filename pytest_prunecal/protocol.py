@@ -8,7 +8,7 @@ import math
 import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal import document, noise
 from pytest_prunecal.cell import unique_ratios
@@ -95,8 +95,12 @@ class Protocol:
 
         Leaves out what only selects or judges cells, and threads, which a baseline's environment records.
         """
-        content = {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
-        return digest(content)[:8]
+        return digest(self.measuring)[:8]
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """Everything that changes a cell's numbers, threads apart, as plain data."""
+        return {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
 
     def base_fingerprint(self, model: str, kind: str) -> str:
         """Eight hex digits over everything of the protocol that shapes a base network.

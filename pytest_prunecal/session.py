@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +19,9 @@ from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.results import Results, TogetherReports
 
 if TYPE_CHECKING:
+    from pluggy import HookCaller
+
+    from pytest_prunecal.extensions import Registrar
     from pytest_prunecal.options import Options
     from pytest_prunecal.settings import Settings
 
@@ -60,7 +66,9 @@ def settings_of(config: pytest.Config) -> Settings:
 
 
 def _build(config: pytest.Config, asked: Options, named: list[Path], *, gated: bool) -> Settings:
-    return settings.build(asked, _extensions(config), config.rootpath, named, gated=gated)
+    began = config.pluginmanager.get_plugin(options.BEGAN)
+    started = began.time if isinstance(began, options.Began) else time.time()
+    return settings.build(asked, _extensions(config), config.rootpath, named, started, gated=gated)
 
 
 def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:
@@ -95,12 +103,47 @@ def _reached(config: pytest.Config, folder: Path) -> bool:
 
 
 def _extensions(config: pytest.Config) -> Extensions:
+    hooks = config.hook
     return Extensions(
         models=_merged(config.hook.pytest_prunecal_models(config=config), "models"),
         pruners=_merged(config.hook.pytest_prunecal_pruners(config=config), "pruners"),
         datasets=_merged(config.hook.pytest_prunecal_datasets(config=config), "datasets"),
         metrics=_merged(config.hook.pytest_prunecal_metrics(config=config), "metrics"),
+        registrars=_registrars(
+            hooks.pytest_prunecal_models,
+            hooks.pytest_prunecal_pruners,
+            hooks.pytest_prunecal_datasets,
+            hooks.pytest_prunecal_metrics,
+        ),
+        files=_declared(hooks.pytest_prunecal_files(config=config), config.rootpath),
     )
+
+
+def _registrars(*hooks: HookCaller) -> tuple[Registrar, ...]:
+    """The modules that implement some hooks."""
+    found: dict[Registrar, None] = {}
+    for hook in hooks:
+        for implementation in hook.get_hookimpls():
+            module = implementation.plugin if isinstance(implementation.plugin, ModuleType) else None
+            if module and module.__file__:
+                found[module.__name__, Path(module.__file__)] = None
+    return tuple(found)
+
+
+def _declared(answers: list[Any], root: Path) -> tuple[Path, ...]:
+    """Files and folders that conftest.py files declare; relative ones lie below the root directory."""
+    files: list[Path] = []
+    for answer in answers:
+        if isinstance(answer, (str, Path)) or not isinstance(answer, Iterable):
+            raise PrunecalError(f"pytest_prunecal_files returned {answer!r}; return a list of paths")
+        for entry in answer:
+            if not isinstance(entry, (str, Path)):
+                raise PrunecalError(f"pytest_prunecal_files names {entry!r}; name paths")
+            path = root / entry
+            if not path.exists():
+                raise PrunecalError(f"pytest_prunecal_files names {entry}, and there is no {path}")
+            files.append(path)
+    return tuple(files)
 
 
 def _merged(answers: list[Any], what: str) -> dict[str, Any]:

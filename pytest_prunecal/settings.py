@@ -41,6 +41,8 @@ class Settings:
         files: the gate, model by model; empty if the session has none.
         update: `all`, `missing`, `failing`, or None.
         seeds: how many seeds each cell is measured over, >= 1.
+        fresh: whether stored measurements are ignored.
+        started: when the session began, in seconds since the epoch.
         power: whether the summary lists what each comparison can see.
         pin: whether the base networks are to be kept beside the baselines.
         bases: trained networks to start from instead of base training.
@@ -59,6 +61,8 @@ class Settings:
     files: tuple[GateFile, ...]
     update: str | None
     seeds: int
+    fresh: bool
+    started: float
     power: bool
     pin: bool
     bases: Bases
@@ -82,7 +86,13 @@ class Settings:
 
 
 def build(
-    options: Options, extensions: Extensions, root: Path, named: Sequence[Path], *, gated: bool
+    options: Options,
+    extensions: Extensions,
+    root: Path,
+    named: Sequence[Path],
+    started: float,
+    *,
+    gated: bool,
 ) -> Settings:
     """Check everything and read every file that the session needs.
 
@@ -91,6 +101,7 @@ def build(
         extensions: the user's own.
         root: pytest's root directory, where defaults lie.
         named: files and folders at or below the baselines folder that the command line names.
+        started: when the session began, in seconds since the epoch.
         gated: whether the session has a gate at all.
 
     Raises:
@@ -115,6 +126,8 @@ def build(
         files=files,
         update=update,
         seeds=_seeds(options),
+        fresh=options.values["fresh"] is not None,
+        started=started,
         power=options.values["power"] is not None,
         pin=pin,
         bases=({} if pin else pinned(files, protocol)) | _checkpoints(options, extensions),

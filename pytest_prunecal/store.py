@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import fsspec
 from filelock import FileLock
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.protocol import digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Store:
@@ -29,14 +29,16 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        self._remote: Any = None
         if "://" in url and not url.startswith("file://"):
             try:
+                fsspec = import_module("fsspec")  # slow to import, and most stores are folders
                 self._remote, self._remote_root = fsspec.core.url_to_fs(url)
             except (ImportError, ValueError) as error:
                 raise PrunecalError(f"store {url}: {error}") from None
             self.root = Path.home() / ".cache" / "prunecal" / digest(url)[:16]
         else:
-            self._remote, self._remote_root = None, ""
+            self._remote_root = ""
             self.root = Path(url.removeprefix("file://"))
         try:
             self._prepare()
@@ -61,18 +63,41 @@ class Store:
         entry = self.root / kind / f"{key}{suffix}"
         if entry.exists():
             return entry
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        # The kernel drops the lock of a process that dies.
-        with FileLock(self.root / "locks" / f"{kind}-{key}.lock"):
+        with self._lock(entry):
             if not entry.exists():
                 self._make(entry, write)
         return entry
 
-    def _make(self, entry: Path, write: Callable[[Path], None]) -> None:
+    def renew(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path:
+        """Make an entry anew, whether or not there is one; arguments and result are those of `obtain`."""
+        entry = self.root / kind / f"{key}{suffix}"
+        with self._lock(entry):
+            self._make(entry, write, anew=True)
+        return entry
+
+    def find(self, place: str) -> Path | None:
+        """Find an entry by its place in the store, such as `base/KEY.safetensors`; None if there is none."""
+        entry = self.root / place
+        if self._remote is not None and not entry.exists() and self._remote.exists(self._address(entry)):
+            with self._lock(entry):
+                self._make(entry, _vanished)
+        return entry if entry.exists() else None
+
+    @contextmanager
+    def _lock(self, entry: Path) -> Iterator[None]:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        # The kernel drops the lock of a process that dies.
+        with FileLock(self.root / "locks" / f"{entry.parent.name}-{entry.stem}.lock"):
+            yield
+
+    def _address(self, entry: Path) -> str:
+        return f"{self._remote_root}/{entry.relative_to(self.root).as_posix()}"
+
+    def _make(self, entry: Path, write: Callable[[Path], None], *, anew: bool = False) -> None:
         partial = entry.with_name(f".{entry.name}.partial")  # ours alone: the lock is held
-        remote = f"{self._remote_root}/{entry.relative_to(self.root).as_posix()}"
+        remote = self._address(entry)
         try:
-            if self._remote is not None and self._remote.exists(remote):
+            if self._remote is not None and not anew and self._remote.exists(remote):
                 self._remote.get_file(remote, str(partial))
             else:
                 write(partial)
@@ -86,7 +111,6 @@ class Store:
 
     def _upload(self, partial: Path, remote: str) -> None:
         """Upload under a passing name, then rename, so that no other machine reads half a file."""
-        assert self._remote is not None  # noqa: S101 - only called for a URL
         self._remote.makedirs(remote.rpartition("/")[0], exist_ok=True)
         passing = f"{remote}.{os.getpid()}.partial"
         self._remote.put_file(str(partial), passing)
@@ -98,3 +122,7 @@ class Store:
         if not ignore.exists():
             with suppress(FileExistsError), ignore.open("x") as file:
                 file.write("# Made by pytest-prunecal; safe to delete.\n*\n")
+
+
+def _vanished(path: Path) -> None:
+    raise PrunecalError(f"{path.name.strip('.')}: was removed from the store while it was read")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pytest_prunecal.datasets.arrayio import open_npy, to_images
+from pytest_prunecal.datasets.files import published_digest, published_folder
 from pytest_prunecal.errors import PrunecalError
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.datasets.base import Dataset
 
-FOLDERS = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}
 SEVERITIES = 5
-
-_BLOCKS, _BLOCK = 16, 65_536
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,32 +84,9 @@ class PublishedCorruptions:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 (hex) that tells one copy of the files from another, for the keys of the store.
-
-        Covers the corruptions' names, `total`, `count`, and of each file, `labels.npy` included: the size,
-        the modification time in whole seconds, and the bytes, all of them up to 1 MiB, of larger files 16
-        evenly spread blocks of 64 KiB (the first and the last among them), since 2.7 GB should not be read
-        to find a stored result. So a file replaced, cut short or edited in place gives another digest, short
-        of an edit between the blocks that also restores the time; a copy that lost its times gives another
-        digest for equal bytes, which costs a new measurement and never a wrong one. It is no identity of the
-        data: keep it out of baselines.
-        """
-        state = hashlib.sha256(f"prunecal published 1\n{self.total} {self.count}\n".encode())
-        for name in (*sorted(self.arrays), "labels"):
-            file = self.folder / f"{name}.npy"
-            status = file.stat()
-            state.update(f"{name} {status.st_size} {int(status.st_mtime)}\n".encode())
-            with file.open("rb") as stream:
-                for start in _starts(status.st_size):
-                    stream.seek(start)
-                    state.update(stream.read(_BLOCK))
-        return state.hexdigest()
-
-
-def _starts(size: int) -> list[int]:
-    if size <= _BLOCKS * _BLOCK:
-        return list(range(0, size, _BLOCK))
-    return [(size - _BLOCK) * index // (_BLOCKS - 1) for index in range(_BLOCKS)]
+        """sha256 (hex) over the files, see `files.published_digest`, and which part of them is used."""
+        files = published_digest(self.folder, self.arrays)
+        return hashlib.sha256(f"{self.total} {self.count} {files}".encode()).hexdigest()
 
 
 def published(root: Path | None, dataset: Dataset, names: Sequence[str]) -> PublishedCorruptions | None:
@@ -132,10 +107,8 @@ def published(root: Path | None, dataset: Dataset, names: Sequence[str]) -> Publ
         PrunecalError: If the folder is there but a file is missing, broken, or of another type or shape, or
             the labels are not the test labels five times over.
     """
-    if root is None or dataset.name not in FOLDERS:
-        return None
-    folder = root / FOLDERS[dataset.name]
-    if not folder.is_dir():
+    folder = published_folder(root, dataset.name)
+    if folder is None:
         return None
     count = len(dataset.test_labels)
     total = dataset.full_test or count

@@ -6,61 +6,69 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pytest_prunecal import base
 from pytest_prunecal.bench import Bench
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.measure import measure
+from pytest_prunecal.measure import measure, pruner_of
+from pytest_prunecal.protocol import digest
 from pytest_prunecal.repeat import compare
 from pytest_prunecal.reproducible import reproducible
-from pytest_prunecal.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_prunecal.byimage import ByImage
     from pytest_prunecal.cell import Cell
+    from pytest_prunecal.engines import Setup
     from pytest_prunecal.evidence import Evidence
-    from pytest_prunecal.extensions import Extensions
-    from pytest_prunecal.given import Bases
     from pytest_prunecal.measurement import Measurement
-    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.sources import Sources
+    from pytest_prunecal.store import Store
 
 
 class LocalEngine:
     """Measures in this process, one cell after the other.
 
     Args:
-        protocol: turns cells into numbers.
-        store: directory or fsspec URL of the store.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        data: the user's data folder, or None.
-        extensions: the user's own models, pruners, data sets and metrics.
-        bases: trained networks to start from instead of base training.
-        one_base: whether all seeds start from the base network of the protocol's seed.
-        worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
+        setup: what to measure with.
+        store: keeps base checkpoints and corrupted test sets.
+        sources: reads what these are made by.
 
     Raises:
-        PrunecalError: there is no such device, or the store cannot be written.
+        PrunecalError: there is no such device.
     """
 
-    def __init__(
-        self,
-        protocol: Protocol,
-        store: str,
-        device: str,
-        data: Path | None,
-        extensions: Extensions,
-        bases: Bases | None = None,
-        worker: int = 0,
-        *,
-        one_base: bool = False,
-    ) -> None:
-        where = resolve_device(device, worker)
-        base_seed = protocol.seed if one_base else None
-        self._bench = Bench(protocol, Store(store), where, data, extensions, bases or {}, base_seed)
+    def __init__(self, setup: Setup, store: Store, sources: Sources) -> None:
+        self._bench = Bench(
+            setup.protocol,
+            store,
+            resolve_device(setup.device, setup.worker),
+            setup.data,
+            setup.extensions,
+            setup.bases,
+            setup.protocol.seed if setup.one_base else None,
+            sources=sources,
+            fresh=setup.fresh,
+        )
+
+    @property
+    def device(self) -> str:
+        """`cpu`, or the name of the GPU."""
+        return self._bench.environment["device"]
+
+    @property
+    def data(self) -> str:
+        """Digest of the images, and of published corrupted ones; see `identity.data_of`."""
+        return digest([self._bench.dataset.digest, self._bench.corrupted.digest])
 
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
         """Measure one cell; see `pytest_prunecal.measure.measure`."""
         return measure(cell, self._bench, seeds)
+
+    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+        """Places in the store of the base networks that were trained for a cell; none if they were given."""
+        pruner = pruner_of(cell, self._bench)
+        slimming = pruner is not None and pruner.slimming
+        places = (base.place_of(cell, bench, slimming=slimming) for bench in self._bench.over_seeds(seeds))
+        return [place for place in dict.fromkeys(places) if place]
 
     def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
         """Compare a cell with what was accepted; see `pytest_prunecal.repeat.compare`."""

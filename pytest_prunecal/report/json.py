@@ -7,8 +7,9 @@ fixed, so that the same run gives the same text::
     prunecal        1
     outcome         "passed", "failed", "interrupted" (before its time, no failure so far) or "empty"
     interrupted     whether the session ended before its time
-    totals          {"cells": n, "failed": n, "worse_together": how many models' cells got worse together, and
-                    how many cells have each label, 0 included}
+    totals          {"cells": n, "failed": n, "worse_together": how many models' cells got worse together,
+                    "reused": how many cells were not measured again, and how many have each label, 0
+                    included}
     comparisons     how many comparisons under `tolerance: auto` the session makes; they share the protocol's
                     false alarms
     protocol        {"name", "fingerprint", "description", "dataset", "pruners", "ratios", "seed", "bins",
@@ -36,6 +37,7 @@ fixed, so that the same run gives the same text::
         failed      whether the test failed
         accepted    whether the numbers became the baseline in this run
         known       why the regression is tolerated; "" if there is none, or it is not
+        reused      whether the numbers come from the store: nothing that they depend on has changed
         replayed    whether the numbers are those of the baseline's first seed, to every recorded digit
         reason      the verdict in one line; "" where the label says all
         error       why the cell was not measured; "" if it was
@@ -131,6 +133,7 @@ def render(run: Run) -> str:
             "cells": len(run.results),
             "failed": sum(result.failed for result in run.results),
             "worse_together": sum(bool(worse_together(model)) for model in run.models),
+            "reused": run.reused,
             **{label: run.labels[label] for label in SYMBOLS},
         },
         "comparisons": run.comparisons,
@@ -210,6 +213,7 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
         "failed": result.failed,
         "accepted": result.accepted,
         "known": result.known,
+        "reused": bool(measurement and measurement.reused),
         "replayed": result.verdict.replayed if result.verdict else False,
         "reason": reason(result),
         "error": result.error,

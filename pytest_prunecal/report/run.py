@@ -114,7 +114,7 @@ class Run:
 
     @property
     def totals(self) -> str:
-        """`22 cells: 20 identical, 1 ok, 1 regression`."""
+        """`22 cells: 20 identical, 1 ok, 1 regression; 21 reused`."""
         order = [
             "identical",
             "ok",
@@ -128,7 +128,13 @@ class Run:
         ]
         counts = self.labels
         parts = ", ".join(f"{counts[label]} {label}" for label in order if counts[label])
-        return f"{len(self.results)} cell{'s' * (len(self.results) != 1)}: {parts or 'none measured'}"
+        reused = f"; {self.reused} reused" if self.reused else ""
+        return f"{len(self.results)} cell{'s' * (len(self.results) != 1)}: {parts or 'none measured'}{reused}"
+
+    @property
+    def reused(self) -> int:
+        """How many cells were not measured, because nothing that their numbers depend on has changed."""
+        return sum(bool(result.measurement and result.measurement.reused) for result in self.results)
 
 
 def sort_results(results: list[CellResult], protocol: Protocol) -> tuple[CellResult, ...]:

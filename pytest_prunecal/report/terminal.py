@@ -25,6 +25,8 @@ def lines(run: Run) -> Iterator[str]:
     yield from _further(run)
     totals = run.totals + (" (interrupted)" if run.interrupted else "")
     yield totals
+    if run.reused:
+        yield "reused: nothing that these numbers depend on has changed; --prunecal-fresh measures again"
 
 
 def _model(model: ModelRun, run: Run) -> Iterator[str]:

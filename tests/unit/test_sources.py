@@ -9,7 +9,7 @@ import pytest
 from pytest_prunecal import sources
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.resolve import resolve
-from pytest_prunecal.sources import module_digest, package_digest
+from pytest_prunecal.sources import Sources, package_digest
 
 
 def imported(tmp_path, monkeypatch, name, text):
@@ -45,14 +45,56 @@ def test_this_package_can_be_digested():
     assert package_digest("models") != package_digest("training.py") != package_digest("datasets")
 
 
-def test_module_digests_follow_the_file(tmp_path, monkeypatch):
+def code(thing, *registrars):
+    return Sources().of_code(thing, registrars)
+
+
+def test_code_follows_the_files_that_it_reaches(tmp_path, monkeypatch):
+    helper = tmp_path / "my_helper_one.py"
+    helper.write_text("depth = 19\n")
+    name = imported(tmp_path, monkeypatch, "my_nets_one", "import my_helper_one\ndef net(width): ...\n")
+    before = code(f"{name}:net")
+    assert code(f"{name}:net") == before
+    assert code(f"{name}:other") != before
+    helper.write_text("depth = 20 \n")
+    assert code(f"{name}:net") != before
+
+
+def test_text_and_object_are_followed_alike(tmp_path, monkeypatch):
     name = imported(
-        tmp_path, monkeypatch, "my_nets_one", "def net(width): ...\nclass Net: ...\nnets = [lambda: None]\n"
+        tmp_path, monkeypatch, "my_nets_two", "def net(width): ...\nclass Net: ...\nmine = Net()\n"
     )
-    module = __import__(name)
-    digests = {module_digest(thing) for thing in (module.net, module.Net, module.Net(), module.nets[0])}
-    assert len(digests) == 1
-    assert digests != {module_digest(pytest.raises)}
+    module = pytest.importorskip(name)
+    before = {thing: code(thing) for thing in (f"{name}:net", module.net, module.Net, module.mine)}
+    (tmp_path / f"{name}.py").write_text("def net(depth): ...\nclass Net: ...\nmine = Net()\n")
+    assert all(code(thing) != digest for thing, digest in before.items())
+
+
+def test_the_state_of_an_object_comes_from_where_it_was_registered(tmp_path, monkeypatch):
+    name = imported(
+        tmp_path,
+        monkeypatch,
+        "my_nets_three",
+        "def net(): ...\ndef make(depth):\n    def net(): return depth\n    return net\n",
+    )
+    module = pytest.importorskip(name)
+    conftest = tmp_path / "conftest.py"
+    registrar = ("conftest", conftest)
+    digests = {}
+    for text in ("depth = 19\n", "depth = 110\n"):
+        conftest.write_text(text)
+        things = {
+            "plain": module.net,
+            "text": f"{name}:net",
+            "closure": module.make(19),
+            "lambda": lambda: 19,
+            "partial": functools.partial(module.net),
+            "instance": operator.itemgetter(1),
+        }
+        for kind, thing in things.items():
+            digests.setdefault(kind, set()).add(code(thing, registrar))
+    # Of a plain function all is in its module; whatever else there is may hold what a conftest.py gave it.
+    assert {kind for kind, found in digests.items() if len(found) == 1} == {"plain", "text"}
 
 
 def test_partial_functions_are_their_function_and_arguments():
@@ -60,22 +102,78 @@ def test_partial_functions_are_their_function_and_arguments():
         return width, head
 
     half, other = functools.partial(net, 0.5), functools.partial(net, 0.25)
-    assert module_digest(half) == module_digest(functools.partial(net, 0.5)) != module_digest(other)
-    assert module_digest(half) not in (module_digest(net), module_digest(functools.partial(resolve, 0.5)))
+    assert code(half) == code(functools.partial(net, 0.5)) != code(other)
+    assert code(half) not in (code(net), code(functools.partial(resolve, 0.5)))
     by_name = [functools.partial(net, width=1, head=2), functools.partial(net, head=2, width=1)]
-    assert module_digest(by_name[0]) == module_digest(by_name[1])
-    assert module_digest(by_name[0]) != module_digest(functools.partial(net, width=1, head=3))
+    assert code(by_name[0]) == code(by_name[1]) != code(functools.partial(net, width=1, head=3))
+    assert code(functools.partial(half, 2)) not in (code(half), code(functools.partial(net, 2)))
     # Of every process the same: no addresses.
-    assert module_digest(functools.partial(net, object())) == module_digest(functools.partial(net, object()))
+    assert code(functools.partial(net, object())) == code(functools.partial(net, object()))
 
 
 def test_built_in_things_are_made_by_no_file():
-    assert module_digest(len) == module_digest(dict)
-    assert isinstance(module_digest(operator.itemgetter(1)), str)
+    assert isinstance(code(len), str)
+    assert code(len) == code(len) != code(dict)
+
+
+def test_of_installed_packages_the_version_counts(tmp_path, monkeypatch):
+    name = imported(tmp_path, monkeypatch, "my_nets_four", "import numpy\nimport yaml\ndef net(): ...\n")
+    before = code(f"{name}:net")
+    monkeypatch.setattr(sources, "version", lambda _: "1.0")
+    other = code(f"{name}:net")
+    assert other != before
+    # PyYAML is called otherwise than the module that it holds.
+    monkeypatch.setattr(sources, "version", lambda name: "2.0" if name == "PyYAML" else "1.0")
+    assert code(f"{name}:net") == other
+    missing = sources.PackageNotFoundError
+    monkeypatch.setattr(sources, "version", lambda name: "2.0" if name == "PyYAML" else fail(missing(name)))
+    with pytest.raises(missing):
+        code(f"{name}:net")
+
+
+def fail(error):
+    raise error
+
+
+def test_files_are_told_by_name_and_content(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"a")
+    two.write_bytes(b"b")
+    both = Sources().of_files([("one", one), ("two", two)])
+    assert Sources().of_files([("two", two), ("one", one)]) == both
+    assert Sources().of_files([("two", one), ("one", two)]) != both
+    assert Sources().of_files([("one", one)]) != both
+    with pytest.raises(OSError, match="three"):
+        Sources().of_files([("three", tmp_path / "three")])
+
+
+def test_an_edit_is_noticed(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.write_bytes(b"a")
+    found = Sources()
+    found.of_files([("one", one), ("two", two)])
+    assert found.edited() is None
+    two.write_bytes(b"bb")
+    assert found.edited() == two
+    two.unlink()
+    assert found.edited() == two
+
+
+def test_what_was_edited_after_the_session_began_equals_nothing_else(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text("depth = 19\n")
+    edited = path.stat().st_mtime_ns / 1e9
+    files = [("net", path)]
+    plain = Sources().of_files(files)
+    assert Sources(started=edited + 5).of_files(files) == plain
+    meanwhile = Sources(started=edited - 5).of_files(files)
+    assert meanwhile != plain
+    assert Sources(started=edited - 3).of_files(files) == meanwhile  # workers of one run agree
 
 
 def test_what_a_text_names(tmp_path, monkeypatch):
-    name = imported(tmp_path, monkeypatch, "my_nets_two", "def net(): ...\n")
+    name = imported(tmp_path, monkeypatch, "my_nets_five", "def net(): ...\n")
     assert resolve(f"{name}:net", "model 'x'").__name__ == "net"
     assert resolve(len, "model 'x'") is len
 
