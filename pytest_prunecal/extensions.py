@@ -25,6 +25,7 @@ class Extensions:
         datasets: loaders `(root, **options) -> Dataset`.
         metrics: metrics whose `function` takes logits (N, classes) and labels (N,).
         registrars: the modules whose hooks add these.
+        plugins: every conftest.py and other plugin of the user's own; they may do anything to this process.
         files: files that any of them reads, such as a table beside a model.
     """
 
@@ -33,4 +34,5 @@ class Extensions:
     datasets: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     registrars: tuple[Registrar, ...] = ()
+    plugins: tuple[Registrar, ...] = ()
     files: tuple[Path, ...] = ()

@@ -102,12 +102,14 @@ def select(
         if found is not None:
             baselines.check(found, model, protocol)
             _check_stale(found, protocol, update, {cell.id for cell in cells} | (set(found.cells) - full))
-        images, unpaired = _images(found, path, update)
+        images, unpaired = _images(found, path, protocol, update)
         files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
     return tuple(files)
 
 
-def _images(found: Baseline | None, path: Path, update: str | None) -> tuple[dict[str, ByImage], str]:
+def _images(
+    found: Baseline | None, path: Path, protocol: Protocol, update: str | None
+) -> tuple[dict[str, ByImage], str]:
     """Read the results by image that a baseline names, or say why there are none.
 
     Raises:
@@ -115,6 +117,8 @@ def _images(found: Baseline | None, path: Path, update: str | None) -> tuple[dic
     """
     if found is None or found.images is None:
         return {}, "the baseline names no results by image"
+    if baselines.stale(found, protocol):
+        return {}, "the baseline is of another version of the protocol"
     place = path.with_name(found.images.file)
     name = shown(place)
     if not place.is_file():

@@ -77,6 +77,7 @@ class Identity:
                 for name, metric in own.metrics.items()
             },
             "files": declared(own, self.sources),
+            "plugins": self.sources.of_files(own.plugins),
         }
         if cell.pruner is not None:
             code["pruner"] = self._registered(cell.pruner, own.pruners, PRUNERS)

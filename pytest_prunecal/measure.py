@@ -156,15 +156,21 @@ def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
             "conditions": conditions(bench.environment["device"]),
         }
     )
-    if key not in bench.base_results:
+    results = bench.base_results
+    if key not in results:
 
         def write(path: Path) -> None:
             network = base.base_network(cell, bench, slimming=slimming)
-            save(evaluate_on_all(network, bench), path)
+            results[key] = evaluate_on_all(network, bench)
+            save(results[key], path)
 
         keep = bench.store.renew if bench.fresh else bench.store.obtain
-        bench.base_results[key] = load(keep("evaluation", key, ".safetensors", write))
-    return bench.base_results[key]
+        try:
+            results[key] = load(keep("evaluation", key, ".safetensors", write))
+        except OSError:
+            if key not in results:
+                raise
+    return results[key]
 
 
 def own_metrics(evaluated: Evaluated, bench: Bench) -> tuple[dict[str, float], dict[str, Tensor]]:

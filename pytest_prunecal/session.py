@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ import pytest
 from pytest_prunecal import options, settings
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.extensions import Extensions
+from pytest_prunecal.imports import is_first_party
 from pytest_prunecal.options import SETTINGS
 from pytest_prunecal.results import Results, TogetherReports
 
@@ -115,19 +116,26 @@ def _extensions(config: pytest.Config) -> Extensions:
             hooks.pytest_prunecal_datasets,
             hooks.pytest_prunecal_metrics,
         ),
+        plugins=tuple(
+            registrar
+            for plugin in config.pluginmanager.get_plugins()
+            for registrar in _module(plugin)
+            if is_first_party(registrar[1])
+        ),
         files=_declared(hooks.pytest_prunecal_files(config=config), config.rootpath),
     )
 
 
 def _registrars(*hooks: HookCaller) -> tuple[Registrar, ...]:
     """The modules that implement some hooks."""
-    found: dict[Registrar, None] = {}
-    for hook in hooks:
-        for implementation in hook.get_hookimpls():
-            module = implementation.plugin if isinstance(implementation.plugin, ModuleType) else None
-            if module and module.__file__:
-                found[module.__name__, Path(module.__file__)] = None
-    return tuple(found)
+    implementations = (found for hook in hooks for found in hook.get_hookimpls())
+    return tuple({registrar for found in implementations for registrar in _module(found.plugin)})
+
+
+def _module(plugin: object) -> Iterator[Registrar]:
+    """A plugin that is a module with a file."""
+    if isinstance(plugin, ModuleType) and plugin.__file__:
+        yield plugin.__name__, Path(plugin.__file__)
 
 
 def _declared(answers: list[Any], root: Path) -> tuple[Path, ...]:

@@ -53,9 +53,14 @@ class ReusingEngine:
         except OSError:  # a file is not there or cannot be read; measuring says so better
             return self._measuring.measure(cell, seeds)
         made: list[Measurement] = []
+        failed: list[Exception] = []
 
         def write(path: Path) -> None:
-            made.append(self._measuring.measure(cell, seeds))
+            try:
+                made.append(self._measuring.measure(cell, seeds))
+            except Exception as error:
+                failed.append(error)
+                raise
             if edited := self._sources.edited():
                 raise _EditedError(edited)
             path.write_text(json.dumps(self._record(made[0], cell, seeds)), encoding="utf-8")
@@ -68,9 +73,9 @@ class ReusingEngine:
             if not made:
                 self._store.renew("measurement", key, ".json", write)
         except (_EditedError, OSError) as problem:
-            if not made:
+            if failed:
                 raise
-            return _not_kept(made[0], problem)
+            return _not_kept(made[0] if made else self._measuring.measure(cell, seeds), problem)
         self._measured.add(key)
         return made[0]
 

@@ -231,12 +231,15 @@ def project(plain, torch_loaded):  # noqa: ARG001 - it is there for what it does
     return made
 
 
+_LEFT_BEHIND = ("__pycache__", ".pytest_cache", "measurement", "evaluation", "evidence", "locks")
+
+
 @pytest.fixture
 def gated(project, accepted: Path):
-    """A project with accepted numbers of every cell, and its base networks in the store."""
+    """A project with accepted numbers of every cell; its store has base networks and no measurements."""
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
-        shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns(*_LEFT_BEHIND))
     shutil.copytree(accepted, project.path, dirs_exist_ok=True)
     return project
 

@@ -107,7 +107,7 @@ _FIELDS = ("protocol", "store", "device", "data", "extensions", "bases")
 
 
 def _with_training_set(b, images, labels):
-    other = Bench(**{k: getattr(b, k) for k in _FIELDS})
+    other = Bench(**{k: getattr(b, k) for k in _FIELDS}, fresh=True)
     other.__dict__["dataset"] = b.dataset
     other.__dict__["training_set"] = (images, labels)
     return other

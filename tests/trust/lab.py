@@ -127,6 +127,7 @@ class Lab:
             self.subject.data,
             self.subject.extensions,
             self._bases if bases is None else bases,
+            fresh=True,  # a fault planted in memory changes no source, by which stored numbers are known
         )
 
     def _given(self) -> dict:
@@ -197,7 +198,7 @@ def _unpack(cell_id: str, kept: dict) -> Trial:
     replicates = torch.from_numpy(kept[f"{cell_id}/replicates"]).double()
     digest, metrics = told["base"]
     return Trial(
-        Measurement.from_dict(told["measurement"]),
+        Measurement.from_dict({"reused": False} | told["measurement"]),
         Sampled(torch.from_numpy(kept[f"{cell_id}/columns"]), dict(zip(METRICS, replicates, strict=True))),
         BaseResult(digest, metrics, torch.from_numpy(kept[f"{cell_id}/base"])),
     )
