@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fsspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.protocol import digest
@@ -58,12 +58,28 @@ class Store:
         Returns:
             The entry's file.
         """
+        entry = self._found_or_made(kind, key, suffix, write, wait=True)
+        assert entry is not None  # noqa: S101 - it was waited for
+        return entry
+
+    def attempt(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path | None:
+        """As `obtain`, but None at once where another process is making the entry."""
+        return self._found_or_made(kind, key, suffix, write, wait=False)
+
+    def _found_or_made(
+        self, kind: str, key: str, suffix: str, write: Callable[[Path], None], *, wait: bool
+    ) -> Path | None:
         entry = self.root / kind / f"{key}{suffix}"
         if entry.exists():
             return entry
         entry.parent.mkdir(parents=True, exist_ok=True)
         # The kernel drops the lock of a process that dies.
-        with FileLock(self.root / "locks" / f"{kind}-{key}.lock"):
+        lock = FileLock(self.root / "locks" / f"{kind}-{key}.lock")
+        try:
+            held = lock.acquire(blocking=wait)
+        except Timeout:
+            return None
+        with held:
             if not entry.exists():
                 self._make(entry, write)
         return entry
