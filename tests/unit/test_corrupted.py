@@ -33,10 +33,14 @@ from pytest_prunecal.store import Store
 folder, me = Path(sys.argv[1]), sys.argv[2]
 corrupt = corrupted.corrupt
 
-def slow(images, name, severity, seed):
+def log(what, name, severity):
     with (folder / "log").open("a") as file:
-        file.write(f"{me} {name} {severity}\\n")
+        file.write(f"{what} {name} {severity}\\n")
+
+def slow(images, name, severity, seed):
+    log("begin", name, severity)
     time.sleep(0.5)
+    log("end", name, severity)
     return corrupt(images, name, severity, seed=seed)
 
 corrupted.corrupt = slow
@@ -118,10 +122,10 @@ def test_two_processes_share_the_sets_and_the_making_of_them(tmp_path):
     stored = sorted(str(path) for path in (tmp_path / "store" / "corrupted").iterdir())
     assert len(stored) == 4
     assert outputs[0][-1] == str(stored)
-    # Each set was made once; neither process only waited for the other.
-    made = [line.split(" ", 1) for line in (tmp_path / "log").read_text().splitlines()]
-    assert sorted(name for _, name in made) == sorted(order)
-    assert {me for me, _ in made} == {"one", "two"}
+    # Each set was made once, and both processes were making one at the same time.
+    log = [line.split(" ", 1) for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(name for what, name in log if what == "begin") == sorted(order)
+    assert [what for what, _ in log[:2]] == ["begin", "begin"]
 
 
 def test_while_another_process_makes_a_set_others_are_made(dataset, tmp_path):
