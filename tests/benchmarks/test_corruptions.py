@@ -85,7 +85,7 @@ def ours(photographs):
 def counterpart(photographs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what it imports
-        package = pytest.importorskip("imagecorruptions", exc_type=ImportError)
+        package = pytest.importorskip("imagecorruptions")
     pytest.importorskip("cv2").setNumThreads(1)
     images = list(photographs[:IMAGES].permute(0, 2, 3, 1).contiguous().numpy())
     return lambda name: [package.corrupt(image, SEVERITY, name) for image in images]
