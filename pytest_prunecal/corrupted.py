@@ -1,8 +1,12 @@
-"""Corrupted test sets: published where they lie in the data folder, else generated once into the store."""
+"""Corrupted test sets: published where they lie in the data folder, else generated once into the store.
+
+Sets too large to keep are generated batch by batch in every evaluation instead, to the same bits.
+"""
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,16 +22,43 @@ from pytest_prunecal.protocol import digest
 from pytest_prunecal.sources import package_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_prunecal.datasets.base import Dataset
     from pytest_prunecal.datasets.corrupted import PublishedCorruptions
+    from pytest_prunecal.evaluation import Images
     from pytest_prunecal.recipe import Evaluation
     from pytest_prunecal.store import Store
 
 SEED = 0
 """Of the generated corruptions: they are part of the data, so a cell's seed does not change them."""
+
+KEPT_BYTES = 8 << 30
+"""All generated sets of a protocol together are kept in the store up to this size, else none of them."""
+
+
+class Streamed:
+    """Corrupted images that are generated when a slice of them is taken, and not kept.
+
+    Args:
+        clean: uint8 (N, 3, H, W), on the CPU.
+        name: of the corruption.
+        severity: 1..5.
+    """
+
+    def __init__(self, clean: torch.Tensor, name: str, severity: int) -> None:
+        self._clean, self._name, self._severity = clean, name, severity
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self._clean)
+
+    def __getitem__(self, part: slice) -> torch.Tensor:
+        """Generate some of the images: uint8 (n, 3, H, W)."""
+        # An image's corruption depends on its index and on no other image.
+        indices = torch.arange(len(self))[part]
+        return corrupt(self._clean[part], self._name, self._severity, indices=indices, seed=SEED)
 
 
 class CorruptedSets:
@@ -69,25 +100,45 @@ class CorruptedSets:
         """Tells published sets from generated ones, and one copy of the published ones from another."""
         return self._published.digest if self._published else "generated"
 
-    def __iter__(self) -> Iterator[TestSet]:
-        """Every corruption at every severity, in the protocol's order, one in memory at a time."""
-        for name in self._evaluation.corruptions:
-            for severity in self._evaluation.severities:
-                if self._published:
-                    images = self._published.images(name, severity)
-                else:
-                    images = self._generated(name, severity)
-                yield TestSet(name, severity, images)
+    @property
+    def streamed(self) -> bool:
+        """Whether the sets are too large to keep and are generated batch by batch."""
+        count = len(self._evaluation.corruptions) * len(self._evaluation.severities)
+        return not self._published and count * self._dataset.test_images.nbytes > KEPT_BYTES
 
-    def _generated(self, name: str, severity: int) -> torch.Tensor:
+    def __iter__(self) -> Iterator[TestSet]:
+        """Every corruption at every severity, in the protocol's order, at most one in memory at a time."""
+        sets = list(product(self._evaluation.corruptions, self._evaluation.severities))
+        for place, (name, severity) in enumerate(sets):
+            images: Images
+            if self._published:
+                images = self._published.images(name, severity)
+            elif self.streamed:
+                images = Streamed(self._dataset.test_images, name, severity)
+            else:
+                # Mapped copy-on-write: all workers share the pages; torch gets the writable array it wants.
+                mapped = np.load(self._entry(sets[place:]), mmap_mode="c", allow_pickle=False)
+                images = torch.from_numpy(mapped)
+            yield TestSet(name, severity, images)
+
+    def _entry(self, sets: list[tuple[str, int]]) -> Path:
+        """The first set's entry; while another process makes it, this one makes others that nobody makes."""
+        first, *others = sets
+        for other in others:
+            entry = self._store.attempt(*self._artefact(*first))
+            if entry is not None:
+                return entry
+            self._store.attempt(*self._artefact(*other))
+        return self._store.obtain(*self._artefact(*first))
+
+    def _artefact(self, name: str, severity: int) -> tuple[str, str, str, Callable[[Path], None]]:
+        """What the store calls a generated set, and what makes it."""
         key = {
             "test": self._dataset.digest,
             "corruption": [name, severity, SEED],
             "made by": [package_digest("corruptions"), torch.__version__, PIL.__version__],
         }
-        entry = self._store.obtain("corrupted", digest(key), ".npy", partial(self._write, name, severity))
-        # Mapped copy-on-write: all workers share the pages, and torch gets the writable array it wants.
-        return torch.from_numpy(np.load(entry, mmap_mode="c", allow_pickle=False))
+        return "corrupted", digest(key), ".npy", partial(self._write, name, severity)
 
     def _write(self, name: str, severity: int, path: Path) -> None:
         images = corrupt(self._dataset.test_images, name, severity, seed=SEED)

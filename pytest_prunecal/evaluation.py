@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from pytest_prunecal.measurement import Scores
 
 
+class Images(Protocol):
+    """A tensor of images, or what gives them slice by slice and keeps none."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Give some of the images: uint8 (n, 3, H, W), on the CPU."""
+
+
 @dataclass(frozen=True)
 class TestSet:
     """One version of the test images.
@@ -25,14 +35,14 @@ class TestSet:
     Attributes:
         corruption: the corruption's name; empty for the clean images.
         severity: 1..5; 0 for the clean images.
-        images: uint8 (N, 3, H, W), on the CPU.
+        images: uint8 (N, 3, H, W), on the CPU; a slice at a time where they are not kept.
     """
 
     __test__ = False  # not a test class, whatever pytest makes of its name
 
     corruption: str
     severity: int
-    images: Tensor
+    images: Images
 
 
 @dataclass(frozen=True)
@@ -89,12 +99,15 @@ def evaluate(
 
 
 def predict(
-    model: nn.Module, images: Tensor, normalisation: Normalisation, batch: int, device: torch.device
+    model: nn.Module, images: Images, normalisation: Normalisation, batch: int, device: torch.device
 ) -> Tensor:
     """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU."""
     # Not inference mode: a metric of the user's own may take gradients of what it does to logits.
     with torch.no_grad():
-        parts = [model(normalisation.apply(part.to(device))).float() for part in torch.split(images, batch)]
+        parts = [
+            model(normalisation.apply(images[start : start + batch].to(device))).float()
+            for start in range(0, len(images), batch)
+        ]
         return torch.cat(parts).cpu()
 
 

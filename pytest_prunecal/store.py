@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.protocol import digest
@@ -60,10 +60,23 @@ class Store:
         Returns:
             The entry's file.
         """
+        entry = self._found_or_made(kind, key, suffix, write, wait=True)
+        assert entry is not None  # noqa: S101 - it was waited for
+        return entry
+
+    def attempt(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path | None:
+        """As `obtain`, but None at once where another process is making the entry."""
+        return self._found_or_made(kind, key, suffix, write, wait=False)
+
+    def _found_or_made(
+        self, kind: str, key: str, suffix: str, write: Callable[[Path], None], *, wait: bool
+    ) -> Path | None:
         entry = self.root / kind / f"{key}{suffix}"
         if entry.exists():
             return entry
-        with self._lock(entry):
+        with self._lock(entry, wait=wait) as held:
+            if not held:
+                return None
             if not entry.exists():
                 self._make(entry, write)
         return entry
@@ -84,11 +97,20 @@ class Store:
         return entry if entry.exists() else None
 
     @contextmanager
-    def _lock(self, entry: Path) -> Iterator[None]:
+    def _lock(self, entry: Path, *, wait: bool = True) -> Iterator[bool]:
+        """Hold an entry's lock; gives False where another process does and this one is not to wait."""
         entry.parent.mkdir(parents=True, exist_ok=True)
         # The kernel drops the lock of a process that dies.
-        with FileLock(self.root / "locks" / f"{entry.parent.name}-{entry.stem}.lock"):
-            yield
+        lock = FileLock(self.root / "locks" / f"{entry.parent.name}-{entry.stem}.lock")
+        try:
+            lock.acquire(blocking=wait)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def _address(self, entry: Path) -> str:
         return f"{self._remote_root}/{entry.relative_to(self.root).as_posix()}"

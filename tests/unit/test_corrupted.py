@@ -1,17 +1,62 @@
-"""Corrupted test sets: in the protocol's order, made once, published ones where they lie."""
+"""Corrupted test sets: in the protocol's order, made once and shared, or streamed to the same bits."""
 
+import subprocess
+import sys
+import time
 import types
+import weakref
 
 import pytest
 import torch
+from torch import nn
 
 from pytest_prunecal import corrupted
 from pytest_prunecal.corrupted import CorruptedSets
+from pytest_prunecal.corruptions import BENCHMARK
 from pytest_prunecal.corruptions.generate import corrupt
 from pytest_prunecal.datasets.base import Dataset
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.evaluation import evaluate
+from pytest_prunecal.images import Normalisation
 from pytest_prunecal.recipe import Evaluation
 from pytest_prunecal.store import Store
+
+SHARER = """
+import sys, time
+from pathlib import Path
+import torch
+from pytest_prunecal import corrupted
+from pytest_prunecal.datasets.base import Dataset
+from pytest_prunecal.recipe import Evaluation
+from pytest_prunecal.store import Store
+
+folder, me = Path(sys.argv[1]), sys.argv[2]
+corrupt = corrupted.corrupt
+
+def log(what, name, severity):
+    with (folder / "log").open("a") as file:
+        file.write(f"{what} {name} {severity}\\n")
+
+def slow(images, name, severity, seed):
+    log("begin", name, severity)
+    time.sleep(0.5)
+    log("end", name, severity)
+    return corrupt(images, name, severity, seed=seed)
+
+corrupted.corrupt = slow
+images = torch.arange(6 * 3 * 8 * 8).remainder(251).to(torch.uint8).view(6, 3, 8, 8)
+labels = torch.tensor([0, 1, 0, 1, 0, 1])
+dataset = Dataset("tiny", images, labels, images, labels, 2)
+evaluation = Evaluation(4, 10, ("contrast", "gaussian_noise"), (3, 1), "generated")
+(folder / f"ready {me}").touch()
+while not (folder / "go").exists():
+    time.sleep(0.01)
+found = list(corrupted.CorruptedSets(dataset, evaluation, None, Store(str(folder / "store"))))
+for part in found:
+    print(part.corruption, part.severity, int(part.images.sum()))
+maps = Path("/proc/self/maps").read_text().splitlines()
+print(sorted({line.split()[-1] for line in maps if ".npy" in line}))
+"""
 
 
 @pytest.fixture
@@ -58,6 +103,109 @@ def test_they_are_made_once(dataset, tmp_path, monkeypatch):
         list(CorruptedSets(dataset, evaluation(severities=(2,)), None, store))
 
 
+def test_two_processes_share_the_sets_and_the_making_of_them(tmp_path):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SHARER, str(tmp_path), me], stdout=subprocess.PIPE, text=True)
+        for me in ("one", "two")
+    ]
+    deadline = time.monotonic() + 120
+    while not all((tmp_path / f"ready {me}").exists() for me in ("one", "two")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    outputs = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    # The same sets in the protocol's order, and both see the stored files themselves, not copies.
+    assert outputs[0] == outputs[1]
+    order = [line.rsplit(" ", 1)[0] for line in outputs[0][:-1]]
+    assert order == ["contrast 3", "contrast 1", "gaussian_noise 3", "gaussian_noise 1"]
+    stored = sorted(str(path) for path in (tmp_path / "store" / "corrupted").iterdir())
+    assert len(stored) == 4
+    assert outputs[0][-1] == str(stored)
+    # Each set was made once, and both processes were making one at the same time.
+    log = [line.split(" ", 1) for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(name for what, name in log if what == "begin") == sorted(order)
+    assert [what for what, _ in log[:2]] == ["begin", "begin"]
+
+
+def test_while_another_process_makes_a_set_others_are_made(dataset, tmp_path):
+    made = []
+
+    class Busy(Store):
+        """Another process makes the first set until two more have been made here."""
+
+        def attempt(self, kind, key, suffix, write):
+            name, severity = write.args
+            if (name, severity) == ("contrast", 3) and len(made) < 2:
+                return None
+            return super().attempt(kind, key, suffix, lambda path: (made.append(write.args), write(path)))
+
+        def obtain(self, *_):
+            raise AssertionError("waited although there was something to do")
+
+    first = next(iter(CorruptedSets(dataset, evaluation(), None, Busy(str(tmp_path)))))
+    assert (first.corruption, first.severity) == ("contrast", 3)
+    assert torch.equal(first.images, corrupt(dataset.test_images, "contrast", 3, seed=0))
+    assert made == [("contrast", 1), ("gaussian_noise", 3), ("contrast", 3)]
+
+
+def evaluated(dataset, sets):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 2))
+    found = evaluate(
+        model,
+        dataset.test_images,
+        sets,
+        dataset.test_labels,
+        Normalisation((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
+        4,
+        10,
+        torch.device("cpu"),
+    )
+    return found.clean, found.corrupted, found.sampled.columns.tolist()
+
+
+def test_sets_too_large_to_keep_are_streamed_to_the_same_numbers(dataset, tmp_path, monkeypatch):
+    wanted = evaluation(corruptions=("contrast", "gaussian_noise", "glass_blur", "elastic_transform"))
+    nbytes = dataset.test_images.numel() * 4 * 2
+    monkeypatch.setattr(corrupted, "KEPT_BYTES", nbytes)
+    kept = CorruptedSets(dataset, wanted, None, Store(str(tmp_path / "kept")))
+    assert not kept.streamed
+    expected = evaluated(dataset, kept)
+    assert len(list((tmp_path / "kept" / "corrupted").iterdir())) == 8
+
+    asked, alive = [], weakref.WeakSet()
+
+    def watched(images, *args, **kwargs):
+        assert not alive, "the batch before is still in memory"
+        asked.append(len(images))
+        result = corrupt(images, *args, **kwargs)
+        alive.add(result)
+        return result
+
+    monkeypatch.setattr(corrupted, "KEPT_BYTES", nbytes - 1)
+    monkeypatch.setattr(corrupted, "corrupt", watched)
+    sets = CorruptedSets(dataset, wanted, None, Store(str(tmp_path / "streamed")))
+    assert sets.streamed
+    assert evaluated(dataset, sets) == expected
+    assert asked == [4, 2] * 8  # nothing before it is needed, and no more than a batch at once
+    assert not (tmp_path / "streamed" / "corrupted").exists()
+
+
+def test_the_papers_sets_are_kept_and_imagenets_are_not():
+    all_of_them = len(BENCHMARK) * 5
+    assert 10_000 * 3 * 32 * 32 * all_of_them < corrupted.KEPT_BYTES < 50_000 * 3 * 224 * 224 * all_of_them
+
+
+def test_a_streamed_set_gives_any_slice(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(corrupted, "KEPT_BYTES", 0)
+    for part in CorruptedSets(dataset, evaluation(), None, Store(str(tmp_path))):
+        whole = corrupt(dataset.test_images, part.corruption, part.severity, seed=0)
+        assert len(part.images) == 6
+        for some in (slice(None), slice(1, 3), slice(4, 99), slice(5, 5)):
+            assert torch.equal(part.images[some], whole[some])
+
+
 def test_another_data_set_has_sets_of_its_own(dataset, tmp_path):
     store = Store(str(tmp_path / "store"))
     one = evaluation(corruptions=("contrast",), severities=(3,))
@@ -86,6 +234,8 @@ def test_published_sets_are_taken_where_they_lie(dataset, tmp_path, monkeypatch)
         assert torch.equal(next(iter(sets)).images, dataset.test_images + 3)
     assert asked == [("contrast", 3)] * 2
     assert CorruptedSets(dataset, evaluation("generated"), tmp_path, store).source == "generated"
+    monkeypatch.setattr(corrupted, "KEPT_BYTES", 0)
+    assert not sets.streamed
 
 
 def test_what_cannot_be_had(dataset, tmp_path):

@@ -100,6 +100,18 @@ def test_a_killed_maker_blocks_nobody_and_leaves_nothing(worker, tmp_path):
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
+def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
+    store, entry = Store(str(tmp_path / "store")), tmp_path / "store" / "base" / "key.bin"
+    maker = worker(60)
+    wait_for(entry.with_name(".key.bin.partial"))
+    assert store.attempt("base", "key", ".bin", never) is None
+    assert store.attempt("base", "other", ".bin", writes("x")).read_text() == "x"
+    os.kill(maker.pid, signal.SIGKILL)
+    maker.wait()
+    assert store.attempt("base", "key", ".bin", writes("y")) == entry
+    assert store.attempt("base", "key", ".bin", never).read_text() == "y"
+
+
 def test_after_a_crash_the_next_run_makes_it(worker, tmp_path):
     maker = worker(60)
     wait_for(tmp_path / "store" / "base" / ".key.bin.partial")
