@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 DENSE = "dense"
+MASKING = ("weight",)
+"""Pruners that make nothing smaller: their cells take as long at any ratio."""
+_OPENING = 4  # two workers' first two cells each
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -91,18 +94,41 @@ def cell_from_id(model: str, cell_id: str) -> Cell:
 def grid(model: str, pruners: Sequence[str], ratios: Sequence[float]) -> list[Cell]:
     """List one model's cells in the order in which they are measured.
 
-    Ratios ascend, because the least pruned cells are the longest. Within a ratio the pruners take turns, the
-    last one second: workers then start on different base trainings instead of waiting for the same one.
+    The dense cell first, as all compare themselves with it; then the longest first, so that no worker has a
+    long one left when the others are done. Workers are handed two cells each to begin with, so the longest
+    cell of the last pruner comes third: the second worker then starts on the base network that this pruner
+    needs, which is often one of its own, instead of waiting for the first worker's.
 
     Args:
         model: the model's name.
         pruners: pruner names, in their canonical order.
         ratios: canonical ratios; 0 selects the dense cell, once and whatever the pruners.
     """
-    turns = [*pruners[:1], *pruners[:0:-1]]
-    cells = [Cell(model, None, 0.0)] if 0 in ratios else []
-    cells.extend(Cell(model, pruner, ratio) for ratio in sorted(ratios) if ratio > 0 for pruner in turns)
+    cells = [Cell(model, pruner, ratio) for ratio in sorted(ratios) if ratio > 0 for pruner in pruners]
+    cells.sort(key=length, reverse=True)  # stable: pruners stay in their order
+    if 0 in ratios:
+        cells.insert(0, Cell(model, None, 0.0))
+    others = [cell for cell in cells if cell.pruner == pruners[-1]] if len(pruners) > 1 else []
+    if others:
+        cells.remove(others[0])
+        cells.insert(2, others[0])
     return cells
+
+
+def length(cell: Cell) -> float:
+    """How long a cell takes, as a share of what training the dense network would: an estimate."""
+    return 1.0 if cell.pruner in MASKING else (1 - cell.ratio) ** 2
+
+
+def interleaved(models: Sequence[Sequence[Cell]]) -> list[Cell]:
+    """Order the cells of several models for several workers: each base network's first, then by length.
+
+    Args:
+        models: each one's cells, in the order of `grid`.
+    """
+    first = [cell for cells in models for cell in cells[:_OPENING]]
+    rest = [cell for cells in models for cell in cells[_OPENING:]]
+    return first + sorted(rest, key=length, reverse=True)
 
 
 def canonical_order(cell: Cell, pruners: Sequence[str]) -> tuple[int, str, float]:

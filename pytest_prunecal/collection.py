@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_prunecal.cell import interleaved
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.judging import (
     accepts,
@@ -57,6 +58,18 @@ def engine_of(config: pytest.Config, settings: Settings) -> Engine:
         )
         config.stash[_ENGINE] = ReusingEngine(setup)
     return config.stash[_ENGINE]
+
+
+def interleave(items: list[pytest.Item]) -> None:
+    """Order the cells of several models for several workers, each where a cell was."""
+    places = [place for place, item in enumerate(items) if isinstance(item, CellItem)]
+    cells = {item.cell: item for item in items if isinstance(item, CellItem)}
+    models: dict[str, list[Cell]] = {}
+    for cell in cells:
+        models.setdefault(cell.model, []).append(cell)
+    if len(cells) == len(places) and len(models) > 1:
+        for place, cell in zip(places, interleaved(list(models.values())), strict=True):
+            items[place] = cells[cell]
 
 
 def count_comparisons(session: pytest.Session, settings: Settings) -> None:

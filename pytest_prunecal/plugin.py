@@ -50,6 +50,16 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     return ProtocolFolder.from_parent(parent, path=path)
 
 
+@pytest.hookimpl(tryfirst=True)  # whoever else orders tests has the last word
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the cells of several models for several workers."""
+    settings = _settings(config)
+    if settings is not None and len(settings.files) > 1 and hasattr(config, "workerinput"):
+        from pytest_prunecal.collection import interleave
+
+        interleave(items)
+
+
 @pytest.hookimpl(trylast=True)  # after everything that deselects
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Count what the run compares."""

@@ -50,9 +50,17 @@ def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
     if not named:
         _collect(config, found.folder, alone=in_grid)
     if not is_worker:
+        if len(named) == len(config.args) or config.args == [str(found.folder)]:
+            _hand_out_singly(config)
         results = Results(found, config.rootpath)
         config.pluginmanager.register(results, "prunecal-results")
         config.pluginmanager.register(TogetherReports(results, found), "prunecal-together")
+
+
+def _hand_out_singly(config: pytest.Config) -> None:
+    """Have xdist hand out one cell at a time, unless the user says otherwise: each takes seconds or hours."""
+    if getattr(config.option, "maxschedchunk", 0) is None:
+        config.option.maxschedchunk = 1
 
 
 def settings_of(config: pytest.Config) -> Settings:

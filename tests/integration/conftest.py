@@ -160,7 +160,7 @@ class Project:
         FILE: the model's baseline file.
     """
 
-    CELLS = ("dense", "weight-0.3", "channel-0.3", "filter-0.3", "weight-0.5", "channel-0.5", "filter-0.5")
+    CELLS = ("dense", "weight-0.3", "channel-0.3", "weight-0.5", "filter-0.3", "filter-0.5", "channel-0.5")
     FILE = "baselines/tiny/tinynet.yaml"
 
     def __init__(self, pytester):

@@ -234,7 +234,7 @@ def pytest_prunecal_models(config):
     return {"tinynet": "tiny:tiny"}
 
 def pytest_runtest_setup(item):
-    if item.name == "prune[filter-0.3]":
+    if item.name == "prune[weight-0.5]":
         %s
 """
 
@@ -265,7 +265,7 @@ def test_an_interrupted_update_keeps_finished_cells(gated, fault, options, ret):
 
 def test_edits_made_while_the_run_goes_on_are_kept(gated):
     gated.edit("dense:\n    accuracy: {mean: ", "dense:\n    accuracy: {mean: 9")
-    editing = BREAKING.replace("import pytest", "from pathlib import Path").replace("filter-0.3", "dense") % (
+    editing = BREAKING.replace("import pytest", "from pathlib import Path").replace("weight-0.5", "dense") % (
         "file = Path('baselines/tiny/tinynet.yaml')\n"
         "        file.write_text(file.read_text().replace('weight-0.3:', 'weight-0.3:\\n    note: edited'))"
     )
@@ -278,7 +278,7 @@ def test_edits_made_while_the_run_goes_on_are_kept(gated):
 
 def test_a_file_broken_while_the_run_goes_on_is_left_and_fails_the_run(gated):
     breaking = BREAKING.replace("import pytest", "from pathlib import Path").replace(
-        "filter-0.3", "dense"
+        "weight-0.5", "dense"
     ) % ("Path('baselines/tiny/tinynet.yaml').write_text('<<<<<<< HEAD')")
     gated.write({"conftest.py": breaking})
     outcome = gated.gate("--prunecal-update", "--prunecal-ratios=0")

@@ -193,3 +193,34 @@ def waited_for(path, run):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return path.read_text()
+
+
+@pytest.mark.usefixtures("in_a_worker_or_not")
+def test_workers_begin_with_every_model(project):
+    grid = ("--prunecal-models=tinynet,tiny:tiny", "--prunecal-ratios=0.3,0.5", "--prunecal-update")
+    outcome = project.run(*grid, "-n", "1")
+    assert outcome.ret == 0, outcome.text
+    opening = ["weight-0.3", "weight-0.5", "channel-0.3", "filter-0.3"]
+    ran = [nodeid.partition("tiny/")[2] for nodeid in outcome.watcher.outcomes]
+    assert ran[:8] == [f"{file}.yaml::prune[{cell}]" for file in ("tinynet", "tiny.tiny") for cell in opening]
+    assert sorted(ran[8:]) == sorted(
+        f"{file}.yaml::prune[{cell}]"
+        for file in ("tinynet", "tiny.tiny")
+        for cell in ("filter-0.5", "channel-0.5")
+    )
+
+
+@pytest.mark.usefixtures("in_a_worker_or_not")
+@pytest.mark.parametrize(
+    ("args", "chunk"),
+    [
+        (["--prunecal-models=tinynet"], 1),
+        (["baselines/tiny/tinynet.yaml"], 1),
+        (["--prunecal-models=tinynet", "--maxschedchunk=5"], 5),
+        (["--prunecal-models=tinynet", "."], None),
+    ],
+    ids=str,
+)
+def test_cells_are_handed_out_singly(gated, args, chunk):
+    outcome = gated.run(*args, "-n", "1", "--collect-only")
+    assert outcome.watcher.config.option.maxschedchunk == chunk

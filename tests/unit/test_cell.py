@@ -11,6 +11,8 @@ from pytest_prunecal.cell import (
     canonical_ratio,
     cell_from_id,
     grid,
+    interleaved,
+    length,
     unique_ratios,
 )
 from pytest_prunecal.errors import PrunecalError
@@ -73,18 +75,37 @@ def test_what_is_no_cell_id(text, says):
 
 
 def test_the_grid_is_measured_longest_first_and_base_by_base():
-    ids = [cell.id for cell in grid("net", PRUNERS, [0.5, 0, 0.1])]
+    ids = [cell.id for cell in grid("net", PRUNERS, [0.5, 0, 0.1, 0.7])]
     assert ids == [
-        "dense",
-        "weight-0.1",
-        "channel-0.1",
-        "filter-0.1",
-        "weight-0.5",
-        "channel-0.5",
-        "filter-0.5",
+        *("dense", "weight-0.1", "channel-0.1"),  # the second worker begins with the third
+        *("weight-0.5", "weight-0.7", "filter-0.1"),
+        *("filter-0.5", "channel-0.5", "filter-0.7", "channel-0.7"),
     ]
-    assert [cell.id for cell in grid("net", ["filter"], [0.5])] == ["filter-0.5"]
+    ids = [cell.id for cell in grid("net", PRUNERS, [0.5, 0.7])]
+    assert ids == ["weight-0.5", "weight-0.7", "channel-0.5", "filter-0.5", "filter-0.7", "channel-0.7"]
+    assert [cell.id for cell in grid("net", ["filter"], [0.5, 0])] == ["dense", "filter-0.5"]
     assert [cell.id for cell in grid("net", [], [0, 0.5])] == ["dense"]
+    assert grid("net", ["filter"], []) == []
+
+
+def test_masked_networks_take_as_long_at_any_ratio():
+    assert length(Cell("net", "weight", 0.7)) == length(Cell("net", None, 0.0)) == 1
+    assert length(Cell("net", "filter", 0.1)) > length(Cell("net", "channel", 0.5)) > 0
+
+
+def test_several_models_are_begun_before_any_is_finished():
+    models = [grid(name, PRUNERS, [0, 0.5, 0.7]) for name in ("one", "two")]
+    cells = interleaved(models)
+    assert [cell.model for cell in cells[:8]] == ["one"] * 4 + ["two"] * 4
+    assert (
+        [cell.id for cell in cells[:3]]
+        == [cell.id for cell in cells[4:7]]
+        == (["dense", "weight-0.5", "channel-0.5"])
+    )
+    lengths = [length(cell) for cell in cells[8:]]
+    assert lengths == sorted(lengths, reverse=True)
+    assert sorted(cells, key=str) == sorted(models[0] + models[1], key=str)
+    assert interleaved(models[:1]) == models[0]
 
 
 def test_people_read_pruner_by_pruner():
