@@ -45,5 +45,5 @@ def lay_out(model: nn.Module, device: torch.device) -> None:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """Channels last on CUDA; on a CPU, where that gained nothing when measured, whatever a tensor has."""
+    """Channels last on CUDA; on a CPU, where that speeds up VGG-19 and slows down ResNets, as a tensor is."""
     return torch.channels_last if device.type == "cuda" else torch.preserve_format
