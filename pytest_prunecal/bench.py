@@ -144,11 +144,13 @@ def train(
     """
     images, labels = bench.training_set
     augmentation = Augmentation(bench.protocol.pad, bench.protocol.flip)
-    # The error is answered where it is gone, and with it the memory that its frames hold.
-    with suppress(torch.OutOfMemoryError):
-        training.train(model, images, labels, recipe, bench.forward, augmentation, generator, pressure)
-        return
-    torch.cuda.empty_cache()
+    try:
+        # The error is answered where it is gone, and with it the memory that its frames hold.
+        with suppress(torch.OutOfMemoryError):
+            training.train(model, images, labels, recipe, bench.forward, augmentation, generator, pressure)
+            return
+    finally:
+        torch.cuda.empty_cache()  # other workers on the same card may need what training no longer does
     raise PrunecalError(
         f"out of memory on {bench.device} while training on batches of {recipe.batch} images, which are part "
         "of the recipe; run fewer workers at once (a smaller -n) or on a device with more memory"
