@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from pytest_prunecal import training
 from pytest_prunecal.corrupted import CorruptedSets
 from pytest_prunecal.datasets.load import load as load_dataset
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.forward import Forward
 from pytest_prunecal.images import Augmentation, Normalisation
 from pytest_prunecal.models import MODELS
 from pytest_prunecal.reproducible import seed_of
@@ -101,9 +103,9 @@ class Bench:
         return CorruptedSets(self.dataset, self.protocol.evaluation, self.data, self.store)
 
     @property
-    def normalisation(self) -> Normalisation:
-        """From uint8 to what networks see."""
-        return Normalisation(self.protocol.mean, self.protocol.std)
+    def forward(self) -> Forward:
+        """From uint8 images to logits."""
+        return Forward(Normalisation(self.protocol.mean, self.protocol.std), self.protocol.precision)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -151,7 +153,21 @@ def build(model: str, bench: Bench) -> nn.Module:
 def train(
     model: nn.Module, recipe: Recipe, generator: torch.Generator, pressure: Pressure, bench: Bench
 ) -> None:
-    """Train a network in place on the protocol's data and input pipeline; see `training.train`."""
+    """Train a network in place on the protocol's data and input pipeline; see `training.train`.
+
+    Raises:
+        PrunecalError: the device has too little memory for the recipe's batch.
+    """
     images, labels = bench.training_set
     augmentation = Augmentation(bench.protocol.pad, bench.protocol.flip)
-    training.train(model, images, labels, recipe, bench.normalisation, augmentation, generator, pressure)
+    try:
+        # The error is answered where it is gone, and with it the memory that its frames hold.
+        with suppress(torch.OutOfMemoryError):
+            training.train(model, images, labels, recipe, bench.forward, augmentation, generator, pressure)
+            return
+    finally:
+        torch.cuda.empty_cache()  # other workers on the same card may need what training no longer does
+    raise PrunecalError(
+        f"out of memory on {bench.device} while training on batches of {recipe.batch} images, which are part "
+        "of the recipe; run fewer workers at once (a smaller -n) or on a device with more memory"
+    )

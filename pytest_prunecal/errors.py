@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The one exception and the one warning a user is meant to read."""
 
 
 class PrunecalError(Exception):
@@ -6,3 +6,7 @@ class PrunecalError(Exception):
 
     Shown without a traceback: as `pytest.UsageError` at configure time, as a cell's failure later.
     """
+
+
+class MeasurementWarning(UserWarning):
+    """Something that whoever reads a cell's numbers should know: it is told with them."""

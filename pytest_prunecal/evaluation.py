@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.forward import lay_out
 from pytest_prunecal.metrics.scores import scores
 from pytest_prunecal.sampling import Sampled, Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_prunecal.images import Normalisation
+    from pytest_prunecal.forward import Forward
     from pytest_prunecal.measurement import Scores
 
 
@@ -67,7 +70,7 @@ def evaluate(
     clean: Tensor,
     corrupted: Iterable[TestSet],
     labels: Tensor,
-    normalisation: Normalisation,
+    forward: Forward,
     batch: int,
     bins: int,
     device: torch.device,
@@ -79,18 +82,19 @@ def evaluate(
         clean: uint8 (N, 3, H, W) on the CPU.
         corrupted: versions of the same images, in the order of the report.
         labels: int64 (N,) on the CPU.
-        normalisation: from uint8 to what the network sees.
+        forward: from uint8 to logits.
         batch: images per forward pass.
         bins: of the ECE.
         device: where the network is.
     """
+    lay_out(model, device)
     model.eval()
-    logits = predict(model, clean, normalisation, batch, device)
+    logits = predict(model, clean, forward, batch, device)
     sampler = Sampler(labels, bins)
     sampler.clean(logits)
     by_corruption: dict[str, dict[str, Scores]] = {}
     for test_set in corrupted:
-        predicted = predict(model, test_set.images, normalisation, batch, device)
+        predicted = predict(model, test_set.images, forward, batch, device)
         by_corruption.setdefault(test_set.corruption, {})[str(test_set.severity)] = scores(
             predicted, labels, bins
         )
@@ -98,17 +102,54 @@ def evaluate(
     return Evaluated(scores(logits, labels, bins), by_corruption, logits, sampler.result())
 
 
-def predict(
-    model: nn.Module, images: Images, normalisation: Normalisation, batch: int, device: torch.device
-) -> Tensor:
-    """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU."""
+def predict(model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device) -> Tensor:
+    """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU.
+
+    Raises:
+        PrunecalError: the device has too little memory for a single image.
+
+    Warns:
+        MeasurementWarning: it had too little for `batch` images, and got fewer.
+    """
+    parts: list[Tensor] = []
+    done, size = 0, min(batch, len(images))
     # Not inference mode: a metric of the user's own may take gradients of what it does to logits.
     with torch.no_grad():
-        parts = [
-            model(normalisation.apply(images[start : start + batch].to(device))).float()
-            for start in range(0, len(images), batch)
-        ]
+        while done < len(images):
+            part = images[done : done + size]
+            logits = _logits(model, part, forward, device)
+            if logits is None:
+                size = _fewer(len(part), device)
+                continue
+            parts.append(logits)
+            done += len(part)
+        if size < min(batch, len(images)):
+            warnings.warn(
+                f"evaluated {size} images at a time instead of {batch}, as {device} was out of memory; "
+                "the last digits may differ",
+                MeasurementWarning,
+                stacklevel=2,
+            )
         return torch.cat(parts).cpu()
+
+
+def _logits(model: nn.Module, images: Tensor, forward: Forward, device: torch.device) -> Tensor | None:
+    """Logits of one forward pass, on the device; None if it has no memory for it."""
+    try:
+        return forward.logits(model, images.to(device))
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _fewer(images: int, device: torch.device) -> int:
+    """How many images to try after a pass of so many ran out of memory."""
+    torch.cuda.empty_cache()
+    if images == 1:
+        raise PrunecalError(
+            f"out of memory on {device} while evaluating one image at a time; run fewer workers at once "
+            "(a smaller -n) or on a device with more memory"
+        )
+    return images // 2
 
 
 def summary(evaluated: Evaluated) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,9 +24,14 @@ class Normalisation:
 
     def apply(self, images: Tensor) -> Tensor:
         """Turn uint8 (N, C, H, W) into float32 of mean 0 and deviation 1: (x / 255 - mean) / std."""
-        mean = torch.tensor(self.mean, device=images.device).view(-1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(-1, 1, 1)
-        return (images.to(torch.float32) / 255 - mean) / std
+        mean, std = _by_channel(self.mean, images.device), _by_channel(self.std, images.device)
+        return (images / 255).sub_(mean).div_(std)
+
+
+@lru_cache(maxsize=16)
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """A constant on the device, float32 (C, 1, 1): sent there once, as every sending makes a GPU wait."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -63,17 +69,10 @@ class Augmentation:
         """
         if not self.pad and not self.flip:
             return padded[chosen]
-        channels, height, width = (
-            padded.shape[1],
-            padded.shape[2] - 2 * self.pad,
-            padded.shape[3] - 2 * self.pad,
-        )
-        rows = draws[:, :1] + torch.arange(height, device=padded.device)
-        columns = torch.arange(width, device=padded.device).expand(len(draws), -1)
-        columns = draws[:, 1:2] + torch.where(draws[:, 2:] == 1, width - 1 - columns, columns)
-        return padded[
-            chosen[:, None, None, None],
-            torch.arange(channels, device=padded.device)[None, :, None, None],
-            rows[:, None, :, None],
-            columns[:, None, None, :],
-        ]
+        height, width = padded.shape[2] - 2 * self.pad, padded.shape[3] - 2 * self.pad
+        # All crops there are, as a view: (N, C, 2 pad + 1, 2 pad + 1, H, W).
+        crops = padded.unfold(2, height, 1).unfold(3, width, 1)
+        batch = crops[chosen, :, draws[:, 0], draws[:, 1]]
+        if not self.flip:
+            return batch
+        return torch.where(draws[:, 2, None, None, None] == 1, batch.flip(-1), batch)

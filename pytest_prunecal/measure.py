@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from pytest_prunecal import base
 from pytest_prunecal.bench import Bench, train
 from pytest_prunecal.environment import conditions
-from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.evaluated import load, save
 from pytest_prunecal.evaluation import evaluate, summary
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metrics.complexity import conv_weights, macs, parameters, sparsity
 from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners import PRUNERS
-from pytest_prunecal.pruners.base import Pruned, Pruner, PruneWarning
+from pytest_prunecal.pruners.base import Pruned, Pruner
 from pytest_prunecal.repeat import BaseResult, Trial, combine
 from pytest_prunecal.reproducible import generator_of, reproducible
 from pytest_prunecal.resolve import resolve
@@ -101,9 +101,9 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
 
 
 def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
-    """What pruners warn of, which belongs to the measurement; any other warning goes on to pytest."""
+    """What belongs to the measurement; any other warning goes on to pytest."""
     for warning in caught:
-        if issubclass(warning.category, PruneWarning):
+        if issubclass(warning.category, MeasurementWarning):
             yield str(warning.message)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
@@ -135,7 +135,7 @@ def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
         bench.dataset.test_images,
         bench.corrupted,
         bench.dataset.test_labels,
-        bench.normalisation,
+        bench.forward,
         bench.protocol.evaluation.batch,
         bench.protocol.evaluation.bins,
         bench.device,

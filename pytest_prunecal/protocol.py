@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BUILT_IN = Path(__file__).parent / "protocols"
 FORMAT = 1
 SCHEDULES = ("step", "cosine")
-PRECISIONS = ("float32",)
+PRECISIONS = ("float32", "bfloat16")
 SOURCES = ("generated", "published", "auto")
 CHANNELS = 3
 _NOT_MEASURING = {
@@ -56,7 +56,7 @@ class Protocol:
         evaluation: what is evaluated.
         seed: root of every random number of a measurement.
         threads: CPU threads that measure; results may differ in the last bits between thread counts.
-        precision: of training and evaluation.
+        precision: that training and evaluation compute in; weights and metrics are float32 and float64.
         tolerance: default tolerances by metric.
         noise: what is known beforehand of the training noise.
         min_effect: by metric, the change below which nobody cares.

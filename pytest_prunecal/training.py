@@ -10,13 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pytest_prunecal.pruners.base import apply_masks
+from pytest_prunecal.forward import lay_out
+from pytest_prunecal.optimiser import SGD
 from pytest_prunecal.pruners.channel import bn_scales
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.images import Augmentation, Normalisation
+    from pytest_prunecal.forward import Forward
+    from pytest_prunecal.images import Augmentation
     from pytest_prunecal.recipe import Recipe
 
 
@@ -39,7 +41,7 @@ def train(
     images: Tensor,
     labels: Tensor,
     recipe: Recipe,
-    normalisation: Normalisation,
+    forward: Forward,
     augmentation: Augmentation,
     generator: torch.Generator,
     pressure: Pressure,
@@ -51,22 +53,18 @@ def train(
         images: uint8 (N, 3, H, W).
         labels: int64 (N,), on the same device.
         recipe: epochs, batch, rate and its schedule.
-        normalisation: from uint8 to what the network sees.
+        forward: from uint8 to logits.
         augmentation: random crops and flips.
         generator: CPU generator of every random number of the training.
         pressure: masks to hold and the L1 penalty on BN scales.
     """
+    # Nothing in here waits for the device: no number of a step is read back.
     device = images.device
+    lay_out(model, device)
     images = augmentation.padded(images)
     scales = bn_scales(model) if pressure.slimming else []
-    optimiser = torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.nesterov,
-        fused=True,
-    )
+    held = held_by(model, pressure.masks)
+    optimiser = SGD(model.parameters(), recipe)
     model.train()
     steps = steps_per_epoch(len(labels), recipe.batch)
     for epoch in range(recipe.epochs):
@@ -74,17 +72,33 @@ def train(
         draws = augmentation.draw(len(labels), generator).to(device)
         order = order.to(device)
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = learning_rate(recipe, epoch + step / steps)
-            chosen = slice(step * recipe.batch, (step + 1) * recipe.batch)
-            batch = augmentation.apply(images, order[chosen], draws[chosen])
-            loss = functional.cross_entropy(model(normalisation.apply(batch)), labels[order[chosen]])
+            rows = slice(step * recipe.batch, (step + 1) * recipe.batch)
+            chosen = order[rows]
+            logits = forward.logits(model, augmentation.apply(images, chosen, draws[rows]))
+            loss = functional.cross_entropy(logits, labels[chosen])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             for scale in scales:
                 if scale.grad is not None:
                     scale.grad.add_(torch.sign(scale.detach()), alpha=pressure.slimming)
-            optimiser.step()
-            apply_masks(model, pressure.masks)
+            optimiser.step(learning_rate(recipe, epoch + step / steps))
+            hold(held)
+
+
+def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
+    """Masked parameters, each with ones and zeros of its own type: to multiply by them is fastest."""
+    parameters = [model.get_parameter(name) for name in masks]
+    return [
+        (parameter, torch.zeros_like(parameter).masked_fill_(mask, 1))
+        for parameter, mask in zip(parameters, masks.values(), strict=True)
+    ]
+
+
+@torch.no_grad()
+def hold(held: list[tuple[nn.Parameter, Tensor]]) -> None:
+    """Set what is masked to zero again, after a step."""
+    for parameter, factors in held:
+        parameter.mul_(factors)
 
 
 def steps_per_epoch(images: int, batch: int) -> int:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-class PruneWarning(UserWarning):
+class PruneWarning(MeasurementWarning):
     """A pruner had to depart from its rule to keep a layer alive."""
 
 

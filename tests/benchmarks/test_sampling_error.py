@@ -69,4 +69,4 @@ def _logits(network, bench):
 
     sets = [bench.dataset.test_images, *(test_set.images for test_set in bench.corrupted)]
     batch = bench.protocol.evaluation.batch
-    return [predict(network, images, bench.normalisation, batch, bench.device) for images in sets]
+    return [predict(network, images, bench.forward, batch, bench.device) for images in sets]

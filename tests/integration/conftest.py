@@ -204,7 +204,6 @@ class Project:
 @pytest.fixture(scope="session")
 def torch_loaded():
     """Import torch for good: pytester forgets what a run imports first, and torch cannot come twice."""
-    import_module("torch._dynamo")  # by the first optimiser
     for name in ("results", "engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
         import_module(f"pytest_prunecal.{name}")
 

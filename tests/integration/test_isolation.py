@@ -40,3 +40,17 @@ def test_collecting_the_gate_imports_no_torch(gated):
     modules = imported(result)
     assert "pytest_prunecal.settings" in modules
     assert not modules & (COSTLY - {"yaml"})
+
+
+def test_measuring_does_not_import_torchs_compiler(gated):
+    # Its import takes longer than many a cell, in every worker. -s: imports of a test are captured with it.
+    result = gated.pytester.run(
+        sys.executable,
+        *("-X", "importtime", "-m", "pytest", "-s", "--prunecal-models=tinynet"),
+        *("--prunecal-ratios=0.3", "--prunecal-store=fresh"),
+    )
+    assert result.ret == 0
+    modules = imported(result)
+    assert "pytest_prunecal.training" in modules
+    assert "torch" in modules
+    assert not modules & {"torch._dynamo", "torch._inductor", "sympy"}

@@ -59,7 +59,7 @@ def _wrong_end(put, _bench, _strength):
 
 
 def _mask_not_kept(put, _bench, _strength):
-    put(training, "apply_masks", _nothing)
+    put(training, "hold", _nothing)
 
 
 def _bn_not_carried(put, _bench, _strength):
@@ -159,9 +159,9 @@ def _overfit(put, _bench, strength):
 def _constants(put, _bench, _strength):
     predict = evaluation.predict
 
-    def swapped(model, images, normalisation, batch, device):
-        other = Normalisation(normalisation.std, normalisation.mean)
-        return predict(model, images, other, batch, device)
+    def swapped(model, images, forward, batch, device):
+        constants = Normalisation(forward.normalisation.std, forward.normalisation.mean)
+        return predict(model, images, replace(forward, normalisation=constants), batch, device)
 
     put(evaluation, "predict", swapped)
 

@@ -1,17 +1,22 @@
 """Evaluation: what is predicted, and how the scores of many test sets become a cell's metrics."""
 
+import warnings
+
 import hypothesis
 import pytest
 import torch
 from hypothesis import strategies as st
 from torch import nn
 
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.evaluation import Evaluated, TestSet, evaluate, predict, summary
+from pytest_prunecal.forward import Forward
 from pytest_prunecal.images import Normalisation
 from pytest_prunecal.metrics.scores import scores
 from pytest_prunecal.sampling import Sampled
 
 NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+FORWARD = Forward(NORMALISATION)
 CPU = torch.device("cpu")
 torch.set_num_threads(1)
 
@@ -76,8 +81,8 @@ def test_every_severity_weighs_the_same():
 @pytest.mark.parametrize("batch", [1, 7, 49, 50, 64])
 def test_predictions_do_not_depend_on_the_batch(batch):
     model, (images, _) = network().eval(), data()
-    whole = predict(model, images, NORMALISATION, 50, CPU)
-    parts = predict(model, images, NORMALISATION, batch, CPU)
+    whole = predict(model, images, FORWARD, 50, CPU)
+    parts = predict(model, images, FORWARD, batch, CPU)
     assert (parts.dtype, parts.shape) == (torch.float32, (50, 5))
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-5)
     one_by_one = torch.stack([model(NORMALISATION.apply(image[None]))[0] for image in images])
@@ -92,25 +97,25 @@ def test_evaluation():
         TestSet("fog", 3, images // 4),
         TestSet("snow", 1, 255 - images),
     ]
-    found = evaluate(model, images, iter(darker), labels, NORMALISATION, 16, 10, CPU)
+    found = evaluate(model, images, iter(darker), labels, FORWARD, 16, 10, CPU)
     assert not model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert {name: list(levels) for name, levels in found.corrupted.items()} == {
         "fog": ["1", "3"],
         "snow": ["1"],
     }
-    logits = predict(model, images, NORMALISATION, 50, CPU)
+    logits = predict(model, images, FORWARD, 50, CPU)
     torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-5)
     assert found.clean == scores(found.logits, labels, 10)
     for test_set in darker:
-        expected = scores(predict(model, test_set.images, NORMALISATION, 16, CPU), labels, 10)
+        expected = scores(predict(model, test_set.images, FORWARD, 16, CPU), labels, 10)
         assert found.corrupted[test_set.corruption][str(test_set.severity)] == expected
 
 
 def test_the_users_own_metrics_may_need_gradients():
     # Temperature scaling, the usual thing to try on logits.
     (images, labels), temperature = data(), nn.Parameter(torch.ones(()))
-    logits = predict(network().eval(), images, NORMALISATION, 16, CPU)
+    logits = predict(network().eval(), images, FORWARD, 16, CPU)
     nn.functional.cross_entropy(logits * temperature, labels).backward()
     assert temperature.grad.isfinite()
     assert not logits.requires_grad
@@ -124,4 +129,63 @@ def test_half_precision_networks_give_float32_logits():
         def forward(self, inputs):
             return model(inputs).half()
 
-    assert predict(Half(), images, NORMALISATION, 4, CPU).dtype == torch.float32
+    assert predict(Half(), images, FORWARD, 4, CPU).dtype == torch.float32
+
+
+class Small(nn.Module):
+    """A network on a device that has room for so many images."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room, self.inner, self.passes = room, network(), []
+
+    def forward(self, inputs):
+        self.passes.append(len(inputs))
+        if len(inputs) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize(
+    ("room", "batch", "passes"),
+    [
+        (20, 64, [50, 25, 12, 12, 12, 12, 2]),
+        (6, 7, [7, 3] + [3] * 15 + [2]),
+        (1, 3, [3, 1] + [1] * 49),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_until_it_does(room, batch, passes):
+    model, (images, _) = Small(room).eval(), data()
+    fitting = passes[len([size for size in passes if size > room])]
+    with pytest.warns(
+        MeasurementWarning, match=f"^evaluated {fitting} images at a time instead of {batch}, "
+    ):
+        found = predict(model, images, FORWARD, batch, CPU)
+    assert model.passes == passes
+    assert torch.equal(found, predict(model.inner, images, FORWARD, fitting, CPU))
+
+
+def test_a_batch_that_fits_is_left_alone():
+    model, (images, _) = Small(50).eval(), data()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        predict(model, images, FORWARD, 64, CPU)
+    assert model.passes == [50]
+
+
+def test_no_room_for_one_image_is_one_clear_sentence():
+    model, (images, _) = Small(0).eval(), data()
+    with pytest.raises(
+        PrunecalError, match=r"^out of memory on cpu while evaluating one image .* smaller -n"
+    ):
+        predict(model, images, FORWARD, 4, CPU)
+    assert model.passes == [4, 2, 1]
+
+
+def test_other_errors_of_a_network_are_its_own():
+    class Broken(nn.Module):
+        def forward(self, inputs):
+            raise RuntimeError(f"no good: {len(inputs)}")
+
+    with pytest.raises(RuntimeError, match="no good: 4"):
+        predict(Broken(), data()[0], FORWARD, 4, CPU)

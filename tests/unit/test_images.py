@@ -101,3 +101,24 @@ def test_normalisation(red, green, blue):
         expected = (value / 255 - mean[channel]) / std[channel]
         assert found[0, channel, 1, 1].item() == pytest.approx(expected, abs=1e-5)
         assert (found[:, channel] == found[0, channel, 0, 0]).all()
+
+
+def test_normalisation_of_every_pixel_to_the_last_bit():
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+    images = torch.arange(256, dtype=torch.uint8).view(256, 1, 1, 1).expand(256, 3, 2, 2).contiguous()
+    normalisation, before = Normalisation(mean, std), images.clone()
+    constants = [torch.tensor(values).view(-1, 1, 1) for values in (mean, std)]
+    expected = (images.to(torch.float32) / 255 - constants[0]) / constants[1]
+    for _ in range(2):  # its constants are kept between batches
+        assert torch.equal(normalisation.apply(images), expected)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_batches_lie_in_memory_as_images_do(flip):
+    # How a batch lies decides which kernels run, and with them the last bits.
+    augmentation = Augmentation(2, flip)
+    draws = augmentation.draw(5, torch.Generator().manual_seed(0))
+    batch = augmentation.apply(augmentation.padded(images_of(8, 4, 6)), torch.arange(5), draws)
+    assert batch.is_contiguous()
+    assert Normalisation((0.5,) * 3, (0.25,) * 3).apply(batch).is_contiguous()

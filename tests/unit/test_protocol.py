@@ -223,7 +223,7 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("tolerance: {mine: {}}", 2, "give abs, rel or both"),
         ("tolerance: {ece: {abs: -1}}", 2, "must lie in"),
         ("tolerance: {ece: {absolute: 1}}", 2, "unknown key 'absolute'"),
-        ("precision: float16", 2, "must be one of float32"),
+        ("precision: float16", 2, "precision is 'float16'; it must be one of float32, bfloat16"),
         ("threads: 0", 2, "must lie in"),
         ("prunecal: 2", 2, "format 2 is not known here"),
         ("dataset: digits", 2, "dataset must be a mapping"),

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import torch.utils.deterministic
 
 from pytest_prunecal.reproducible import generator_of, reproducible, seed_of
 
@@ -15,6 +16,7 @@ def conditions():
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "filling": torch.utils.deterministic.fill_uninitialized_memory,
         "benchmark": torch.backends.cudnn.benchmark,
         "cudnn tf32": torch.backends.cudnn.allow_tf32,
         "matmul tf32": torch.backends.cuda.matmul.allow_tf32,
@@ -28,6 +30,7 @@ def found(request):
     if request.param == "unusual":
         torch.set_num_threads(2)
         torch.use_deterministic_algorithms(mode=True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = True
@@ -35,6 +38,7 @@ def found(request):
     yield conditions()
     torch.set_num_threads(before["threads"])
     torch.use_deterministic_algorithms(before["deterministic"], warn_only=before["warn only"])
+    torch.utils.deterministic.fill_uninitialized_memory = before["filling"]
     torch.backends.cudnn.benchmark = before["benchmark"]
     torch.backends.cudnn.allow_tf32 = before["cudnn tf32"]
     torch.backends.cuda.matmul.allow_tf32 = before["matmul tf32"]
@@ -49,6 +53,7 @@ def test_the_process_is_left_as_it_was_found(found, fails):
                 "threads": 1,
                 "deterministic": True,
                 "warn only": False,
+                "filling": False,
                 "benchmark": False,
                 "cudnn tf32": False,
                 "matmul tf32": False,

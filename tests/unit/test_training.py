@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_prunecal import training
+from pytest_prunecal.forward import Forward
 from pytest_prunecal.images import Augmentation, Normalisation
 from pytest_prunecal.recipe import Recipe
 from pytest_prunecal.reproducible import generator_of, reproducible
@@ -28,6 +29,7 @@ RECIPE = Recipe(
     nesterov=False,
 )
 NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+FORWARD = Forward(NORMALISATION)
 PLAIN = Augmentation(0, flip=False)
 CROPS = Augmentation(2, flip=True)
 
@@ -68,7 +70,7 @@ def data(count=20, seed=1):
 def trained(model, recipe=RECIPE, count=20, augmentation=CROPS, pressure=None, seed=3):
     images, labels = data(count)
     generator = torch.Generator().manual_seed(seed)
-    train(model, images, labels, recipe, NORMALISATION, augmentation, generator, pressure or Pressure())
+    train(model, images, labels, recipe, FORWARD, augmentation, generator, pressure or Pressure())
     return model
 
 
@@ -202,7 +204,7 @@ def test_the_images_are_left_as_they_are(augmentation):
         images,
         labels,
         RECIPE,
-        NORMALISATION,
+        FORWARD,
         augmentation,
         torch.Generator().manual_seed(0),
         Pressure(),
@@ -226,7 +228,7 @@ def state_after(threads, seed=3):
         model = network(seed=5)
         images, labels = data(64)
         generator = generator_of("training", seed)
-        train(model, images, labels, RECIPE, NORMALISATION, CROPS, generator, Pressure(slimming=0.01))
+        train(model, images, labels, RECIPE, FORWARD, CROPS, generator, Pressure(slimming=0.01))
     return model.state_dict()
 
 

@@ -1,0 +1,234 @@
+"""Ways to train many cells on one GPU: several networks in one batch, and a step without Python's overhead.
+
+Weight-pruned cells keep their network's shape, so K of them can be stacked and trained as one. The rows of a
+CPU are tiny and only show that the code runs.
+
+    pytest tests/benchmarks/test_batched_cells.py -m slow -p no:xdist
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from pytest_prunecal.recipe import Recipe
+
+pytestmark = pytest.mark.slow
+
+MODELS = ("vgg19", "resnet20")
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+@dataclass
+class Cells:
+    """Pruned networks of one shape, and a batch of images for each.
+
+    Attributes:
+        name: protocol, device and network.
+        networks: K of them, in training mode.
+        masks: of each, by parameter name.
+        images: float32 (K, B, 3, H, W), what the networks see.
+        labels: int64 (K, B).
+        recipe: of fine-tuning.
+    """
+
+    name: str
+    networks: list[nn.Module]
+    masks: list[dict[str, torch.Tensor]]
+    images: torch.Tensor
+    labels: torch.Tensor
+    recipe: Recipe
+
+
+def made(size, device, model, batch, side):
+    """Prune an untrained network at every ratio."""
+    from pathlib import Path
+
+    import torch
+
+    from pytest_prunecal import models, protocol
+    from pytest_prunecal.pruners.weight import prune
+    from pytest_prunecal.resolve import resolve
+
+    loaded = protocol.load(size, Path())
+    torch.manual_seed(0)
+    network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
+    pruned = [prune(network.to(device).train(), ratio) for ratio in RATIOS]
+    return Cells(
+        f"{size}-{device}-{model}",
+        [one.model for one in pruned],
+        [one.masks for one in pruned],
+        torch.randn(len(pruned), batch, 3, side, side).to(device),
+        torch.randint(0, 10, (len(pruned), batch)).to(device),
+        loaded.finetune,
+    )
+
+
+@pytest.fixture(params=[("quick", "cpu"), ("quick", "cuda"), ("paper", "cuda")], ids="-".join)
+def size(request):
+    import torch
+
+    if request.param[1] == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return request.param
+
+
+@pytest.fixture(params=MODELS)
+def cells(request, size):
+    batch = 8 if size[1] == "cpu" else 64
+    return made(*size, request.param, batch, side=32 if size[0] == "paper" else 16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    from pytest_prunecal.reproducible import reproducible
+
+    with reproducible(1):
+        yield
+
+
+def stepping(network, masks, images, labels, recipe, run=None):
+    """What takes one training step of one network; `run` is what runs it, such as its compiled form."""
+    from torch.nn import functional
+
+    from pytest_prunecal.optimiser import SGD
+    from pytest_prunecal.training import held_by, hold
+
+    optimiser, held = SGD(network.parameters(), recipe), held_by(network, masks)
+
+    def step():
+        optimiser.zero_grad()
+        functional.cross_entropy((run or network)(images), labels).backward()
+        optimiser.step(recipe.learning_rate)
+        hold(held)
+
+    return step
+
+
+def one_by_one(cells):
+    """What takes one step of every network, one after the other."""
+    parts = zip(cells.networks, cells.masks, cells.images, cells.labels, strict=True)
+    steps = [stepping(*part, cells.recipe) for part in parts]
+
+    def step():
+        for single in steps:
+            single()
+
+    return step
+
+
+def together(cells):
+    """What takes one step of all networks at once, and what it trains: stacked parameters and buffers."""
+    import torch
+    from torch.func import functional_call, stack_module_state, vmap
+    from torch.nn import functional
+
+    from pytest_prunecal.optimiser import SGD
+    from pytest_prunecal.training import hold
+
+    parameters, buffers = stack_module_state(cells.networks)
+    skeleton = deepcopy(cells.networks[0])
+    masks = {name: torch.stack([one[name] for one in cells.masks]) for name in cells.masks[0]}
+    held = [(parameters[name], mask.to(parameters[name].dtype)) for name, mask in masks.items()]
+    optimiser = SGD(parameters.values(), cells.recipe)
+
+    def loss(own, running, images, labels):
+        return functional.cross_entropy(functional_call(skeleton, (own, running), (images,)), labels)
+
+    def step():
+        optimiser.zero_grad()
+        vmap(loss)(parameters, buffers, cells.images, cells.labels).sum().backward()
+        optimiser.step(cells.recipe.learning_rate)
+        hold(held)
+
+    return step, parameters, buffers
+
+
+def timed(benchmark, cells, group, step, networks=1, steps=10):
+    """Time some steps."""
+    import torch
+
+    on_gpu = cells.images.device.type == "cuda"
+    steps = steps if on_gpu else 1
+
+    def run():
+        for _ in range(steps):
+            step()
+        if on_gpu:
+            torch.cuda.synchronize()
+
+    benchmark.group = f"{group} {cells.name}"
+    benchmark.extra_info["images"] = steps * networks * cells.images.shape[1]
+    benchmark.pedantic(run, rounds=10 if on_gpu else 2, warmup_rounds=3 if on_gpu else 1)
+
+
+def test_one_after_the_other(benchmark, cells):
+    timed(benchmark, cells, "cells", one_by_one(cells), len(cells.networks))
+
+
+def test_in_one_batch(benchmark, cells):
+    step, *_ = together(cells)
+    timed(benchmark, cells, "cells", step, len(cells.networks))
+
+
+@pytest.mark.parametrize("way", ["eager", "CUDA graph", "compiled"])
+def test_one_step(benchmark, cells, way):
+    import torch
+
+    if way != "eager" and cells.images.device.type != "cuda":
+        pytest.skip("needs a CUDA device")
+    network = cells.networks[0]
+    run = torch.compile(network) if way == "compiled" else None
+    step = stepping(network, cells.masks[0], cells.images[0], cells.labels[0], cells.recipe, run)
+    timed(benchmark, cells, "step", captured(step) if way == "CUDA graph" else step)
+
+
+def captured(step):
+    """The step as a CUDA graph: its kernels are launched at once, on the same memory every time."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # momenta and workspaces must be there before
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_networks_of_one_batch_learn_what_single_ones_do(model, record_property):
+    import torch
+
+    cells = made("quick", "cpu", model, 8, 16)
+    step, parameters, buffers = together(deepcopy(cells))
+    single = one_by_one(cells)
+    difference = []
+    for _ in range(3):
+        step()
+        single()
+        difference.append(
+            max(
+                float((stacked[number] - single_one).detach().abs().max())
+                for number, network in enumerate(cells.networks)
+                for state in (dict(network.named_parameters()), dict(network.named_buffers()))
+                for name, single_one in state.items()
+                for stacked in [(parameters | buffers)[name]]
+            )
+        )
+    record_property("largest difference, step by step", difference)
+    print(f"\n{model}: largest difference from single networks, step by step: {difference}")  # noqa: T201
+    assert difference[0] < 1e-3
+    for number, masks in enumerate(cells.masks):
+        for name, mask in masks.items():
+            assert torch.equal(parameters[name][number] == 0, ~mask)

@@ -1,0 +1,261 @@
+"""The floor: how near training and evaluation come to the barest loops on the same network.
+
+Each of our rows also runs the bare loop before each of its rounds; `share` in its extra_info is the share of
+the bare loop's images per second that ours reaches, the median over such pairs. That holds on a machine whose
+speed changes from minute to minute, as the times of two rows do not. Two threads want two idle cores.
+
+    pytest tests/benchmarks/test_floor.py -m slow -p no:xdist --benchmark-json=floor.json
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from pytest_prunecal.protocol import Protocol
+
+pytestmark = pytest.mark.slow
+
+SIZES = (("quick", "cpu"), ("quick", "cuda"), ("paper", "cuda"))  # full width takes a CPU minutes an epoch
+MODELS = ("vgg19", "resnet20", "preresnet110")
+TEST_SETS = 4
+
+
+@dataclass
+class Case:
+    """A network on a device, and images to run through it.
+
+    Attributes:
+        name: size, device and network.
+        model: built in, as wide as the protocol says.
+        images: uint8 (N, 3, H, W) on the device, for an evaluation.
+        labels: int64 (N,) on the device.
+        trained: how many of them a round of training takes, whole batches.
+        rounds: that are timed.
+        protocol: says how it is trained and evaluated.
+    """
+
+    name: str
+    model: nn.Module
+    images: torch.Tensor
+    labels: torch.Tensor
+    trained: int
+    rounds: int
+    protocol: Protocol
+
+    @property
+    def device(self):
+        return self.images.device
+
+    @property
+    def forward(self):
+        from pytest_prunecal.forward import Forward
+        from pytest_prunecal.images import Normalisation
+
+        return Forward(Normalisation(self.protocol.mean, self.protocol.std), self.protocol.precision)
+
+    def laid_out(self, batch, layout=None):
+        """A network and what it sees, batch by batch, in a memory layout: by default the plugin's choice."""
+        import torch
+
+        from pytest_prunecal.forward import memory_format
+
+        chosen = getattr(torch, layout) if layout else memory_format(self.device)
+        inputs = self.forward.normalisation.apply(self.images).to(memory_format=chosen)
+        return deepcopy(self.model).to(memory_format=chosen), inputs.split(batch)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(*size, model) for size in SIZES for model in MODELS],
+    ids="-".join,
+)
+def case(request):
+    from pathlib import Path
+
+    import torch
+
+    from pytest_prunecal import models, protocol
+    from pytest_prunecal.resolve import resolve
+
+    size, device, model = request.param
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    loaded = protocol.load(size, Path())
+    torch.manual_seed(0)
+    network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
+    side = {"quick": 16, "paper": 32}[size]
+    images, steps, rounds = 400, 4, 7
+    if model == "preresnet110":
+        steps, rounds = 2, 4
+    if device == "cuda":
+        images, steps, rounds = 4000, 60, 9
+    torch.manual_seed(0)
+    return Case(
+        "-".join(request.param),
+        network.to(device),
+        torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8).to(device),
+        torch.randint(0, 10, (images,)).to(device),
+        steps * loaded.finetune.batch,
+        rounds,
+        loaded,
+    )
+
+
+def bare_training(case, threads=1, layout=None):
+    """What does forward, backward and optimiser steps on tensors in memory, and nothing else."""
+    from torch.nn import functional
+
+    from pytest_prunecal.optimiser import SGD
+
+    recipe = case.protocol.finetune
+    model, inputs = case.laid_out(recipe.batch, layout)
+    batches = list(zip(inputs, case.labels.split(recipe.batch), strict=True))[: case.trained // recipe.batch]
+
+    def run():
+        with bare_conditions(case, threads):
+            model.train()
+            optimiser = SGD(model.parameters(), recipe)
+            for images, labels in batches:
+                loss = functional.cross_entropy(model(images), labels)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step(recipe.learning_rate)
+
+    return run
+
+
+def bare_passes(case, batch, times=1, threads=1, layout=None):
+    """What does forward passes on tensors in memory, and nothing else."""
+    import torch
+
+    model, inputs = case.laid_out(batch, layout)
+
+    def run():
+        with bare_conditions(case, threads), torch.no_grad():
+            model.eval()
+            for _ in range(times):
+                for images in inputs:
+                    model(images)
+
+    return run
+
+
+@contextmanager
+def bare_conditions(case, threads):
+    """As many threads and the same precision as ours, but any kernel will do; waits for the device."""
+    import torch
+
+    from pytest_prunecal.reproducible import reproducible
+
+    with reproducible(threads):
+        torch.set_deterministic_debug_mode("default")
+        yield
+        if case.device.type == "cuda":
+            torch.cuda.synchronize()
+
+
+def timed(benchmark, case, group, images, run, bare=None, threads=1):
+    """Time a function that takes some images; with `bare`, time that too and note the share of its speed."""
+    # Where one thread does all the work, what else the machine does need not count.
+    clock = time.thread_time if (case.device.type, threads) == ("cpu", 1) else time.perf_counter
+    ours, theirs = [], []
+
+    def measured(function, into):
+        start = clock()
+        function()
+        into.append(clock() - start)
+
+    benchmark.group = f"{group} {case.name}"
+    benchmark.extra_info["images"] = images
+    benchmark.pedantic(
+        lambda: measured(run, ours),
+        setup=lambda: measured(bare, theirs) if bare else None,
+        rounds=case.rounds,
+        warmup_rounds=1,
+    )
+    if bare:
+        # The warm-up comes first in both.
+        share = statistics.median(rest / own for rest, own in zip(theirs[1:], ours[1:], strict=True))
+        benchmark.extra_info["share"] = round(share, 3)
+        print(f"\n{benchmark.group}: {benchmark.name} at {share:.3f} of the bare loop")  # noqa: T201
+
+
+def test_bare_training(benchmark, case):
+    timed(benchmark, case, "training", case.trained, bare_training(case))
+
+
+@pytest.mark.parametrize("pressure", ["plain", "masks", "slimming"])
+def test_our_training(benchmark, case, pressure):
+    import torch
+
+    from pytest_prunecal.images import Augmentation
+    from pytest_prunecal.pruners.weight import prune
+    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.training import Pressure, train
+
+    masks = prune(case.model, 0.5).masks if pressure == "masks" else {}
+    acting = Pressure(masks, 1e-5 if pressure == "slimming" else 0.0)
+    recipe = replace(case.protocol.finetune, epochs=1)
+    augmentation = Augmentation(case.protocol.pad, case.protocol.flip)
+    model, images, labels = deepcopy(case.model), case.images[: case.trained], case.labels[: case.trained]
+
+    def run():
+        with reproducible(1):
+            generator = torch.Generator().manual_seed(0)
+            train(model, images, labels, recipe, case.forward, augmentation, generator, acting)
+            if case.device.type == "cuda":
+                torch.cuda.synchronize()
+
+    timed(benchmark, case, "training", case.trained, run, bare_training(case))
+
+
+@pytest.mark.parametrize("batch", [50, 100, 200, 400])
+def test_batch_sizes_of_bare_forward_passes(benchmark, case, batch):
+    timed(benchmark, case, "batch sizes", len(case.images), bare_passes(case, batch))
+
+
+def test_bare_evaluation(benchmark, case):
+    passes = bare_passes(case, case.protocol.evaluation.batch, times=TEST_SETS)
+    timed(benchmark, case, "evaluation", TEST_SETS * len(case.images), passes)
+
+
+def test_our_evaluation(benchmark, case):
+    from pytest_prunecal.evaluation import TestSet, evaluate
+    from pytest_prunecal.reproducible import reproducible
+
+    images, labels, asked = case.images.cpu(), case.labels.cpu(), case.protocol.evaluation
+    model = deepcopy(case.model)
+
+    def run():
+        with reproducible(1):
+            others = [TestSet("fog", severity, images) for severity in range(1, TEST_SETS)]
+            evaluate(model, images, others, labels, case.forward, asked.batch, asked.bins, case.device)
+
+    passes = bare_passes(case, asked.batch, times=TEST_SETS)
+    timed(benchmark, case, "evaluation", TEST_SETS * len(images), run, passes)
+
+
+@pytest.mark.parametrize("layout", ["contiguous_format", "channels_last"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("work", ["training", "evaluation"])
+def test_layouts_and_threads(benchmark, case, work, threads, layout):
+    """On one network, against contiguous memory and one thread."""
+    usual = 1, "contiguous_format"
+    if work == "training":
+        images = case.trained
+        run, beside = bare_training(case, threads, layout), bare_training(case, *usual)
+    else:
+        images, batch = len(case.images), case.protocol.evaluation.batch
+        run, beside = bare_passes(case, batch, 1, threads, layout), bare_passes(case, batch, 1, *usual)
+    timed(benchmark, case, f"layouts and threads, {work}", images, run, beside, threads)
