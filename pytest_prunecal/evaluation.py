@@ -116,13 +116,13 @@ def predict(model: nn.Module, images: Images, forward: Forward, batch: int, devi
     # Not inference mode: a metric of the user's own may take gradients of what it does to logits.
     with torch.no_grad():
         while done < len(images):
-            part = images[done : done + size]
-            logits = _logits(model, part, forward, device)
+            # The slice has no name here: it would keep a batch in memory while the next one is made.
+            logits = _logits(model, images[done : done + size], forward, device)
             if logits is None:
-                size = _fewer(len(part), device)
+                size = _fewer(min(size, len(images) - done), device)
                 continue
             parts.append(logits)
-            done += len(part)
+            done += len(logits)
         if size < min(batch, len(images)):
             warnings.warn(
                 f"evaluated {size} images at a time instead of {batch}, as {device} was out of memory; "

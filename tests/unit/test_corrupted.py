@@ -17,6 +17,7 @@ from pytest_prunecal.corruptions.generate import corrupt
 from pytest_prunecal.datasets.base import Dataset
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.evaluation import evaluate
+from pytest_prunecal.forward import Forward
 from pytest_prunecal.images import Normalisation
 from pytest_prunecal.recipe import Evaluation
 from pytest_prunecal.store import Store
@@ -157,7 +158,7 @@ def evaluated(dataset, sets):
         dataset.test_images,
         sets,
         dataset.test_labels,
-        Normalisation((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
+        Forward(Normalisation((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))),
         4,
         10,
         torch.device("cpu"),

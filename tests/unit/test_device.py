@@ -93,8 +93,8 @@ def test_the_precision_is_that_of_base_training_fine_tuning_and_evaluation(bench
 
     monkeypatch.setattr(Forward, "logits", note)
     measure(CELL, replace(bench, protocol=replace(bench.protocol, precision=precision)))
-    # Base training, the base's two test sets, fine-tuning, the cell's two test sets.
-    expected = [True] * 4 + [False] * 2 + [True] * 4 + [False] * 2
+    # Base training, fine-tuning, the cell's two test sets, the base's two.
+    expected = [True] * 4 + [True] * 4 + [False] * 2 + [False] * 2
     assert passes == [(precision, training) for training in expected]
 
 
