@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -74,8 +73,7 @@ class Began:
         self.time = time.time()
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):  # a dataclass takes longer to make, in every run of pytest
     """What was asked for, as written; None where nothing was.
 
     Attributes:

@@ -1,0 +1,87 @@
+"""What benchmarks of whole pytest runs share: a directory of a user's own, and pytest as a user has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BASELINES = Path(__file__).parents[2] / "baselines"
+PLUGINS = ("pytest_prunecal.plugin", "xdist")
+MEMORY = """
+import json, os, resource
+from pathlib import Path
+
+def pytest_unconfigure(config):
+    who = os.environ.get("PYTEST_XDIST_WORKER", "controller")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    Path(f"peak-{who}.json").write_text(json.dumps(peak))
+"""
+
+
+class Directory:
+    """A directory with the shipped baselines, in which pytest runs with no other plugins than a user has."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        shutil.copytree(BASELINES, path / "baselines")
+        (path / "pytest.ini").write_text("[pytest]\n")
+        (path / "conftest.py").write_text(MEMORY)
+
+    def pytest(self, *args, plugins=PLUGINS):
+        """Run pytest in a process of its own; gives what it printed."""
+        # The environment of this run is not the user's: not its workers, not its options.
+        own = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST", "PRUNECAL"))}
+        own["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        own.pop("PYTHONDONTWRITEBYTECODE", None)  # or every run compiles the plugin anew
+        loaded = [word for plugin in plugins for word in ("-p", plugin)]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *loaded, *map(str, args)]
+        result = subprocess.run(command, cwd=self.path, env=own, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def forget(self, *kinds):
+        """Remove what the store has of some kinds; all of it without any."""
+        for place in [self.path / ".prunecal" / kind for kind in kinds] or [self.path / ".prunecal"]:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def peaks(self):
+        """Peak memory of the last run's processes in MB, by `controller`, `gw0`, …."""
+        files = self.path.glob("peak-*.json")
+        return {file.stem.removeprefix("peak-"): json.loads(file.read_text()) for file in files}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return Directory(tmp_path)
+
+
+@pytest.fixture
+def beside(benchmark):
+    """Time one thing, each time right after another; `extra_info` has the difference and the ratio.
+
+    That holds on a machine whose speed changes from minute to minute, as the times of two rows do not.
+    """
+
+    def run(ours, other, rounds, warmup_rounds=1):
+        seconds = []
+
+        def before():
+            start = time.perf_counter()
+            other()
+            seconds.append(time.perf_counter() - start)
+
+        benchmark.pedantic(ours, setup=before, rounds=rounds, warmup_rounds=warmup_rounds)
+        pairs = list(zip(benchmark.stats.stats.data, seconds[-rounds:], strict=True))
+        more = statistics.median(own - others for own, others in pairs)
+        benchmark.extra_info["ms more"] = round(1000 * more, 1)
+        benchmark.extra_info["ratio"] = round(statistics.median(own / others for own, others in pairs), 3)
+
+    return run
