@@ -2,7 +2,7 @@
 
 The file is a zip archive with an `index.json` and one entry a network: for each of `COLUMNS` and each test
 image what the image adds to the metric, as float16 with the last four bits of the mantissa dropped (an error
-below 0.8 %), high bytes before low ones. Nothing in it is ever executed.
+of 0.83 % at most), high bytes before low ones. Nothing in it is ever executed.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.forward import lay_out
+from pytest_prunecal.metrics.calibration import predictions_of
 from pytest_prunecal.metrics.scores import scores
 from pytest_prunecal.sampling import Sampled, Sampler
 
@@ -90,16 +91,18 @@ def evaluate(
     lay_out(model, device)
     model.eval()
     logits = predict(model, clean, forward, batch, device)
+    found = predictions_of(logits, labels)
+    clean_scores = scores(logits, labels, bins, found)
     sampler = Sampler(labels, bins)
-    sampler.clean(logits)
+    sampler.clean(logits, found)
     by_corruption: dict[str, dict[str, Scores]] = {}
     for test_set in corrupted:
         predicted = predict(model, test_set.images, forward, batch, device)
-        by_corruption.setdefault(test_set.corruption, {})[str(test_set.severity)] = scores(
-            predicted, labels, bins
-        )
-        sampler.corrupted(predicted)
-    return Evaluated(scores(logits, labels, bins), by_corruption, logits, sampler.result())
+        found = predictions_of(predicted, labels)
+        levels = by_corruption.setdefault(test_set.corruption, {})
+        levels[str(test_set.severity)] = scores(predicted, labels, bins, found)
+        sampler.corrupted(predicted, found)
+    return Evaluated(clean_scores, by_corruption, logits, sampler.result())
 
 
 def predict(model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device) -> Tensor:

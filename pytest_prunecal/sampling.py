@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_prunecal.byimage import COLUMNS
-from pytest_prunecal.metrics.calibration import confidence_of
+from pytest_prunecal.metrics.calibration import predictions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+
+    from pytest_prunecal.metrics.calibration import Predictions
 
 RESAMPLES = 500
 """Bootstrap resamples: the standard error is good to 3 % of itself."""
@@ -54,9 +56,14 @@ class Sampler:
         self._gaps: list[Tensor] = []
         self._eces: list[Tensor] = []
 
-    def clean(self, logits: Tensor) -> None:
-        """Take the logits of the clean images, float32 (N, classes) on the CPU."""
-        hit, gap, ece = self._calibration(logits)
+    def clean(self, logits: Tensor, found: Predictions | None = None) -> None:
+        """Take the logits of the clean images, float32 (N, classes) on the CPU.
+
+        Args:
+            logits: of the clean images.
+            found: `predictions_of` them, where they are known already.
+        """
+        hit, gap, ece = self._calibration(logits, found)
         rows = torch.arange(len(self._labels))
         log_probability = torch.log_softmax(logits.double(), dim=1)
         error = log_probability.exp()
@@ -64,9 +71,9 @@ class Sampler:
         error[rows, self._labels] -= 1
         self._clean = [hit, gap, nll, error.square().sum(1), ece]
 
-    def corrupted(self, logits: Tensor) -> None:
-        """Take the logits of one corrupted version of the same images."""
-        hit, gap, ece = self._calibration(logits)
+    def corrupted(self, logits: Tensor, found: Predictions | None = None) -> None:
+        """Take the logits of one corrupted version of the same images; see `clean`."""
+        hit, gap, ece = self._calibration(logits, found)
         self._hits.append(hit)
         self._gaps.append(gap)
         self._eces.append(ece)
@@ -92,12 +99,13 @@ class Sampler:
             },
         )
 
-    def _calibration(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _calibration(self, logits: Tensor, found: Predictions | None) -> tuple[Tensor, Tensor, Tensor]:
         """Of one test set: which images are right, what each adds to the ECE, the ECE of each resample."""
-        confidence, hit = confidence_of(logits, self._labels)
-        gap = confidence - hit
+        found = found or predictions_of(logits, self._labels)
+        hit = found.correct
+        gap = found.confidence - hit
         bins = torch.empty(len(gap), dtype=torch.int64)
-        for number, members in enumerate(torch.argsort(confidence, stable=True).tensor_split(self._bins)):
+        for number, members in enumerate(found.order.tensor_split(self._bins)):
             bins[members] = number
         apart = torch.zeros(len(gap), self._bins).scatter_(1, bins[:, None], gap.float()[:, None])
         ece = (resampling(len(gap)) @ apart).abs().sum(1).double()

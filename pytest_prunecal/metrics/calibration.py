@@ -2,8 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network says of N images: all that scores need besides the logits, found once.
+
+    Attributes:
+        probability: softmax, float64 (N, classes), on the CPU.
+        confidence: the highest of each, (N,).
+        correct: 1.0 where it is the label's, float64 (N,).
+        ascending: `confidence` in ascending order.
+        order: int64 (N,), the images in that order; those of equal confidence keep theirs.
+    """
+
+    probability: Tensor
+    confidence: Tensor
+    correct: Tensor
+    ascending: Tensor
+    order: Tensor
+
+
+def predictions_of(logits: Tensor, labels: Tensor) -> Predictions:
+    """Find them: logits (N, classes) of any floating type, labels (N,) integer class indices."""
+    probability = torch.softmax(logits.detach().cpu().to(torch.float64), dim=1)
+    confidence, predicted = probability.max(dim=1)
+    ascending, order = torch.sort(confidence, stable=True)
+    return Predictions(
+        probability, confidence, (predicted == labels.cpu()).to(torch.float64), ascending, order
+    )
 
 
 def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
@@ -21,16 +52,19 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
     Returns:
         A number in [0, 1]; lower is better.
     """
-    confidence, correct = confidence_of(logits, labels)
-    confidence, order = torch.sort(confidence, stable=True)
-    _, group, sizes = torch.unique_consecutive(confidence, return_inverse=True, return_counts=True)
-    hits = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, group, correct[order])
+    return ece_of(predictions_of(logits, labels), bins)
+
+
+def ece_of(found: Predictions, bins: int) -> float:
+    """The same from predictions; see `ece`."""
+    _, group, sizes = torch.unique_consecutive(found.ascending, return_inverse=True, return_counts=True)
+    hits = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, group, found.correct[found.order])
     accuracy = (hits / sizes)[group]
     gaps = [
         (in_bin.sum() - hit.sum()).abs()
-        for in_bin, hit in zip(confidence.tensor_split(bins), accuracy.tensor_split(bins), strict=True)
+        for in_bin, hit in zip(found.ascending.tensor_split(bins), accuracy.tensor_split(bins), strict=True)
     ]
-    return float(torch.stack(gaps).sum() / len(labels))
+    return float(torch.stack(gaps).sum() / len(group))
 
 
 def ece_equal_width(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
@@ -39,15 +73,8 @@ def ece_equal_width(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
     Bin b holds confidences in (b / bins, (b + 1) / bins]; empty bins count nothing. Arguments and result are
     those of `ece`.
     """
-    confidence, correct = confidence_of(logits, labels)
+    found = predictions_of(logits, labels)
     edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-    index = torch.bucketize(confidence, edges[1:-1])
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, confidence - correct)
+    index = torch.bucketize(found.confidence, edges[1:-1])
+    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, found.confidence - found.correct)
     return float(gap.abs().sum() / len(labels))
-
-
-def confidence_of(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Highest softmax probability of each sample, and 1.0 where it is right; float64 (N,) on the CPU."""
-    probability = torch.softmax(logits.detach().cpu().to(torch.float64), dim=1)
-    confidence, predicted = probability.max(dim=1)
-    return confidence, (predicted == labels.cpu()).to(torch.float64)

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pytest_prunecal.metrics.calibration import ece
+from pytest_prunecal.metrics.calibration import ece_of, predictions_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pytest_prunecal.metrics.calibration import Predictions
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -33,22 +35,28 @@ def brier(logits: Tensor, labels: Tensor) -> float:
 
     Mean over samples of sum over classes of (probability - 1 if it is the label else 0) squared.
     """
-    error = torch.softmax(logits.to(torch.float64), dim=1)
+    return _brier(torch.softmax(logits.to(torch.float64), dim=1), labels)
+
+
+def _brier(probability: Tensor, labels: Tensor) -> float:
+    error = probability.clone()
     error[torch.arange(len(labels)), labels] -= 1
     return float(error.square().sum() / len(labels))
 
 
-def scores(logits: Tensor, labels: Tensor, bins: int) -> dict[str, float]:
+def scores(logits: Tensor, labels: Tensor, bins: int, found: Predictions | None = None) -> dict[str, float]:
     """All scores of one test set: accuracy, ece (equal mass), nll and brier.
 
     Args:
         logits: float32 (N, classes) on the CPU.
         labels: int64 (N,) on the CPU.
         bins: of the ECE.
+        found: `predictions_of` these, where they are known already.
     """
+    found = found or predictions_of(logits, labels)
     return {
         "accuracy": accuracy(logits, labels),
-        "ece": ece(logits, labels, bins),
+        "ece": ece_of(found, bins),
         "nll": nll(logits, labels),
-        "brier": brier(logits, labels),
+        "brier": _brier(found.probability, labels),
     }
