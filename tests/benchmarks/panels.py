@@ -74,7 +74,7 @@ def _just_below(places: list[tuple[float, float]], others: list[list[tuple[float
 
 
 def _line(places: list[tuple[float, float]], values: list[float], colour: str, *, below: bool) -> list[str]:
-    """A line, its dots and their values; left or right of its dots, where a line that rises or falls is not."""
+    """A line, its dots and their values, on the side of the dots where the line is not."""
     drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts = [f'<polyline points="{drawn}" fill="none" stroke="{colour}" stroke-width="2"/>']
     right = below == (values[-1] >= values[0])
