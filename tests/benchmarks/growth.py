@@ -17,6 +17,7 @@ COLUMNS = {
     "run, all compared anew, s": ("seconds compared", ".0f"),
     "run, all reused, s": ("seconds reused", ".1f"),
     "a cell, s": ("seconds per cell", ".2f"),
+    "a cell, CPU s": ("CPU seconds per cell", ".2f"),
     "a cell alone, s": ("seconds of a cell alone", ".2f"),
     "worst worker, MB": ("worker MB", ".0f"),
     "controller, MB": ("controller MB", ".0f"),
@@ -53,6 +54,7 @@ def table(rows: list[dict]) -> str:
             *_markdown(head, lines),
             "",
             "A cell: the run less the one with everything reused, over cells, times workers.",
+            "CPU: the same of what all processes worked.",
             "A cell alone: the median of what cells say they took.",
             "",
             "Kept in the store, kB over cells:",
@@ -79,7 +81,7 @@ def panels(rows: list[dict]) -> list[Panel]:
             return {name: [(row[key], row[source]) for row in chosen] for name, source in map(_named, names)}
 
         found += [
-            Panel(f"seconds per cell, {told}", axis, series("in all", "alone")),
+            Panel(f"seconds per cell, {told}", axis, series("wall", "CPU")),
             Panel(f"memory, MB, {told}", axis, series("worker", "controller")),
             Panel(f"store, MB, {told}", axis, series("store")),
         ]
@@ -89,8 +91,8 @@ def panels(rows: list[dict]) -> list[Panel]:
 def _named(name: str) -> tuple[str, str]:
     """A line's name in the picture, and what it shows."""
     return name, {
-        "in all": "seconds per cell",
-        "alone": "seconds of a cell alone",
+        "wall": "seconds per cell",
+        "CPU": "CPU seconds per cell",
         "worker": "worker MB",
         "controller": "controller MB",
         "store": "store MB",
