@@ -1,8 +1,8 @@
 """How the gate's cost, memory and disk grow with the grid and with the test set.
 
 Each row runs the gate as a user does, two workers and an empty store, on a tiny training set: what is left is
-what a cell costs besides its training. CPU seconds hold on a machine that has other work too; the others want
-two idle cores. `growth.py` makes the table and the picture.
+what a cell costs besides its training. Seconds want two idle cores; on busy ones CPU seconds suffer less, but
+they do. `growth.py` makes the table and the picture.
 
     pytest tests/benchmarks/test_growth.py -m slow -p no:xdist --benchmark-json=growth.json
     python tests/benchmarks/growth.py growth.json tests/benchmarks
