@@ -26,6 +26,13 @@ def pytest_unconfigure(config):
 """
 
 
+@pytest.fixture(autouse=True)
+def alone(request):
+    """Beside another worker nothing can be timed: pytest-benchmark then only calls what it is given once."""
+    if hasattr(request.config, "workerinput"):
+        pytest.skip("benchmarks want the machine to themselves: run them with -p no:xdist")
+
+
 class Directory:
     """A directory with the shipped baselines, in which pytest runs with no other plugins than a user has."""
 
