@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 SIZES = (("quick", "cpu"), ("quick", "cuda"), ("paper", "cuda"))  # full width takes a CPU minutes an epoch
 MODELS = ("vgg19", "resnet20", "preresnet110")
-TEST_SETS = 4
+TEST_SETS = 8
 
 
 @dataclass
@@ -95,7 +95,7 @@ def case(request):
     torch.manual_seed(0)
     network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
     side = {"quick": 16, "paper": 32}[size]
-    images, steps, rounds = 400, 4, 7
+    images, steps, rounds = 800, 4, 7  # as many as `quick` has
     if model == "preresnet110":
         steps, rounds = 2, 4
     if device == "cuda":
