@@ -3,45 +3,69 @@
     pytest tests/benchmarks -m slow -p no:xdist --benchmark-json=bench.json
     python tests/benchmarks/table.py bench.json…
 
-Times are medians of a row's rounds. Where a row was run beside another, the ratio is the median over such
-pairs; elsewhere it is to the row of the group that stands first.
+Times are medians of a row's rounds. A row that was run beside another says how they compare, as the median
+over such pairs; of ours and a counterpart the fastest rounds are compared.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from itertools import groupby
 from pathlib import Path
 
-SHOWN = ("share", "ratio", "ms more", "peak MB of a worker")
+TOLD = {
+    "share": "{:.2f} of the barest loop's images per second",
+    "ratio": "{:.2f} times the other",
+    "ms more": "{:+.0f} ms",
+    "peak MB of a worker": "{:.0f} MB in a worker at most",
+}
+ELSEWHERE = ("layouts", "batch sizes", "growth")
+"""Groups that a choice rests on, or that have a table of their own."""
 
 
-def rows(places: list[str]) -> list[tuple[str, str, float, dict]]:
-    """Group, row, median seconds and what else is known, in the order of the files."""
-    found = []
-    for place in places:
-        for row in json.loads(Path(place).read_text())["benchmarks"]:
-            name = row["param"] or row["name"].removeprefix("test_")
-            found.append((row["group"] or "", name, row["stats"]["median"], row["extra_info"]))
-    return found
-
-
-def table(found: list[tuple[str, str, float, dict]]) -> list[str]:
-    """Markdown, one line a row."""
-    lines = ["| what | row | time | beside it |", "| --- | --- | --- | --- |"]
-    last = None
-    for group, name, median, extra in found:
-        known = "; ".join(f"{key} {extra[key]}" for key in SHOWN if key in extra)
-        lines.append(f"| {group if group != last else ''} | {name} | {_time(median)} | {known} |")
-        last = group
+def table(benchmarks: list[dict]) -> list[str]:
+    """Markdown, one line a row; of ours and a counterpart one line for both."""
+    lines = ["| what | | time | |", "| --- | --- | --- | --- |"]
+    for group, members in groupby(benchmarks, key=lambda row: row["group"] or ""):
+        rows = list(members)
+        if group.startswith(ELSEWHERE):
+            continue
+        for number, row in enumerate(rows):
+            if "counterpart" in row["name"]:
+                continue
+            told = [
+                text.format(row["extra_info"][key]) for key, text in TOLD.items() if key in row["extra_info"]
+            ]
+            told += [_beside(row, other) for other in rows if "counterpart" in other["name"]]
+            lines.append(f"| {'' if number else group} | {_name(row)} | {_time(row)} | {', '.join(told)} |")
     return lines
 
 
-def _time(seconds: float) -> str:
-    if seconds >= 1:
-        return f"{seconds:.1f} s"
-    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+def _name(row: dict) -> str:
+    """What the row is called, and of its parameters those that the group does not name."""
+    name = row["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
+    known = row["group"].split()
+    parameters = [
+        part for part in (row["param"] or "").split("-") if part and part not in "-".join(known).split("-")
+    ]
+    return " ".join([name, *parameters])
+
+
+def _beside(row: dict, other: dict) -> str:
+    return f"{other['stats']['min'] / row['stats']['min']:.1f} times as fast as its counterpart"
+
+
+def _time(row: dict) -> str:
+    seconds = row["stats"]["median"]
+    images = row["extra_info"].get("images")
+    if images:
+        return f"{seconds / images * 1e3:.3g} ms an image"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"
 
 
 if __name__ == "__main__":
-    print("\n".join(table(rows(sys.argv[1:]))))  # noqa: T201 - a script
+    found = [row for place in sys.argv[1:] for row in json.loads(Path(place).read_text())["benchmarks"]]
+    # The two sides of a group may stand far apart: the parts of a benchmark are run one after the other.
+    order = list(dict.fromkeys(row["group"] for row in found))
+    print("\n".join(table(sorted(found, key=lambda row: order.index(row["group"])))))  # noqa: T201 - a script
