@@ -21,7 +21,11 @@ def save(evaluated: Evaluated, path: Path) -> None:
     """Write an evaluation: tensors and plain numbers, every bit of them."""
     tensors = {"logits": evaluated.logits, "columns": evaluated.sampled.columns}
     tensors |= {_REPLICATES + name: tensor for name, tensor in evaluated.sampled.replicates.items()}
-    metadata = {"clean": json.dumps(evaluated.clean), "corrupted": json.dumps(evaluated.corrupted)}
+    metadata = {
+        "clean": json.dumps(evaluated.clean),
+        "corrupted": json.dumps(evaluated.corrupted),
+        "replicates": json.dumps(list(evaluated.sampled.replicates)),  # the file keeps tensors in no order
+    }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
 
 
@@ -30,11 +34,7 @@ def load(path: Path) -> Evaluated:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         metadata = file.metadata()
-    replicates = {
-        name.removeprefix(_REPLICATES): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(_REPLICATES)
-    }
+    replicates = {name: tensors[_REPLICATES + name] for name in json.loads(metadata["replicates"])}
     return Evaluated(
         clean=json.loads(metadata["clean"]),
         corrupted=json.loads(metadata["corrupted"]),
