@@ -18,6 +18,7 @@ from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners.channel import init_bn_scales
 from pytest_prunecal.reproducible import generator_of
 from pytest_prunecal.sources import file_digest, package_digest
+from pytest_prunecal.store import Artefact
 from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
@@ -52,14 +53,25 @@ def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
     given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
     if given:
         return _from_file(given, cell.model, bench)
-    entry = trained_base(cell, bench, slimming=slimming)
     model = build(cell.model, bench)
-    model.load_state_dict(load_file(entry, device=str(bench.device)))
+    artefact = _artefact(cell, bench, slimming=slimming)
+    model.load_state_dict(bench.store.read(artefact, partial(_weights, device=str(bench.device))))
     return model
+
+
+def _weights(path: Path, device: str) -> dict[str, Tensor]:
+    try:
+        return load_file(path, device)
+    except SafetensorError as error:
+        raise ValueError(error) from None
 
 
 def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
     """The store's entry of the network that base training gives, trained now if nobody has yet."""
+    return bench.store.obtain(_artefact(cell, bench, slimming=slimming))
+
+
+def _artefact(cell: Cell, bench: Bench, *, slimming: bool) -> Artefact:
     penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
     key = {
         "model": [cell.model, code_of(cell, bench)],
@@ -72,7 +84,7 @@ def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
         "seed": bench.base_seed,
         "precision": bench.protocol.precision,
     }
-    return bench.store.obtain("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
+    return Artefact("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
 
 
 def code_of(cell: Cell, bench: Bench) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL
@@ -20,9 +20,10 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.evaluation import TestSet
 from pytest_prunecal.protocol import digest
 from pytest_prunecal.sources import package_digest
+from pytest_prunecal.store import Artefact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_prunecal.datasets.base import Dataset
@@ -116,31 +117,35 @@ class CorruptedSets:
             elif self.streamed:
                 images = Streamed(self._dataset.test_images, name, severity)
             else:
-                # Mapped copy-on-write: all workers share the pages; torch gets the writable array it wants.
-                mapped = np.load(self._entry(sets[place:]), mmap_mode="c", allow_pickle=False)
-                images = torch.from_numpy(mapped)
+                self._share_making(sets[place:])
+                images = torch.from_numpy(self._store.read(self._artefact(name, severity), _mapped))
             yield TestSet(name, severity, images)
 
-    def _entry(self, sets: list[tuple[str, int]]) -> Path:
-        """The first set's entry; while another process makes it, this one makes others that nobody makes."""
+    def _share_making(self, sets: list[tuple[str, int]]) -> None:
+        """While another process makes the first set, make others that nobody makes."""
         first, *others = sets
         for other in others:
-            entry = self._store.attempt(*self._artefact(*first))
-            if entry is not None:
-                return entry
-            self._store.attempt(*self._artefact(*other))
-        return self._store.obtain(*self._artefact(*first))
+            if self._store.attempt(self._artefact(*first)):
+                return
+            self._store.attempt(self._artefact(*other))
 
-    def _artefact(self, name: str, severity: int) -> tuple[str, str, str, Callable[[Path], None]]:
-        """What the store calls a generated set, and what makes it."""
+    def _artefact(self, name: str, severity: int) -> Artefact:
         key = {
             "test": self._dataset.digest,
             "corruption": [name, severity, SEED],
             "made by": [package_digest("corruptions"), torch.__version__, PIL.__version__],
         }
-        return "corrupted", digest(key), ".npy", partial(self._write, name, severity)
+        return Artefact("corrupted", digest(key), ".npy", partial(self._write, name, severity))
 
     def _write(self, name: str, severity: int, path: Path) -> None:
         images = corrupt(self._dataset.test_images, name, severity, seed=SEED)
         with path.open("wb") as file:
             np.save(file, images.numpy())
+
+
+def _mapped(path: Path) -> np.ndarray[Any, Any]:
+    # Copy-on-write: all workers share the pages, and torch gets the writable array that it wants.
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
+    except EOFError as error:  # an empty file
+        raise ValueError(error) from None

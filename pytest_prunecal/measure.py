@@ -22,6 +22,7 @@ from pytest_prunecal.repeat import BaseResult, Trial, combine
 from pytest_prunecal.reproducible import generator_of, reproducible
 from pytest_prunecal.resolve import resolve
 from pytest_prunecal.sampling import Sampled, resampled
+from pytest_prunecal.store import Artefact
 from pytest_prunecal.training import Pressure
 
 if TYPE_CHECKING:
@@ -164,9 +165,11 @@ def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
             results[key] = evaluate_on_all(network, bench)
             save(results[key], path)
 
-        keep = bench.store.renew if bench.fresh else bench.store.obtain
+        artefact = Artefact("evaluation", key, ".safetensors", write)
         try:
-            results[key] = load(keep("evaluation", key, ".safetensors", write))
+            if bench.fresh:
+                bench.store.renew(artefact)
+            results[key] = bench.store.read(artefact, load)
         except OSError:
             if key not in results:
                 raise

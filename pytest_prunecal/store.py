@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -15,6 +15,25 @@ from pytest_prunecal.protocol import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_Content = TypeVar("_Content")
+
+
+class Artefact(NamedTuple):
+    """Something that the store keeps, and what makes it.
+
+    Attributes:
+        kind: what it is, which names its folder, such as `base`.
+        key: digest of what made it; the caller answers for its being complete.
+        suffix: of the file.
+        write: makes it at the path it is given. If it fails or is killed, nothing is stored and the next
+            process that waits makes it instead.
+    """
+
+    kind: str
+    key: str
+    suffix: str
+    write: Callable[[Path], None]
 
 
 class Store:
@@ -47,45 +66,48 @@ class Store:
                 f"store {url}: cannot be written ({error.strerror}); give another with --prunecal-store"
             ) from None
 
-    def obtain(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path:
-        """Find an entry, or make it; of several processes that want it, one makes it and the others wait.
-
-        Args:
-            kind: what it is, which names its folder, such as `base`.
-            key: digest of what made it; the caller answers for its being complete.
-            suffix: of the file.
-            write: makes it at the path it is given. If it fails or is killed, nothing is stored and the next
-                process that waits makes it instead.
-
-        Returns:
-            The entry's file.
-        """
-        entry = self._found_or_made(kind, key, suffix, write, wait=True)
+    def obtain(self, artefact: Artefact) -> Path:
+        """Find an entry's file, or make it; of several processes that want it, one does and others wait."""
+        entry = self._found_or_made(artefact, wait=True)
         assert entry is not None  # noqa: S101 - it was waited for
         return entry
 
-    def attempt(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path | None:
+    def attempt(self, artefact: Artefact) -> Path | None:
         """As `obtain`, but None at once where another process is making the entry."""
-        return self._found_or_made(kind, key, suffix, write, wait=False)
+        return self._found_or_made(artefact, wait=False)
 
-    def _found_or_made(
-        self, kind: str, key: str, suffix: str, write: Callable[[Path], None], *, wait: bool
-    ) -> Path | None:
-        entry = self.root / kind / f"{key}{suffix}"
+    def renew(self, artefact: Artefact) -> Path:
+        """Make an entry anew, whether or not there is one."""
+        entry = self._place(artefact)
+        with self._lock(entry):
+            self._make(entry, artefact.write, anew=True)
+        return entry
+
+    def read(self, artefact: Artefact, read: Callable[[Path], _Content]) -> _Content:
+        """Read an entry, found or made; one that a disk or a copy has damaged is made anew.
+
+        Args:
+            artefact: what is wanted.
+            read: gives the content of a file; raises OSError or ValueError if it is no such artefact.
+        """
+        entry = self.obtain(artefact)
+        try:
+            return read(entry)
+        except (OSError, ValueError):
+            return read(self.renew(artefact))
+
+    def _place(self, artefact: Artefact) -> Path:
+        return self.root / artefact.kind / f"{artefact.key}{artefact.suffix}"
+
+    def _found_or_made(self, artefact: Artefact, *, wait: bool) -> Path | None:
+        entry = self._place(artefact)
         if entry.exists():
             return entry
         with self._lock(entry, wait=wait) as held:
             if not held:
                 return None
             if not entry.exists():
-                self._make(entry, write)
-        return entry
-
-    def renew(self, kind: str, key: str, suffix: str, write: Callable[[Path], None]) -> Path:
-        """Make an entry anew, whether or not there is one; arguments and result are those of `obtain`."""
-        entry = self.root / kind / f"{key}{suffix}"
-        with self._lock(entry):
-            self._make(entry, write, anew=True)
+                self._make(entry, artefact.write)
         return entry
 
     def find(self, place: str) -> Path | None:

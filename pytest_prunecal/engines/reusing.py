@@ -13,7 +13,7 @@ from pytest_prunecal.identity import Identity, data_of
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.protocol import digest
 from pytest_prunecal.sources import Sources, file_digest
-from pytest_prunecal.store import Store
+from pytest_prunecal.store import Artefact, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +65,14 @@ class ReusingEngine:
                 raise _EditedError(edited)
             path.write_text(json.dumps(self._record(made[0], cell, seeds)), encoding="utf-8")
 
+        artefact = Artefact("measurement", key, ".json", write)
         try:
             if not self._setup.fresh or key in self._measured:
-                entry = self._store.obtain("measurement", key, ".json", write)
+                entry = self._store.obtain(artefact)
                 if not made and (found := self._read(entry)):
                     return replace(found, reused=True)
             if not made:
-                self._store.renew("measurement", key, ".json", write)
+                self._store.renew(artefact)
         except (_EditedError, OSError) as problem:
             if failed:
                 raise
@@ -90,7 +91,7 @@ class ReusingEngine:
             path.write_text(json.dumps(made[0].to_dict()), encoding="utf-8")
 
         try:
-            entry = self._store.obtain("evidence", key, ".json", write)
+            entry = self._store.obtain(Artefact("evidence", key, ".json", write))
             return made[0] if made else Evidence(**json.loads(entry.read_text(encoding="utf-8")))
         except _BROKEN:
             return made[0] if made else self._measuring.compare(measured, accepted, tuned=tuned)

@@ -239,6 +239,8 @@ def gated(project, accepted: Path):
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
         shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns(*_LEFT_BEHIND))
+        for left in [path for pattern in _LEFT_BEHIND for path in project.path.rglob(pattern)]:
+            shutil.rmtree(left)
     shutil.copytree(accepted, project.path, dirs_exist_ok=True)
     return project
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -238,6 +239,17 @@ def test_damaged_entries_are_measured_again(measured):
     assert outcome.ret == 0, outcome.text
     assert "7 cells: 7 identical; 1 reused" in outcome.out
     assert "7 reused" in measured.gate().out
+
+
+@pytest.mark.parametrize("kind", ["base", "corrupted", "evaluation"])
+def test_what_cells_are_measured_from_is_made_anew_if_damaged(measured, kind):
+    shutil.rmtree(measured.path / ".prunecal/measurement")
+    for entry, size in zip(sorted((measured.path / ".prunecal" / kind).iterdir()), cycle([0, 50])):
+        os.truncate(entry, size)
+    outcome = measured.gate(*CELL)
+    assert outcome.ret == 0, outcome.text
+    assert "1 identical" in outcome.out
+    assert "1 reused" in measured.gate(*CELL).out
 
 
 def test_a_lost_base_network_is_trained_again_and_counts_if_it_is_the_same(measured):

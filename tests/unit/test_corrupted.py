@@ -5,6 +5,7 @@ import sys
 import time
 import types
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -135,14 +136,19 @@ def test_while_another_process_makes_a_set_others_are_made(dataset, tmp_path):
     class Busy(Store):
         """Another process makes the first set until two more have been made here."""
 
-        def attempt(self, kind, key, suffix, write):
-            name, severity = write.args
+        def attempt(self, artefact):
+            name, severity = artefact.write.args
             if (name, severity) == ("contrast", 3) and len(made) < 2:
                 return None
-            return super().attempt(kind, key, suffix, lambda path: (made.append(write.args), write(path)))
+            return super().attempt(artefact._replace(write=partial(self.note, artefact.write)))
 
-        def obtain(self, *_):
-            raise AssertionError("waited although there was something to do")
+        def note(self, write, path):
+            made.append(write.args)
+            write(path)
+
+        def obtain(self, artefact):
+            assert artefact.write.args in made, "waited although there was something to do"
+            return super().obtain(artefact)
 
     first = next(iter(CorruptedSets(dataset, evaluation(), None, Busy(str(tmp_path)))))
     assert (first.corruption, first.severity) == ("contrast", 3)

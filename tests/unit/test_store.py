@@ -11,12 +11,12 @@ import fsspec
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.store import Store
+from pytest_prunecal.store import Artefact, Store
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from pytest_prunecal.store import Store
+from pytest_prunecal.store import Artefact, Store
 
 root, log, delay = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
 
@@ -27,7 +27,7 @@ def write(path):
     time.sleep(delay)
     path.write_bytes(b"whole")
 
-print(Store(root).obtain("base", "key", ".bin", write).read_text())
+print(Store(root).obtain(Artefact("base", "key", ".bin", write)).read_text())
 """
 
 
@@ -104,12 +104,12 @@ def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
     store, entry = Store(str(tmp_path / "store")), tmp_path / "store" / "base" / "key.bin"
     maker = worker(60)
     wait_for(entry.with_name(".key.bin.partial"))
-    assert store.attempt("base", "key", ".bin", never) is None
-    assert store.attempt("base", "other", ".bin", writes("x")).read_text() == "x"
+    assert store.attempt(Artefact("base", "key", ".bin", never)) is None
+    assert store.attempt(Artefact("base", "other", ".bin", writes("x"))).read_text() == "x"
     os.kill(maker.pid, signal.SIGKILL)
     maker.wait()
-    assert store.attempt("base", "key", ".bin", writes("y")) == entry
-    assert store.attempt("base", "key", ".bin", never).read_text() == "y"
+    assert store.attempt(Artefact("base", "key", ".bin", writes("y"))) == entry
+    assert store.attempt(Artefact("base", "key", ".bin", never)).read_text() == "y"
 
 
 def test_after_a_crash_the_next_run_makes_it(worker, tmp_path):
@@ -119,18 +119,18 @@ def test_after_a_crash_the_next_run_makes_it(worker, tmp_path):
     maker.wait()
     assert not (tmp_path / "store" / "base" / "key.bin").exists()
     store = Store(str(tmp_path / "store"))
-    assert store.obtain("base", "key", ".bin", writes("new")).read_text() == "new"
+    assert store.obtain(Artefact("base", "key", ".bin", writes("new"))).read_text() == "new"
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
 def test_an_entry_is_found_again(tmp_path):
     url = str(tmp_path / "store")
-    entry = Store(url).obtain("base", "key", ".bin", writes("x"))
+    entry = Store(url).obtain(Artefact("base", "key", ".bin", writes("x")))
     assert entry == tmp_path / "store" / "base" / "key.bin"
-    assert Store(url).obtain("base", "key", ".bin", never) == entry
-    assert Store(f"file://{url}").obtain("base", "key", ".bin", never) == entry
-    assert Store(url).obtain("base", "other", ".bin", writes("y")).read_text() == "y"
-    assert Store(url).obtain("corrupted", "key", ".bin", writes("z")).read_text() == "z"
+    assert Store(url).obtain(Artefact("base", "key", ".bin", never)) == entry
+    assert Store(f"file://{url}").obtain(Artefact("base", "key", ".bin", never)) == entry
+    assert Store(url).obtain(Artefact("base", "other", ".bin", writes("y"))).read_text() == "y"
+    assert Store(url).obtain(Artefact("corrupted", "key", ".bin", writes("z"))).read_text() == "z"
     assert entry.read_text() == "x"
 
 
@@ -142,9 +142,34 @@ def test_a_maker_that_fails_leaves_nothing(tmp_path, error):
 
     store = Store(str(tmp_path / "store"))
     with pytest.raises(type(error)):
-        store.obtain("base", "key", ".bin", fail)
+        store.obtain(Artefact("base", "key", ".bin", fail))
     assert files_of(tmp_path / "store") == [".gitignore"]
-    assert store.obtain("base", "key", ".bin", writes("whole")).read_text() == "whole"
+    assert store.obtain(Artefact("base", "key", ".bin", writes("whole"))).read_text() == "whole"
+
+
+def number(path):
+    return int(path.read_text())
+
+
+def test_what_cannot_be_read_is_made_anew(tmp_path):
+    store = Store(str(tmp_path / "store"))
+    store.obtain(Artefact("base", "key", ".bin", writes("one")))
+    assert store.read(Artefact("base", "key", ".bin", writes("1")), number) == 1
+    assert store.read(Artefact("base", "key", ".bin", never), number) == 1
+    with pytest.raises(ValueError, match="two"):
+        store.read(Artefact("base", "other", ".bin", writes("two")), number)
+
+
+def test_a_maker_that_fails_is_not_asked_twice(tmp_path):
+    asked = []
+
+    def fail(path):
+        asked.append(path)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        Store(str(tmp_path / "store")).read(Artefact("base", "key", ".bin", fail), number)
+    assert len(asked) == 1
 
 
 def test_the_folder_keeps_itself_out_of_git(tmp_path):
@@ -186,16 +211,16 @@ def remote_files(url):
 
 def test_machines_share_what_one_of_them_made(url, tmp_path, monkeypatch):
     first = machine(url, tmp_path / "first", monkeypatch)
-    assert first.obtain("base", "key", ".bin", writes("whole")).read_text() == "whole"
+    assert first.obtain(Artefact("base", "key", ".bin", writes("whole"))).read_text() == "whole"
     assert remote_files(url) == ["key.bin"]
     second = machine(url, tmp_path / "second", monkeypatch)
-    entry = second.obtain("base", "key", ".bin", never)
+    entry = second.obtain(Artefact("base", "key", ".bin", never))
     assert entry.read_text() == "whole"
     assert entry.is_relative_to(tmp_path / "second")
     # Once here, it is not fetched again.
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.rm(root, recursive=True)
-    assert second.obtain("base", "key", ".bin", never) == entry
+    assert second.obtain(Artefact("base", "key", ".bin", never)) == entry
 
 
 def test_two_urls_do_not_share_a_cache(tmp_path, monkeypatch):
@@ -213,14 +238,14 @@ def test_a_failed_upload_leaves_nothing(url, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store._remote, "put_file", refuse)
         with pytest.raises(OSError, match="no space"):
-            store.obtain("base", "key", ".bin", writes("whole"))
+            store.obtain(Artefact("base", "key", ".bin", writes("whole")))
     assert files_of(store.root) == [".gitignore"]
-    assert store.obtain("base", "key", ".bin", writes("again")).read_text() == "again"
+    assert store.obtain(Artefact("base", "key", ".bin", writes("again"))).read_text() == "again"
     assert remote_files(url) == ["key.bin"]
 
 
 def test_a_failed_download_leaves_nothing(url, tmp_path, monkeypatch):
-    machine(url, tmp_path / "first", monkeypatch).obtain("base", "key", ".bin", writes("whole"))
+    machine(url, tmp_path / "first", monkeypatch).obtain(Artefact("base", "key", ".bin", writes("whole")))
     store = machine(url, tmp_path / "second", monkeypatch)
 
     def cut(_, local, **__):
@@ -231,6 +256,6 @@ def test_a_failed_download_leaves_nothing(url, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store._remote, "get_file", cut)
         with pytest.raises(OSError, match="connection lost"):
-            store.obtain("base", "key", ".bin", never)
+            store.obtain(Artefact("base", "key", ".bin", never))
     assert files_of(store.root) == [".gitignore"]
-    assert store.obtain("base", "key", ".bin", never).read_text() == "whole"
+    assert store.obtain(Artefact("base", "key", ".bin", never)).read_text() == "whole"
