@@ -50,6 +50,7 @@ class Sources:
         self._started = started
         self._read: dict[Path, tuple[tuple[int, ...], str]] = {}
         self._codes: dict[tuple[str, ...], str] = {}
+        self._package = ""
 
     def of_files(self, files: Iterable[tuple[str, Path]]) -> str:
         """SHA-256, in hex, of files, in any order, each with the name that it counts under.
@@ -64,7 +65,8 @@ class Sources:
 
     def of_package(self) -> str:
         """SHA-256, in hex, of all of this package."""
-        return self.of_files(package_files())
+        self._package = self._package or self.of_files(package_files())
+        return self._package
 
     def of_code(self, entry: Any, registrars: Sequence[Registrar] = ()) -> str:  # noqa: ANN401 - a user's own
         """SHA-256, in hex, of what a user registered and of every first-party module that its code reaches.
