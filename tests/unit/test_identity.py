@@ -67,9 +67,10 @@ class Project:
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
+    loaded = set(sys.modules)
     made = Project(tmp_path)
     yield made
-    assert not any(name.startswith("my_") for name in sys.modules)  # nothing was imported
+    assert not [name for name in sys.modules if name.startswith("my_") and name not in loaded]
 
 
 def test_it_is_the_same_in_every_session(project):

@@ -2,7 +2,6 @@
 
 import functools
 import operator
-import sys
 
 import pytest
 
@@ -15,7 +14,6 @@ from pytest_prunecal.sources import Sources, package_digest
 def imported(tmp_path, monkeypatch, name, text):
     (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, name, raising=False)
     return name
 
 
