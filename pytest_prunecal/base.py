@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save_file
 
-from pytest_prunecal.bench import build, builder_of, entry_of, train
+from pytest_prunecal.bench import build, builder_of, train
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.identity import declared
+from pytest_prunecal.identity import declared, model_entry
 from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners.channel import init_bn_scales
 from pytest_prunecal.reproducible import generator_of
@@ -35,6 +35,7 @@ _SOURCES = (
     "base.py",
     "bench.py",
     "datasets",
+    "environment.py",
     "forward.py",
     "images.py",
     "models",
@@ -50,20 +51,21 @@ def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
 
     Every process reads it back from the store, so that who trained it makes no difference.
     """
-    given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
+    given = _given(cell, bench, slimming=slimming)
     if given:
         return _from_file(given, cell.model, bench)
     model = build(cell.model, bench)
     artefact = _artefact(cell, bench, slimming=slimming)
-    model.load_state_dict(bench.store.read(artefact, partial(_weights, device=str(bench.device))))
+    model.load_state_dict(bench.store.read(artefact, partial(load_file, device=str(bench.device))))
     return model
 
 
-def _weights(path: Path, device: str) -> dict[str, Tensor]:
-    try:
-        return load_file(path, device)
-    except SafetensorError as error:
-        raise ValueError(error) from None
+def _given(cell: Cell, bench: Bench, *, slimming: bool) -> GivenBase | None:
+    return bench.bases.get((cell.model, _kind(slimming=slimming)))
+
+
+def _kind(*, slimming: bool) -> str:
+    return "slimmed" if slimming else "plain"
 
 
 def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
@@ -91,7 +93,7 @@ def code_of(cell: Cell, bench: Bench) -> str:
     """Digest of the code that a cell's model is made of, and of the files that the user says it reads."""
     builder_of(cell.model, bench)  # imported first: what is edited after this is noticed
     own = bench.extensions
-    code = bench.sources.of_code(entry_of(cell.model, bench), own.registrars)
+    code = bench.sources.of_code(model_entry(cell.model, own), own.registrars)
     return digest([code, declared(own, bench.sources)])
 
 
@@ -148,14 +150,14 @@ def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
 
 def place_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
     """Where the store has the trained network that the cell starts from; empty if it was given instead."""
-    if (cell.model, "slimmed" if slimming else "plain") in bench.bases:
+    if _given(cell, bench, slimming=slimming):
         return ""
     return trained_base(cell, bench, slimming=slimming).relative_to(bench.store.root).as_posix()
 
 
 def digest_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
     """SHA-256, in hex, of the file of weights that the cell starts from."""
-    given = bench.bases.get((cell.model, "slimmed" if slimming else "plain"))
+    given = _given(cell, bench, slimming=slimming)
     return file_digest(given.path if given else trained_base(cell, bench, slimming=slimming))
 
 
@@ -165,8 +167,7 @@ def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:
     `base` is `pinned`, or twelve hex digits of a user's checkpoint; it is absent where the base was trained,
     and `base_entry` is then its place in the store. `base_kind` is `plain` or `slimmed`.
     """
-    kind = "slimmed" if slimming else "plain"
-    given = bench.bases.get((cell.model, kind))
+    kind, given = _kind(slimming=slimming), _given(cell, bench, slimming=slimming)
     if given is None:
         return {"base_kind": kind, "base_entry": place_of(cell, bench, slimming=slimming)}
     return {"base_kind": kind, "base": "pinned" if given.sha256 else file_digest(given.path)[:12]}

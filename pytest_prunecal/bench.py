@@ -17,8 +17,8 @@ from pytest_prunecal.corrupted import CorruptedSets
 from pytest_prunecal.datasets.load import load as load_dataset
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.forward import Forward
+from pytest_prunecal.identity import model_entry
 from pytest_prunecal.images import Augmentation, Normalisation
-from pytest_prunecal.models import MODELS
 from pytest_prunecal.reproducible import seed_of
 from pytest_prunecal.resolve import resolve
 from pytest_prunecal.sources import Sources
@@ -120,16 +120,10 @@ class Bench:
 
 def builder_of(model: str, bench: Bench) -> Callable[..., nn.Module]:
     """What builds a model: built in, the user's own by name, or `package.module:callable`."""
-    entry = entry_of(model, bench)
-    builder: Callable[..., nn.Module] = resolve(entry, f"model {model!r}")
+    builder: Callable[..., nn.Module] = resolve(model_entry(model, bench.extensions), f"model {model!r}")
     if not callable(builder):
         raise PrunecalError(f"model {model!r} is a {type(builder).__name__}; it must be a callable")
     return builder
-
-
-def entry_of(model: str, bench: Bench) -> str | Callable[..., nn.Module]:
-    """How a model is registered."""
-    return bench.extensions.models.get(model) or MODELS.get(model, model)
 
 
 def build(model: str, bench: Bench) -> nn.Module:

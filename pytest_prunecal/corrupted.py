@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the generated corruptions: they are part of the data, so a cell's seed does not change them."""
+
+# Copy-on-write: all workers share the pages, and torch gets the writable array that it wants.
+_mapped = partial(np.load, mmap_mode="c", allow_pickle=False)
 
 KEPT_BYTES = 8 << 30
 """All generated sets of a protocol together are kept in the store up to this size, else none of them."""
@@ -141,11 +144,3 @@ class CorruptedSets:
         images = corrupt(self._dataset.test_images, name, severity, seed=SEED)
         with path.open("wb") as file:
             np.save(file, images.numpy())
-
-
-def _mapped(path: Path) -> np.ndarray[Any, Any]:
-    # Copy-on-write: all workers share the pages, and torch gets the writable array that it wants.
-    try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)  # type: ignore[no-any-return]
-    except EOFError as error:  # an empty file
-        raise ValueError(error) from None

@@ -13,8 +13,8 @@ from pathlib import Path
 
 _LIBRARIES = ("torch", "numpy", "pillow")
 _SWITCHES = ("ATEN_", "CUBLAS_", "CUDNN_", "DNNL_", "MKL_", "NVIDIA_", "ONEDNN_", "OPENBLAS_", "TORCH_ALLOW_")
-_CUBLAS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-"""What measuring sets where the user does not; see `reproducible`."""
+DEFAULTS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""What measuring sets where the user does not: without it, deterministic mode refuses matrix products."""
 
 
 def conditions(device: str) -> dict[str, str]:
@@ -32,7 +32,7 @@ def conditions(device: str) -> dict[str, str]:
         "processor": _processor(),
         "device": device,
         **{name: installed(name) for name in _LIBRARIES},
-        **_CUBLAS,
+        **DEFAULTS,
         **{name: value for name, value in os.environ.items() if name.startswith(_SWITCHES)},
     }
 

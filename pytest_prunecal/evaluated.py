@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pytest_prunecal.evaluation import Evaluated
@@ -30,13 +30,10 @@ def save(evaluated: Evaluated, path: Path) -> None:
 
 
 def load(path: Path) -> Evaluated:
-    """Read it back; raises ValueError or OSError if it is no such file."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-            metadata = file.metadata()
-    except SafetensorError as error:
-        raise ValueError(error) from None
+    """Read it back; raises SafetensorError or an OSError if it is no such file."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        metadata = file.metadata()
     replicates = {name: tensors[_REPLICATES + name] for name in json.loads(metadata["replicates"])}
     return Evaluated(
         clean=json.loads(metadata["clean"]),

@@ -16,7 +16,7 @@ from pytest_prunecal.protocol import digest
 from pytest_prunecal.pruners import PRUNERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_prunecal.cell import Cell
@@ -71,7 +71,7 @@ class Identity:
         """Whatever of the user's own takes part in a cell."""
         own = self.extensions
         code: dict[str, Any] = {
-            "model": self._registered(cell.model, own.models, MODELS),
+            "model": self.sources.of_code(model_entry(cell.model, own), own.registrars),
             "metrics": {
                 name: self.sources.of_code(metric.function, own.registrars)
                 for name, metric in own.metrics.items()
@@ -80,12 +80,18 @@ class Identity:
             "plugins": self.sources.of_files(own.plugins),
         }
         if cell.pruner is not None:
-            code["pruner"] = self._registered(cell.pruner, own.pruners, PRUNERS)
+            code["pruner"] = self.sources.of_code(pruner_entry(cell.pruner, own), own.registrars)
         return code
 
-    def _registered(self, name: str, own: Mapping[str, object], built_in: Mapping[str, str]) -> str:
-        entry = own.get(name) or built_in.get(name, name)
-        return self.sources.of_code(entry, self.extensions.registrars)
+
+def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
+    """How a model is registered: the user's own, built in, or `package.module:callable` itself."""
+    return extensions.models.get(name) or MODELS.get(name, name)
+
+
+def pruner_entry(name: str, extensions: Extensions) -> object:
+    """How a pruner is registered: the user's own, or built in."""
+    return extensions.pruners.get(name) or PRUNERS[name]
 
 
 def declared(extensions: Extensions, sources: Sources) -> str:

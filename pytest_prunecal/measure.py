@@ -13,10 +13,10 @@ from pytest_prunecal.environment import conditions
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.evaluated import load, save
 from pytest_prunecal.evaluation import evaluate, summary
+from pytest_prunecal.identity import pruner_entry
 from pytest_prunecal.measurement import Measurement
 from pytest_prunecal.metrics.complexity import conv_weights, macs, parameters, sparsity
 from pytest_prunecal.protocol import digest
-from pytest_prunecal.pruners import PRUNERS
 from pytest_prunecal.pruners.base import Pruned, Pruner
 from pytest_prunecal.repeat import BaseResult, Trial, combine
 from pytest_prunecal.reproducible import generator_of, reproducible
@@ -114,8 +114,7 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     """The cell's pruner; None in the dense cell."""
     if cell.pruner is None:
         return None
-    entry = bench.extensions.pruners.get(cell.pruner) or PRUNERS[cell.pruner]
-    pruner = resolve(entry, f"pruner {cell.pruner!r}")
+    pruner = resolve(pruner_entry(cell.pruner, bench.extensions), f"pruner {cell.pruner!r}")
     if not isinstance(pruner, Pruner):
         raise PrunecalError(
             f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.utils.deterministic
 
+from pytest_prunecal.environment import DEFAULTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -34,8 +36,8 @@ def reproducible(threads: int) -> Iterator[None]:
     Args:
         threads: CPU threads of the measurement, whatever the session uses otherwise.
     """
-    # cuBLAS reads it when its handle is made; without it deterministic mode refuses matrix products.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    for name, value in DEFAULTS.items():  # cuBLAS reads them when its handle is made
+        os.environ.setdefault(name, value)
     found = (
         torch.get_num_threads(),
         torch.get_deterministic_debug_mode(),

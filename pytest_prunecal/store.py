@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.protocol import digest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _Content = TypeVar("_Content")
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+"""What reading an entry raises that is not what was written, whatever became of it."""
 
 
 class Artefact(NamedTuple):
@@ -88,13 +91,21 @@ class Store:
 
         Args:
             artefact: what is wanted.
-            read: gives the content of a file; raises OSError or ValueError if it is no such artefact.
+            read: gives the content of a file; raises one of `_DAMAGED` if it is no such artefact.
         """
         entry = self.obtain(artefact)
         try:
             return read(entry)
-        except (OSError, ValueError):
+        except _DAMAGED:
             return read(self.renew(artefact))
+
+    def find(self, place: str) -> Path | None:
+        """Find an entry by its place in the store, such as `base/KEY.safetensors`; None if there is none."""
+        entry = self.root / place
+        if self._remote is not None and not entry.exists() and self._remote.exists(self._address(entry)):
+            with self._lock(entry):
+                self._make(entry, _vanished)
+        return entry if entry.exists() else None
 
     def _place(self, artefact: Artefact) -> Path:
         return self.root / artefact.kind / f"{artefact.key}{artefact.suffix}"
@@ -109,14 +120,6 @@ class Store:
             if not entry.exists():
                 self._make(entry, artefact.write)
         return entry
-
-    def find(self, place: str) -> Path | None:
-        """Find an entry by its place in the store, such as `base/KEY.safetensors`; None if there is none."""
-        entry = self.root / place
-        if self._remote is not None and not entry.exists() and self._remote.exists(self._address(entry)):
-            with self._lock(entry):
-                self._make(entry, _vanished)
-        return entry if entry.exists() else None
 
     @contextmanager
     def _lock(self, entry: Path, *, wait: bool = True) -> Iterator[bool]:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from pytest_prunecal.forward import lay_out
 from pytest_prunecal.optimiser import SGD
+from pytest_prunecal.pruners.base import held_by, hold
 from pytest_prunecal.pruners.channel import bn_scales
 
 if TYPE_CHECKING:
@@ -83,22 +84,6 @@ def train(
                     scale.grad.add_(torch.sign(scale.detach()), alpha=pressure.slimming)
             optimiser.step(learning_rate(recipe, epoch + step / steps))
             hold(held)
-
-
-def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
-    """Masked parameters, each with ones and zeros of its own type: to multiply by them is fastest."""
-    parameters = [model.get_parameter(name) for name in masks]
-    return [
-        (parameter, torch.zeros_like(parameter).masked_fill_(mask, 1))
-        for parameter, mask in zip(parameters, masks.values(), strict=True)
-    ]
-
-
-@torch.no_grad()
-def hold(held: list[tuple[nn.Parameter, Tensor]]) -> None:
-    """Set what is masked to zero again, after a step."""
-    for parameter, factors in held:
-        parameter.mul_(factors)
 
 
 def steps_per_epoch(images: int, batch: int) -> int:

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pytest_prunecal.engines import Setup
     from pytest_prunecal.engines.local import LocalEngine
 
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading an entry raises that is not what was written, whatever became of it."""
-
 
 class _EditedError(Exception):
     """Something that a measurement was made from is not what it was before."""
@@ -65,20 +62,20 @@ class ReusingEngine:
                 raise _EditedError(edited)
             path.write_text(json.dumps(self._record(made[0], cell, seeds)), encoding="utf-8")
 
+        def read(entry: Path) -> Measurement:
+            return made[0] if made else self._stored(entry)
+
         artefact = Artefact("measurement", key, ".json", write)
         try:
-            if not self._setup.fresh or key in self._measured:
-                entry = self._store.obtain(artefact)
-                if not made and (found := self._read(entry)):
-                    return replace(found, reused=True)
-            if not made:
+            if self._setup.fresh and key not in self._measured:
                 self._store.renew(artefact)
+            found = self._store.read(artefact, read)
         except (_EditedError, OSError) as problem:
             if failed:
                 raise
             return _not_kept(made[0] if made else self._measuring.measure(cell, seeds), problem)
         self._measured.add(key)
-        return made[0]
+        return found
 
     def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
         """Compare a cell with what was accepted, once; see `pytest_prunecal.repeat.compare`."""
@@ -90,10 +87,12 @@ class ReusingEngine:
             made.append(self._measuring.compare(measured, accepted, tuned=tuned))
             path.write_text(json.dumps(made[0].to_dict()), encoding="utf-8")
 
-        try:
-            entry = self._store.obtain(Artefact("evidence", key, ".json", write))
+        def read(entry: Path) -> Evidence:
             return made[0] if made else Evidence(**json.loads(entry.read_text(encoding="utf-8")))
-        except _BROKEN:
+
+        try:
+            return self._store.read(Artefact("evidence", key, ".json", write), read)
+        except OSError:
             return made[0] if made else self._measuring.compare(measured, accepted, tuned=tuned)
 
     @cached_property
@@ -128,17 +127,14 @@ class ReusingEngine:
         bases = {place: file_digest(self._store.root / place) for place in places}
         return {"measurement": measurement.to_dict(), "bases": bases}
 
-    def _read(self, entry: Path) -> Measurement | None:
-        """A stored measurement; None if it is damaged, or its base networks are not those in the store."""
-        try:
-            record = json.loads(entry.read_text(encoding="utf-8"))
-            for place, expected in record["bases"].items():
-                path = self._store.find(place)
-                if path is None or file_digest(path) != expected:
-                    return None
-            return Measurement.from_dict(record["measurement"])
-        except _BROKEN:
-            return None
+    def _stored(self, entry: Path) -> Measurement:
+        """A stored measurement; raises ValueError if its base networks are not those in the store."""
+        record = json.loads(entry.read_text(encoding="utf-8"))
+        for place, expected in record["bases"].items():
+            path = self._store.find(place)
+            if path is None or file_digest(path) != expected:
+                raise ValueError(f"{entry}: measured from another {place}")
+        return replace(Measurement.from_dict(record["measurement"]), reused=True)
 
 
 def _not_kept(measurement: Measurement, problem: Exception) -> Measurement:

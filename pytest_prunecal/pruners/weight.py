@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from pytest_prunecal.pruners.base import (
     Pruned,
     Pruner,
-    apply_masks,
     global_threshold,
+    held_by,
+    hold,
     magnitudes,
     warn_floored,
 )
@@ -53,7 +54,7 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
             mask.view(-1)[score.argmax()] = True
         masks[f"{name}.weight" if name else "weight"] = mask.to(convs[name].weight.device)
     warn_floored(floored, ratio, kept="weight")
-    apply_masks(pruned, masks)
+    hold(held_by(pruned, masks))
     return Pruned(pruned, masks, tuple(floored))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
@@ -15,14 +14,16 @@ import pytest
 
 BASELINES = Path(__file__).parents[2] / "baselines"
 PLUGINS = ("pytest_prunecal.plugin", "xdist")
+# Not getrusage: its peak also counts what the process that started this one had in memory.
 MEMORY = """
-import json, os, resource
+import os
 from pathlib import Path
 
 def pytest_unconfigure(config):
+    peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
     who = os.environ.get("PYTEST_XDIST_WORKER", "controller")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    Path(f"peak-{who}.json").write_text(json.dumps(peak))
+    Path("memory").mkdir(exist_ok=True)
+    Path("memory", who).write_text(peak)
 """
 
 
@@ -34,11 +35,10 @@ def alone(request):
 
 
 class Directory:
-    """A directory with the shipped baselines, in which pytest runs with no other plugins than a user has."""
+    """A directory in which pytest runs with no other plugins than a user has."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        shutil.copytree(BASELINES, path / "baselines")
         (path / "pytest.ini").write_text("[pytest]\n")
         (path / "conftest.py").write_text(MEMORY)
 
@@ -60,14 +60,22 @@ class Directory:
             shutil.rmtree(place, ignore_errors=True)
 
     def peaks(self):
-        """Peak memory of the last run's processes in MB, by `controller`, `gw0`, …."""
-        files = self.path.glob("peak-*.json")
-        return {file.stem.removeprefix("peak-"): json.loads(file.read_text()) for file in files}
+        """Peak memory in MB of the last run's largest worker and of its controller."""
+        found = {file.name: int(file.read_text()) * 1024 / 1e6 for file in (self.path / "memory").iterdir()}
+        controller = found.pop("controller")
+        return max(found.values()), controller
 
 
 @pytest.fixture
-def directory(tmp_path):
+def bare_directory(tmp_path):
     return Directory(tmp_path)
+
+
+@pytest.fixture
+def directory(bare_directory):
+    """With the shipped baselines."""
+    shutil.copytree(BASELINES, bare_directory.path / "baselines")
+    return bare_directory
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flops import BASE, STUDY, WORKS, forward_flops, jobs, study, test_sets, total, training_factor
+from markdown_table import markdown_table
 from rates import given, measured_on_cpu, read
 from schedule import makespan
 
@@ -48,7 +49,7 @@ def work_table(cells: list[tuple[Part, ...]], protocol: Protocol) -> list[str]:
         )
     sums = [sum(total(cells, model, work) for model in STUDY) for work in WORKS]
     rows.append(["all", "", "", *_petas(sums)])
-    return table([*head, *(f"{work}, PFLOP" for work in WORKS), "sum, PFLOP"], rows)
+    return markdown_table([*head, *(f"{work}, PFLOP" for work in WORKS), "sum, PFLOP"], rows)
 
 
 def _petas(counts: list[float]) -> list[str]:
@@ -69,7 +70,7 @@ def schedule_table(cells: list[tuple[Part, ...]]) -> list[str]:
         for gpus, span in spans.items()
     ]
     head = ["GPUs", "makespan, PFLOP of one GPU", "speed-up", "of the ideal", "hours at 1 TFLOP/s"]
-    return table(head, rows)
+    return markdown_table(head, rows)
 
 
 def hours_table(cells: list[tuple[Part, ...]], rates: Rates) -> list[str]:
@@ -79,7 +80,7 @@ def hours_table(cells: list[tuple[Part, ...]], rates: Rates) -> list[str]:
         [str(gpus), f"{span:.1f}", f"{span / 24:.1f}", f"{spans[1] / span:.1f}"]
         for gpus, span in spans.items()
     ]
-    return table(["of these at once", "hours", "days", "speed-up"], rows)
+    return markdown_table(["of these at once", "hours", "days", "speed-up"], rows)
 
 
 def rates_table(rates: Rates) -> list[str]:
@@ -88,12 +89,7 @@ def rates_table(rates: Rates) -> list[str]:
         [model, f"{rates.training[model] / 1e9:.1f}", f"{rates.evaluation[model] / 1e9:.1f}"]
         for model in STUDY
     ]
-    return table(["model", "training, GFLOP/s", "evaluation, GFLOP/s"], rows)
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
+    return markdown_table(["model", "training, GFLOP/s", "evaluation, GFLOP/s"], rows)
 
 
 def report(protocol: Protocol, found: list[Rates], *, gpu: bool) -> str:

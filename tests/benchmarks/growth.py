@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+from markdown_table import markdown_table
 from panels import Panel, picture
 
 CELLS, IMAGES = "cells", "test images"
@@ -51,7 +52,7 @@ def table(rows: list[dict]) -> str:
     ]
     return "\n".join(
         [
-            *_markdown(head, lines),
+            *markdown_table(head, lines),
             "",
             "A cell: the run less the one with everything reused, over cells, times workers.",
             "CPU: the same of what all processes worked.",
@@ -59,14 +60,10 @@ def table(rows: list[dict]) -> str:
             "",
             "Kept in the store, kB over cells:",
             "",
-            *_markdown([CELLS, IMAGES, *kinds], stored),
+            *markdown_table([CELLS, IMAGES, *kinds], stored),
             "",
         ]
     )
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
 
 
 def panels(rows: list[dict]) -> list[Panel]:

@@ -14,6 +14,8 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
+from markdown_table import markdown_table
+
 TOLD = {
     "share": "{:.2f} of the barest loop's images per second",
     "ratio": "{:.2f} times the other",
@@ -26,7 +28,7 @@ ELSEWHERE = ("layouts", "batch sizes", "growth")
 
 def table(benchmarks: list[dict]) -> list[str]:
     """Markdown, one line a row; of ours and a counterpart one line for both."""
-    lines = ["| what | | time | |", "| --- | --- | --- | --- |"]
+    lines = []
     for group, members in groupby(benchmarks, key=lambda row: row["group"] or ""):
         rows = list(members)
         if group.startswith(ELSEWHERE):
@@ -38,8 +40,8 @@ def table(benchmarks: list[dict]) -> list[str]:
                 text.format(row["extra_info"][key]) for key, text in TOLD.items() if key in row["extra_info"]
             ]
             told += [_beside(row, other) for other in rows if "counterpart" in other["name"]]
-            lines.append(f"| {'' if number else group} | {_name(row)} | {_time(row)} | {', '.join(told)} |")
-    return lines
+            lines.append(["" if number else group, _name(row), _time(row), ", ".join(told)])
+    return markdown_table(["what", "", "time", ""], lines)
 
 
 def _name(row: dict) -> str:

@@ -99,7 +99,7 @@ def stepping(network, masks, images, labels, recipe, run=None):
     from torch.nn import functional
 
     from pytest_prunecal.optimiser import SGD
-    from pytest_prunecal.training import held_by, hold
+    from pytest_prunecal.pruners.base import held_by, hold
 
     optimiser, held = SGD(network.parameters(), recipe), held_by(network, masks)
 
@@ -131,7 +131,7 @@ def together(cells):
     from torch.nn import functional
 
     from pytest_prunecal.optimiser import SGD
-    from pytest_prunecal.training import hold
+    from pytest_prunecal.pruners.base import hold
 
     parameters, buffers = stack_module_state(cells.networks)
     skeleton = deepcopy(cells.networks[0])

@@ -22,7 +22,7 @@ import torch
 
 from pytest_prunecal.corruptions import BENCHMARK
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SEVERITY, IMAGES, STORED_IMAGES = 3, 128, 2048
 TOTAL = f"all {len(BENCHMARK)}"
@@ -64,14 +64,6 @@ def photographs():
         return torch.from_numpy(found).permute(0, 3, 1, 2).contiguous()
     coarse = torch.rand(STORED_IMAGES, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     return (torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear") * 255).to(torch.uint8)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

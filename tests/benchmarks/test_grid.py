@@ -20,22 +20,18 @@ ratios: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 """
 
 
-def peak(directory):
-    return round(max(mb for who, mb in directory.peaks().items() if who.startswith("gw")))
-
-
 @pytest.mark.benchmark(group="the main job, 22 cells with -n 4")
 def test_cold(benchmark, directory):
     out = benchmark.pedantic(directory.pytest, MAIN_JOB, setup=directory.forget, rounds=3)
     assert "22 passed" in out
-    benchmark.extra_info["peak MB of a worker"] = peak(directory)
+    benchmark.extra_info["peak MB of a worker"] = directory.peaks()[0]
 
 
 @pytest.mark.benchmark(group="the main job, 22 cells with -n 4")
 def test_warm(benchmark, directory):
     directory.pytest(*MAIN_JOB)
     assert "22 reused" in benchmark.pedantic(directory.pytest, MAIN_JOB, rounds=5)
-    benchmark.extra_info["peak MB of a worker"] = peak(directory)
+    benchmark.extra_info["peak MB of a worker"] = directory.peaks()[0]
 
 
 @pytest.mark.benchmark(group="22 reused cells, beside a test of one's own")

@@ -13,8 +13,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +21,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from conftest import Directory
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +30,7 @@ PRUNERS = 3
 SIZES = ((10, 1000), (31, 1000), (100, 1000), (10, 3000), (10, 10_000))
 """Cells of the grid, and images of the test set."""
 KINDS = ("measurement", "evidence", "evaluation", "base", "corrupted")
-GATE = (
-    *(sys.executable, "-m", "pytest", "--prunecal-models=resnet20", "--prunecal-protocol=growth.yaml"),
-    *("--prunecal-update", "-n", str(WORKERS), "-p", "no:benchmark", "-p", "no:hypothesispytest"),
-)
-NOT_INHERITED = ("PYTEST_ADDOPTS", "GITHUB_STEP_SUMMARY")
+GATE = ("--prunecal-models=resnet20", "--prunecal-protocol=growth.yaml", "--prunecal-update", "-n", WORKERS)
 PROTOCOL = """\
 prunecal: 1
 extends: quick
@@ -45,18 +39,6 @@ ratios: {ratios}
 base: {{epochs: 1}}
 finetune: {{epochs: 1}}
 """
-# Not getrusage: its peak also counts what the process that started this one had in memory.
-CONFTEST = """\
-import os
-from pathlib import Path
-
-
-def pytest_sessionfinish():
-    peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
-    who = os.environ.get("PYTEST_XDIST_WORKER", "controller")
-    Path("memory").mkdir(exist_ok=True)
-    Path("memory", who).write_text(peak)
-"""
 
 
 @dataclass(frozen=True)
@@ -64,35 +46,30 @@ class Project:
     """A directory to run the gate in.
 
     Attributes:
-        path: it holds the data, the protocol and, after a run, the store and the baselines.
+        directory: it holds the data, the protocol and, after a run, the store and the baselines.
         cells: of the grid.
         images: of the test set.
     """
 
-    path: Path
+    directory: Directory
     cells: int
     images: int
 
     @property
+    def baselines(self):
+        return self.directory.path / "baselines"
+
+    @property
     def store(self):
-        return self.path / ".prunecal"
+        return self.directory.path / ".prunecal"
 
     def gate(self):
         """Run it; gives the seconds that it took, and those that its processes worked."""
-        inherited = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
         start, before = time.perf_counter(), cpu_of_children()
-        run = subprocess.run(GATE, cwd=self.path, env=inherited, text=True, capture_output=True, check=False)
+        out = self.directory.pytest(*GATE)
         took = time.perf_counter() - start, cpu_of_children() - before
-        assert run.returncode == 0, run.stdout + run.stderr
-        assert f"{self.cells} passed" in run.stdout
+        assert f"{self.cells} passed" in out
         return took
-
-    def peaks(self):
-        """Most memory that a worker had, and the controller, in MB."""
-        found = {path.name: int(path.read_text()) * 1024 / 1e6 for path in (self.path / "memory").iterdir()}
-        controller = found.pop("controller")
-        assert len(found) == WORKERS
-        return max(found.values()), controller
 
     def cell_seconds(self):
         """What a cell says it took, the median of all: without what is made once for all."""
@@ -102,14 +79,12 @@ class Project:
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}-cells-{size[1]}-images")
-def project(request, tmp_path):
+def project(request, bare_directory):
     cells, images = request.param
-    write_data(tmp_path / "data", images)
+    write_data(bare_directory.path / "data", images)
     protocol = PROTOCOL.format(ratios=list(ratios(cells)), classes=CLASSES)
-    (tmp_path / "growth.yaml").write_text(protocol)
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    return Project(tmp_path, cells, images)
+    (bare_directory.path / "growth.yaml").write_text(protocol)
+    return Project(bare_directory, cells, images)
 
 
 def ratios(cells):
@@ -142,7 +117,7 @@ def megabytes(place, pattern="*"):
 def test_growth(benchmark, project):
     benchmark.group = "growth"
     seconds, cpu = benchmark.pedantic(project.gate, rounds=1)
-    memory, controller = project.peaks()
+    memory, controller = project.directory.peaks()
     compared, _ = project.gate()  # the same numbers with themselves, image by image, which is kept too
     reused, cpu_reused = project.gate()
     benchmark.extra_info |= {
@@ -158,6 +133,6 @@ def test_growth(benchmark, project):
         "controller MB": controller,
         "store MB": megabytes(project.store),
         "MB by kind": {kind: megabytes(project.store / kind) for kind in KINDS},
-        "baseline MB": megabytes(project.path / "baselines", "*.yaml"),
-        "images zip MB": megabytes(project.path / "baselines", "*.zip"),
+        "baseline MB": megabytes(project.baselines, "*.yaml"),
+        "images zip MB": megabytes(project.baselines, "*.zip"),
     }

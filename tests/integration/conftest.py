@@ -193,6 +193,17 @@ class Project:
         """Run the gate on the project's model."""
         return self.run("--prunecal-models=tinynet", *args)
 
+    def keep(self, place, *forgotten):
+        """Keep the project for other tests, less some kinds of the store's entries: here too."""
+        for pattern in ("__pycache__", ".pytest_cache", "locks", *forgotten):
+            for path in [*self.path.rglob(pattern)]:
+                shutil.rmtree(path)
+        shutil.copytree(self.path, place)
+
+    def restore(self, place):
+        """Have what was kept."""
+        shutil.copytree(place, self.path, dirs_exist_ok=True)
+
     def subprocess(self, *args):
         """Run pytest in a process of its own."""
         result = self.pytester.runpytest_subprocess(*map(str, args))
@@ -230,18 +241,13 @@ def project(plain, torch_loaded):  # noqa: ARG001 - it is there for what it does
     return made
 
 
-_LEFT_BEHIND = ("__pycache__", ".pytest_cache", "measurement", "evaluation", "evidence", "locks")
-
-
 @pytest.fixture
 def gated(project, accepted: Path):
     """A project with accepted numbers of every cell; its store has base networks and no measurements."""
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
-        shutil.copytree(project.path, accepted, ignore=shutil.ignore_patterns(*_LEFT_BEHIND))
-        for left in [path for pattern in _LEFT_BEHIND for path in project.path.rglob(pattern)]:
-            shutil.rmtree(left)
-    shutil.copytree(accepted, project.path, dirs_exist_ok=True)
+        project.keep(accepted, "measurement", "evaluation", "evidence")
+    project.restore(accepted)
     return project
 
 

@@ -58,8 +58,8 @@ def measured(project, template):
         assert "reused" not in outcome.out
         assert evaluations(project) > 0
         assert "7 reused" in project.gate().out  # which compares with what was accepted, once too
-        shutil.copytree(project.path, template, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-    shutil.copytree(template, project.path, dirs_exist_ok=True)
+        project.keep(template)
+    project.restore(template)
     return project
 
 

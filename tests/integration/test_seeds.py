@@ -22,8 +22,8 @@ def seeded(project, kept):
     """A project whose numbers were accepted over two seeds."""
     if not kept.exists():
         assert project.gate(*TWO, "--prunecal-update").ret == 0
-        shutil.copytree(project.path, kept, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-    shutil.copytree(kept, project.path, dirs_exist_ok=True)
+        project.keep(kept)
+    project.restore(kept)
     return project
 
 

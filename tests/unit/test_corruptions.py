@@ -40,15 +40,7 @@ STEADY = (
     "saturate",
 )
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "corruptions_reference.json").read_text())
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small operations are faster alone; threads that wait for a shared core can cost seconds."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def scenes(count: int, height: int = 32, width: int = 32) -> torch.Tensor:

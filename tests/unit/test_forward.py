@@ -1,31 +1,22 @@
 """The forward pass: precision, and what it leaves as it was."""
 
 import copy
+import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from pytest_prunecal import protocol
 from pytest_prunecal.forward import Forward, lay_out, memory_format
 from pytest_prunecal.images import Augmentation, Normalisation
 from pytest_prunecal.models.resnet import resnet20
-from pytest_prunecal.recipe import Recipe
 from pytest_prunecal.reproducible import reproducible
 from pytest_prunecal.training import Pressure, train
 
 NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-RECIPE = Recipe(
-    epochs=2,
-    batch=8,
-    learning_rate=0.1,
-    schedule="step",
-    milestones=(),
-    decay=0.1,
-    warmup=0.0,
-    momentum=0.9,
-    weight_decay=0.01,
-    nesterov=False,
-)
+RECIPE = dataclasses.replace(protocol.load("quick", Path()).finetune, epochs=2, batch=8)
 
 
 def data(count=24):

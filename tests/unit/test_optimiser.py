@@ -2,26 +2,16 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from pytest_prunecal import protocol
 from pytest_prunecal.optimiser import SGD
-from pytest_prunecal.recipe import Recipe
 
-RECIPE = Recipe(
-    epochs=1,
-    batch=8,
-    learning_rate=0.1,
-    schedule="step",
-    milestones=(),
-    decay=0.1,
-    warmup=0.0,
-    momentum=0.9,
-    weight_decay=0.01,
-    nesterov=False,
-)
+RECIPE = protocol.load("quick", Path()).finetune
 RATES = (0.0, 0.1, 0.3, 0.02, 0.02)
 
 

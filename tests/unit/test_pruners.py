@@ -23,7 +23,7 @@ from pytest_prunecal.models.preresnet import preresnet110
 from pytest_prunecal.models.resnet import resnet20
 from pytest_prunecal.models.vgg import vgg19
 from pytest_prunecal.pruners import PRUNERS
-from pytest_prunecal.pruners.base import Pruner, PruneWarning, apply_masks, exact_ratio, global_threshold
+from pytest_prunecal.pruners.base import Pruner, PruneWarning, exact_ratio, global_threshold, held_by, hold
 from pytest_prunecal.pruners.channel import bn_scales, channel, init_bn_scales
 from pytest_prunecal.pruners.filter import filter as filter_pruner
 from pytest_prunecal.pruners.surgery import narrow_batch_norm, narrow_conv_outputs, narrow_inputs
@@ -277,7 +277,7 @@ def test_masked_weights_stay_zero_through_training():
             for parameter in model.parameters():
                 parameter.sub_(parameter.grad, alpha=0.1)
         assert any((model.get_parameter(name)[~mask] != 0).any() for name, mask in pruned.masks.items())
-        apply_masks(model, pruned.masks)
+        hold(held_by(model, pruned.masks))
     for name, mask in pruned.masks.items():
         assert mask.dtype == torch.bool
         assert (model.get_parameter(name)[~mask] == 0).all()

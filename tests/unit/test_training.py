@@ -32,14 +32,7 @@ NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 FORWARD = Forward(NORMALISATION)
 PLAIN = Augmentation(0, flip=False)
 CROPS = Augmentation(2, flip=True)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    found = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(found)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(seed=0, *, dead=False):
