@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 BASELINES = Path(__file__).parents[2] / "baselines"
-PLUGINS = ("pytest_prunecal.plugin", "xdist")
+PLUGINS = ("pytest_prunecal.plugin", "xdist.plugin", "xdist.looponfail")
 # Not getrusage: its peak also counts what the process that started this one had in memory.
 MEMORY = """
 import os
@@ -47,9 +47,9 @@ class Directory:
         # The environment of this run is not the user's: not its workers, not its options.
         own = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST", "PRUNECAL"))}
         own["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        own["PYTEST_PLUGINS"] = ",".join(plugins)  # -p would search all installed packages for the name
         own.pop("PYTHONDONTWRITEBYTECODE", None)  # or every run compiles the plugin anew
-        loaded = [word for plugin in plugins for word in ("-p", plugin)]
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *loaded, *map(str, args)]
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *map(str, args)]
         result = subprocess.run(command, cwd=self.path, env=own, capture_output=True, text=True, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout

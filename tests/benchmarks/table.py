@@ -22,7 +22,7 @@ TOLD = {
     "ms more": "{:+.0f} ms",
     "peak MB of a worker": "{:.0f} MB in a worker at most",
 }
-ELSEWHERE = ("layouts", "batch sizes", "growth")
+ELSEWHERE = ("layouts", "batch sizes", "cells", "step", "growth")
 """Groups that a choice rests on, or that have a table of their own."""
 
 
