@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,10 +12,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save_file
 
+from pytest_prunecal import bench as bench_module
+from pytest_prunecal import datasets, environment, forward, images, models, optimiser, reproducible, training
 from pytest_prunecal.bench import build, builder_of, train
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.identity import declared, model_entry
 from pytest_prunecal.protocol import digest
+from pytest_prunecal.pruners import channel
 from pytest_prunecal.pruners.channel import init_bn_scales
 from pytest_prunecal.reproducible import generator_of
 from pytest_prunecal.sources import file_digest, package_digest
@@ -31,18 +35,18 @@ if TYPE_CHECKING:
     from pytest_prunecal.given import GivenBase
 
 # What shapes a base checkpoint; an edit anywhere here trains it again.
-_SOURCES = (
-    "base.py",
-    "bench.py",
-    "datasets",
-    "environment.py",
-    "forward.py",
-    "images.py",
-    "models",
-    "optimiser.py",
-    "pruners/channel.py",
-    "reproducible.py",
-    "training.py",
+_MADE_BY = (
+    sys.modules[__name__],
+    bench_module,
+    channel,
+    datasets,
+    environment,
+    forward,
+    images,
+    models,
+    optimiser,
+    reproducible,
+    training,
 )
 
 
@@ -77,7 +81,7 @@ def _artefact(cell: Cell, bench: Bench, *, slimming: bool) -> Artefact:
     penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
     key = {
         "model": [cell.model, code_of(cell, bench)],
-        "made by": [package_digest(*_SOURCES), bench.environment],
+        "made by": [package_digest(*_MADE_BY), bench.environment],
         "data": bench.dataset.digest,
         "recipe": asdict(bench.protocol.base),
         "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],

@@ -13,6 +13,7 @@ import numpy as np
 import PIL
 import torch
 
+from pytest_prunecal import corruptions
 from pytest_prunecal.corruptions import BENCHMARK, EXTRA
 from pytest_prunecal.corruptions.generate import corrupt
 from pytest_prunecal.datasets.corrupted import published
@@ -136,7 +137,7 @@ class CorruptedSets:
         key = {
             "test": self._dataset.digest,
             "corruption": [name, severity, SEED],
-            "made by": [package_digest("corruptions"), torch.__version__, PIL.__version__],
+            "made by": [package_digest(corruptions), torch.__version__, PIL.__version__],
         }
         return Artefact("corrupted", digest(key), ".npy", partial(self._write, name, severity))
 

@@ -16,6 +16,7 @@ from pytest_prunecal.imports import Module, locate, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from types import ModuleType
 
     from pytest_prunecal.extensions import Registrar
 
@@ -24,15 +25,31 @@ _NAME = _PACKAGE.name
 
 
 @cache
-def package_digest(*parts: str) -> str:
-    """SHA-256, in hex, of some of this package's files and subpackages, such as `models`, `training.py`."""
+def package_digest(*parts: ModuleType) -> str:
+    """SHA-256, in hex, of the source of some of this package's modules; a package counts with all below it.
+
+    Parts are imported, not named by text: one that was renamed or is not there cannot be left out in silence.
+
+    Raises:
+        FileNotFoundError: a part has no file, or a package no folder.
+    """
     return Sources().of_files(package_files(*parts))
 
 
-def package_files(*parts: str) -> list[tuple[str, Path]]:
+def package_files(*parts: ModuleType) -> list[tuple[str, Path]]:
     """Files of this package, by their place in it; of all of it without `parts`."""
-    found = {path for part in parts or (".",) for path in _files(_PACKAGE / part)}
+    places = [_place(part) for part in parts] or [_PACKAGE]
+    found = {path for place in places for path in _files(place)}
     return [(path.relative_to(_PACKAGE).as_posix(), path) for path in found]
+
+
+def _place(part: ModuleType) -> Path:
+    """The file of a module, the folder of a package."""
+    path = Path(part.__file__ or part.__name__)
+    place = path.parent if path.name == "__init__.py" else path
+    if not place.exists():
+        raise FileNotFoundError(f"{part.__name__}: there is no {place}")
+    return place
 
 
 class Sources:

@@ -2,10 +2,11 @@
 
 import functools
 import operator
+from types import ModuleType
 
 import pytest
 
-from pytest_prunecal import sources
+from pytest_prunecal import corruptions, datasets, errors, sources
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.resolve import resolve
 from pytest_prunecal.sources import Sources, package_digest
@@ -18,7 +19,10 @@ def imported(tmp_path, monkeypatch, name, text):
 
 
 def test_package_digests_follow_the_sources(tmp_path, monkeypatch):
+    models, training = ModuleType("models"), ModuleType("training")
+    models.__file__, training.__file__ = str(tmp_path / "models/__init__.py"), str(tmp_path / "training.py")
     (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").touch()
     (tmp_path / "models" / "a.py").write_text("1")
     (tmp_path / "models" / "notes.txt").write_text("1")
     (tmp_path / "training.py").write_text("2")
@@ -28,19 +32,22 @@ def test_package_digests_follow_the_sources(tmp_path, monkeypatch):
         package_digest.cache_clear()
         return package_digest(*parts)
 
-    first = digest("models", "training.py")
-    assert digest("training.py", "models") == first
+    first = digest(models, training)
+    assert digest(training, models) == first
     (tmp_path / "models" / "notes.txt").write_text("2")
-    assert digest("models", "training.py") == first
+    assert digest(models, training) == first
     (tmp_path / "models" / "a.py").write_text("3")
-    assert digest("models", "training.py") != first
+    assert digest(models, training) != first
     (tmp_path / "models" / "a.py").rename(tmp_path / "models" / "b.py")
-    assert len({digest("models"), digest("training.py"), digest("models", "training.py"), first}) == 4
+    assert len({digest(models), digest(training), digest(models, training), first}) == 4
+    (tmp_path / "training.py").rename(tmp_path / "trainin.py")
+    with pytest.raises(FileNotFoundError, match=r"training: there is no .*training\.py"):
+        digest(models, training)
     package_digest.cache_clear()
 
 
 def test_this_package_can_be_digested():
-    assert package_digest("models") != package_digest("training.py") != package_digest("datasets")
+    assert package_digest(corruptions) != package_digest(errors) != package_digest(datasets)
 
 
 def code(thing, *registrars):
