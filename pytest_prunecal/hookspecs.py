@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pytest_prunecal.datasets.base import Dataset
-    from pytest_prunecal.metric import Metric
-    from pytest_prunecal.pruners.base import Pruner
+    from pytest_prunecal.lab.datasets.base import Dataset
+    from pytest_prunecal.lab.pruners.base import Pruner
+    from pytest_prunecal.study.metric import Metric
 
 
 @pytest.hookspec
@@ -29,26 +29,26 @@ def pytest_prunecal_models(config: pytest.Config) -> Mapping[str, str | Callable
         Name to a builder of an untrained network. A builder is called with those of the keyword arguments
         `num_classes` and `width` that it names; its network maps float32 (N, 3, H, W) to logits
         (N, num_classes). For filter and channel pruning the network offers `channel_groups()`, see
-        `pytest_prunecal.models.groups`.
+        `pytest_prunecal.ChannelGroup`.
     """
     raise NotImplementedError
 
 
 @pytest.hookspec
 def pytest_prunecal_pruners(config: pytest.Config) -> Mapping[str, str | Pruner]:
-    """Add pruners: name (a Python identifier) to a `pytest_prunecal.pruners.base.Pruner`."""
+    """Add pruners: name (a Python identifier) to a `pytest_prunecal.Pruner`."""
     raise NotImplementedError
 
 
 @pytest.hookspec
 def pytest_prunecal_datasets(config: pytest.Config) -> Mapping[str, str | Callable[..., Dataset]]:
-    """Add data sets: name to a loader `(root, **options) -> pytest_prunecal.datasets.base.Dataset`."""
+    """Add data sets: name to a loader `(root, **options) -> pytest_prunecal.Dataset`."""
     raise NotImplementedError
 
 
 @pytest.hookspec
 def pytest_prunecal_metrics(config: pytest.Config) -> Mapping[str, Metric]:
-    """Add metrics of the clean test set: name to a `pytest_prunecal.metric.Metric` with a `function`."""
+    """Add metrics of the clean test set: name to a `pytest_prunecal.Metric` with a `function`."""
     raise NotImplementedError
 
 

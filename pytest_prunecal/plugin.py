@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_prunecal import options
+from pytest_prunecal.gate import options
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from pytest_prunecal.fixtures import Prunecal
-    from pytest_prunecal.settings import Settings
+    from pytest_prunecal.gate.fixture import Prunecal
+    from pytest_prunecal.gate.settings import Settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = options.read(config)
     named = options.named_baselines(config, asked)
     if named or asked.used:
-        from pytest_prunecal import session
+        from pytest_prunecal.gate import session
 
         session.configure(config, asked, named)
 
@@ -45,7 +45,7 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
     settings = _settings(parent.config)
     if settings is None or not settings.files or path != settings.folder:
         return None
-    from pytest_prunecal.collection import ProtocolFolder
+    from pytest_prunecal.gate.collection import ProtocolFolder
 
     return ProtocolFolder.from_parent(parent, path=path)
 
@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Order the cells of several models for several workers."""
     settings = _settings(config)
     if settings is not None and len(settings.files) > 1 and hasattr(config, "workerinput"):
-        from pytest_prunecal.collection import interleave
+        from pytest_prunecal.gate.collection import interleave
 
         interleave(items)
 
@@ -65,7 +65,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Count what the run compares."""
     settings = _settings(session.config)
     if settings is not None and settings.files:
-        from pytest_prunecal.collection import count_comparisons
+        from pytest_prunecal.gate.collection import count_comparisons
 
         count_comparisons(session, settings)
 
@@ -75,7 +75,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Send a cell's measurement with its report."""
     report = yield
     if _settings(item.config) is not None:
-        from pytest_prunecal.results import stream
+        from pytest_prunecal.gate.controller import stream
 
         stream(item, report)
     return report
@@ -84,8 +84,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.fixture(scope="session")
 def prunecal(request: pytest.FixtureRequest) -> Prunecal:
     """Measure cells in a test of your own: `prunecal.measure("vgg19", "weight", 0.5)["ece"]`."""
-    from pytest_prunecal.fixtures import Prunecal
-    from pytest_prunecal.session import settings_of
+    from pytest_prunecal.gate.fixture import Prunecal
+    from pytest_prunecal.gate.session import settings_of
 
     return Prunecal(request.config, settings_of(request.config))
 

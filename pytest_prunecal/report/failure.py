@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.metric import recorded, written
-from pytest_prunecal.report.text import allowed, signed, sure, table
-from pytest_prunecal.verdict import CellVerdict, MetricVerdict, Status
+from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict, Status
+from pytest_prunecal.report.text_table import allowed, signed, sure, table
+from pytest_prunecal.study.metric import recorded, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pytest_prunecal.cell import Cell
-    from pytest_prunecal.gate import GateFile
-    from pytest_prunecal.settings import Settings
-    from pytest_prunecal.together import Together
+    from pytest_prunecal.gate.selection import GateFile
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.study.cell import Cell
 
 
 def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings) -> str:

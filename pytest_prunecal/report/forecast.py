@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_prunecal import family
-from pytest_prunecal.allowance import Sample, Terms, allowance
-from pytest_prunecal.cell import DENSE
-from pytest_prunecal.evidence import Evidence
+from pytest_prunecal.judge import holm
+from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
 from pytest_prunecal.report.power import Row, blindness_of, listing_of
-from pytest_prunecal.tolerance import EXACT
-from pytest_prunecal.uncertainty import UNKNOWN, Uncertainty
+from pytest_prunecal.study.cell import DENSE
+from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.tolerance import EXACT
+from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,4 +72,4 @@ def _comparisons(run: Run) -> int:
         ]
         for model in run.models
     ]
-    return max(family.comparisons(models), 1)
+    return max(holm.comparisons(models), 1)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report.facts import (
+from pytest_prunecal.report.failure import bases
+from pytest_prunecal.report.power import blindness, implied
+from pytest_prunecal.report.text_table import allowed, sure
+from pytest_prunecal.report.wording import (
     HEADLINE,
     OUTCOMES,
     SYMBOLS,
@@ -26,9 +29,6 @@ from pytest_prunecal.report.facts import (
     wants_accepting,
     warnings_of,
 )
-from pytest_prunecal.report.failure import bases
-from pytest_prunecal.report.power import blindness, implied
-from pytest_prunecal.report.text import allowed, sure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.family import rejected
-from pytest_prunecal.metric import written
-from pytest_prunecal.report.text import signed, table
-from pytest_prunecal.verdict import Status
+from pytest_prunecal.judge.holm import rejected
+from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.report.text_table import signed, table
+from pytest_prunecal.study.metric import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_prunecal.allowance import Allowance
+    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
-    from pytest_prunecal.verdict import MetricVerdict
 
 Row = tuple["CellResult", "MetricVerdict", "Allowance"]
 

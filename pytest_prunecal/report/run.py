@@ -6,17 +6,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.cell import canonical_order
+from pytest_prunecal.study.cell import canonical_order
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.cell import Cell
-    from pytest_prunecal.measurement import Measurement
-    from pytest_prunecal.metric import Metric
-    from pytest_prunecal.protocol import Protocol
-    from pytest_prunecal.together import Together
-    from pytest_prunecal.verdict import CellVerdict
+    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.verdict import CellVerdict
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.protocol_file import Protocol
 
 
 @dataclass(frozen=True)

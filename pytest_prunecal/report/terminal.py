@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.metric import written
 from pytest_prunecal.report import forecast
-from pytest_prunecal.report.facts import HEADLINE, reason
 from pytest_prunecal.report.failure import together_table
 from pytest_prunecal.report.power import implied, listing, sight
-from pytest_prunecal.report.text import signed, sure, table
+from pytest_prunecal.report.text_table import signed, sure, table
+from pytest_prunecal.report.wording import HEADLINE, reason
+from pytest_prunecal.study.metric import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

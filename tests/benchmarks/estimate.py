@@ -20,13 +20,13 @@ from markdown_table import markdown_table
 from rates import given, measured_on_cpu, read
 from schedule import makespan
 
-from pytest_prunecal import protocol as protocols
+from pytest_prunecal.study import protocol_file as protocols
 
 if TYPE_CHECKING:
     from flops import Part
     from rates import Rates
 
-    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.study.protocol_file import Protocol
 
 GPUS = (1, 2, 8, 64)
 PETA, HOUR = 1e15, 3600

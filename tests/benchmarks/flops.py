@@ -12,20 +12,20 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from pytest_prunecal.cell import DENSE, grid, interleaved
-from pytest_prunecal.metrics.complexity import macs
-from pytest_prunecal.models import MODELS
-from pytest_prunecal.pruners import PRUNERS
-from pytest_prunecal.pruners.channel import bn_scales
-from pytest_prunecal.resolve import resolve
+from pytest_prunecal.lab.metrics.complexity import macs
+from pytest_prunecal.lab.models import MODELS
+from pytest_prunecal.lab.pruners import PRUNERS
+from pytest_prunecal.lab.pruners.channel import bn_scales
+from pytest_prunecal.lab.resolve import resolve
+from pytest_prunecal.study.cell import DENSE, grid, interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from schedule import Job
 
-    from pytest_prunecal.cell import Cell
-    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.protocol_file import Protocol
 
 STUDY = ("vgg19", "resnet110", "preresnet164")
 """The networks of arXiv 2405.20876; what is done to them is its protocol, `paper`."""
@@ -99,7 +99,7 @@ def test_sets(protocol: Protocol) -> int:
 
 
 def _parts(cell: Cell, protocol: Protocol) -> Iterator[Part]:
-    """What a cell takes, in the order of `pytest_prunecal.measure.measure_once`."""
+    """What a cell takes, in the order of `pytest_prunecal.lab.measure.measure_once`."""
     model, width = cell.model, protocol.width_of(cell.model)
     slimming = cell.pruner is not None and resolve(PRUNERS[cell.pruner], cell.pruner).slimming
     kind = f"{model} {'slimmed' if slimming else 'plain'}"

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import torch
 from flops import BASE, CLASSES, EVALUATION, SHAPE, STUDY, TUNING, built, forward_flops, training_factor
 
-from pytest_prunecal.evaluation import predict
-from pytest_prunecal.forward import Forward
-from pytest_prunecal.images import Augmentation, Normalisation
-from pytest_prunecal.reproducible import reproducible
-from pytest_prunecal.training import Pressure, train
+from pytest_prunecal.lab.evaluation.evaluate import predict
+from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.reproducible import reproducible
+from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.training.loop import Pressure, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.study.protocol_file import Protocol
 
 _SIZE = "paper-cuda-"
 _STEPS = 2

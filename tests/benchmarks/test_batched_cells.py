@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pytest_prunecal.recipe import Recipe
+    from pytest_prunecal.study.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +53,10 @@ def made(size, device, model, batch, side):
 
     import torch
 
-    from pytest_prunecal import models, protocol
-    from pytest_prunecal.pruners.weight import prune
-    from pytest_prunecal.resolve import resolve
+    from pytest_prunecal.lab import models
+    from pytest_prunecal.lab.pruners.weight import prune
+    from pytest_prunecal.lab.resolve import resolve
+    from pytest_prunecal.study import protocol_file as protocol
 
     loaded = protocol.load(size, Path())
     torch.manual_seed(0)
@@ -88,7 +89,7 @@ def cells(request, size):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.lab.reproducible import reproducible
 
     with reproducible(1):
         yield
@@ -98,8 +99,8 @@ def stepping(network, masks, images, labels, recipe, run=None):
     """What takes one training step of one network; `run` is what runs it, such as its compiled form."""
     from torch.nn import functional
 
-    from pytest_prunecal.optimiser import SGD
-    from pytest_prunecal.pruners.base import held_by, hold
+    from pytest_prunecal.lab.pruners.base import held_by, hold
+    from pytest_prunecal.lab.training.sgd import SGD
 
     optimiser, held = SGD(network.parameters(), recipe), held_by(network, masks)
 
@@ -130,8 +131,8 @@ def together(cells):
     from torch.func import functional_call, stack_module_state, vmap
     from torch.nn import functional
 
-    from pytest_prunecal.optimiser import SGD
-    from pytest_prunecal.pruners.base import hold
+    from pytest_prunecal.lab.pruners.base import hold
+    from pytest_prunecal.lab.training.sgd import SGD
 
     parameters, buffers = stack_module_state(cells.networks)
     skeleton = deepcopy(cells.networks[0])

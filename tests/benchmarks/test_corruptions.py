@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_prunecal.corruptions import BENCHMARK
+from pytest_prunecal.lab.corruptions import BENCHMARK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -32,12 +32,12 @@ import sys
 from pathlib import Path
 import numpy as np
 import torch
-from pytest_prunecal.corrupted import CorruptedSets
-from pytest_prunecal.corruptions import BENCHMARK
-from pytest_prunecal.corruptions.generate import corrupt
-from pytest_prunecal.datasets.base import Dataset
-from pytest_prunecal.recipe import Evaluation
-from pytest_prunecal.store import Store
+from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
+from pytest_prunecal.lab.corruptions import BENCHMARK
+from pytest_prunecal.lab.corruptions.generate import corrupt
+from pytest_prunecal.lab.datasets.base import Dataset
+from pytest_prunecal.study.recipe import Evaluation
+from pytest_prunecal.store.store import Store
 
 torch.set_num_threads(1)
 images = torch.from_numpy(np.load(sys.argv[1]))
@@ -68,7 +68,7 @@ def photographs():
 
 @pytest.fixture
 def ours(photographs):
-    from pytest_prunecal.corruptions.generate import corrupt
+    from pytest_prunecal.lab.corruptions.generate import corrupt
 
     return lambda name: corrupt(photographs[:IMAGES], name, SEVERITY)
 

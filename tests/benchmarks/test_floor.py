@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pytest_prunecal.protocol import Protocol
+    from pytest_prunecal.study.protocol_file import Protocol
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +59,8 @@ class Case:
 
     @property
     def forward(self):
-        from pytest_prunecal.forward import Forward
-        from pytest_prunecal.images import Normalisation
+        from pytest_prunecal.lab.forward import Forward
+        from pytest_prunecal.lab.training.augmentation import Normalisation
 
         return Forward(Normalisation(self.protocol.mean, self.protocol.std), self.protocol.precision)
 
@@ -68,7 +68,7 @@ class Case:
         """A network and what it sees, batch by batch, in a memory layout: by default the plugin's choice."""
         import torch
 
-        from pytest_prunecal.forward import memory_format
+        from pytest_prunecal.lab.forward import memory_format
 
         chosen = getattr(torch, layout) if layout else memory_format(self.device)
         inputs = self.forward.normalisation.apply(self.images).to(memory_format=chosen)
@@ -85,8 +85,9 @@ def case(request):
 
     import torch
 
-    from pytest_prunecal import models, protocol
-    from pytest_prunecal.resolve import resolve
+    from pytest_prunecal.lab import models
+    from pytest_prunecal.lab.resolve import resolve
+    from pytest_prunecal.study import protocol_file as protocol
 
     size, device, model = request.param
     if device == "cuda" and not torch.cuda.is_available():
@@ -116,7 +117,7 @@ def bare_training(case, threads=1, layout=None):
     """What does forward, backward and optimiser steps on tensors in memory, and nothing else."""
     from torch.nn import functional
 
-    from pytest_prunecal.optimiser import SGD
+    from pytest_prunecal.lab.training.sgd import SGD
 
     recipe = case.protocol.finetune
     model, inputs = case.laid_out(recipe.batch, layout)
@@ -156,7 +157,7 @@ def bare_conditions(case, threads):
     """As many threads and the same precision as ours, but any kernel will do; waits for the device."""
     import torch
 
-    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.lab.reproducible import reproducible
 
     with reproducible(threads):
         torch.set_deterministic_debug_mode("default")
@@ -199,10 +200,10 @@ def test_bare_training(benchmark, case):
 def test_our_training(benchmark, case, pressure):
     import torch
 
-    from pytest_prunecal.images import Augmentation
-    from pytest_prunecal.pruners.weight import prune
-    from pytest_prunecal.reproducible import reproducible
-    from pytest_prunecal.training import Pressure, train
+    from pytest_prunecal.lab.pruners.weight import prune
+    from pytest_prunecal.lab.reproducible import reproducible
+    from pytest_prunecal.lab.training.augmentation import Augmentation
+    from pytest_prunecal.lab.training.loop import Pressure, train
 
     masks = prune(case.model, 0.5).masks if pressure == "masks" else {}
     acting = Pressure(masks, 1e-5 if pressure == "slimming" else 0.0)
@@ -231,8 +232,8 @@ def test_bare_evaluation(benchmark, case):
 
 
 def test_our_evaluation(benchmark, case):
-    from pytest_prunecal.evaluation import TestSet, evaluate
-    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.lab.evaluation.evaluate import TestSet, evaluate
+    from pytest_prunecal.lab.reproducible import reproducible
 
     images, labels, asked = case.images.cpu(), case.labels.cpu(), case.protocol.evaluation
     model = deepcopy(case.model)

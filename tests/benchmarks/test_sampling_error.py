@@ -12,10 +12,10 @@ pytestmark = pytest.mark.slow
 def bench(tmp_path_factory):
     from pathlib import Path
 
-    from pytest_prunecal import protocol
-    from pytest_prunecal.bench import Bench
-    from pytest_prunecal.extensions import Extensions
-    from pytest_prunecal.store import Store
+    from pytest_prunecal.lab.bench import Bench
+    from pytest_prunecal.store.store import Store
+    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study.extensions import Extensions
 
     made = Bench(
         protocol.load("quick", Path()),
@@ -30,14 +30,14 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["vgg19", "resnet20"])
 def network(request, bench):
-    from pytest_prunecal.bench import build
+    from pytest_prunecal.lab.bench import build
 
     return build(request.param, bench).eval()
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.lab.reproducible import reproducible
 
     with reproducible(1):
         yield
@@ -50,7 +50,7 @@ def test_forward_passes_of_an_evaluation(benchmark, network, bench):
 
 @pytest.mark.benchmark(group="sampling error", warmup=True)
 def test_sampling_errors_of_the_same_evaluation(benchmark, network, bench):
-    from pytest_prunecal.sampling import Sampler, errors_of
+    from pytest_prunecal.lab.evaluation.bootstrap import Sampler, errors_of
 
     clean, *others = _logits(network, bench)
 
@@ -65,7 +65,7 @@ def test_sampling_errors_of_the_same_evaluation(benchmark, network, bench):
 
 
 def _logits(network, bench):
-    from pytest_prunecal.evaluation import predict
+    from pytest_prunecal.lab.evaluation.evaluate import predict
 
     sets = [bench.dataset.test_images, *(test_set.images for test_set in bench.corrupted)]
     batch = bench.protocol.evaluation.batch

@@ -38,7 +38,7 @@ import os
 import torch
 from torch import nn
 
-from pytest_prunecal.models.groups import ChannelGroup
+from pytest_prunecal.lab.models.groups import ChannelGroup
 
 
 class Tiny(nn.Module):
@@ -215,8 +215,9 @@ class Project:
 @pytest.fixture(scope="session")
 def torch_loaded():
     """Import torch for good: pytester forgets what a run imports first, and torch cannot come twice."""
-    for name in ("results", "engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
-        import_module(f"pytest_prunecal.{name}")
+    for name in ("engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
+        import_module(f"pytest_prunecal.lab.{name}")
+    import_module("pytest_prunecal.gate.controller")
 
 
 @pytest.fixture(scope="session")

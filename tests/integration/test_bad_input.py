@@ -315,7 +315,7 @@ def test_protocol_files(gated, old, new, message):
     ],
 )
 def test_hooks(gated, hook, message):
-    imports = "from pytest_prunecal.metric import Metric as M\n"
+    imports = "from pytest_prunecal.study.metric import Metric as M\n"
     own = "" if hook.startswith("models") else CONFTEST
     gated.write({"conftest.py": f"{imports}{own}\n\ndef pytest_prunecal_{hook}\n"})
     assert refused(gated, "--prunecal-models=vgg19", "--prunecal-ratios=0", "--prunecal-update").startswith(

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from pytest_prunecal.options import SETTINGS
-from pytest_prunecal.protocol import load
+from pytest_prunecal.gate.options import SETTINGS
+from pytest_prunecal.study.protocol_file import load
 
 QUICK = "prunecal: 1\nmodel: tinynet\nprotocol: {{name: quick, fingerprint: {fingerprint}}}\ncells: {{}}\n"
 OWN_TEST = "def test_own():\n    pass\n"

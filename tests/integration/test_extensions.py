@@ -10,9 +10,9 @@ import torch
 from tiny import Tiny
 from torch import nn
 
-from pytest_prunecal.datasets.arrayio import to_images, to_labels
-from pytest_prunecal.datasets.base import Dataset
-from pytest_prunecal.pruners.base import Pruned, Pruner
+from pytest_prunecal.lab.datasets.arrayio import to_images, to_labels
+from pytest_prunecal.lab.datasets.base import Dataset
+from pytest_prunecal.lab.pruners.base import Pruned, Pruner
 
 
 def raising(num_classes):
@@ -75,7 +75,7 @@ def missing_metric(logits, labels):
     return logits.no_such_thing
 '''
 HOOKS = """\
-from pytest_prunecal.metric import Metric
+from pytest_prunecal.study.metric import Metric
 
 
 def pytest_prunecal_models(config):

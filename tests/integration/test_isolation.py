@@ -19,7 +19,7 @@ def test_a_run_that_does_not_use_the_plugin_imports_next_to_nothing(plain):
     assert result.ret == 0
     modules = imported(result)
     ours = {name for name in modules if name.startswith("pytest_prunecal")}
-    assert "pytest_prunecal.options" in ours
+    assert "pytest_prunecal.gate.options" in ours
     assert ours <= {f"pytest_prunecal{name}" for name in ("", ".plugin", ".options", ".hookspecs")}
     assert not modules & COSTLY
 
@@ -38,7 +38,7 @@ def test_collecting_the_gate_imports_no_torch(gated):
     assert result.ret == 0
     assert gated.FILE + "::prune[dense]" in result.stdout.lines
     modules = imported(result)
-    assert "pytest_prunecal.settings" in modules
+    assert "pytest_prunecal.gate.settings" in modules
     assert not modules & (COSTLY - {"yaml"})
 
 
@@ -51,6 +51,6 @@ def test_measuring_does_not_import_torchs_compiler(gated):
     )
     assert result.ret == 0
     modules = imported(result)
-    assert "pytest_prunecal.training" in modules
+    assert "pytest_prunecal.lab.training.loop" in modules
     assert "torch" in modules
     assert not modules & {"torch._dynamo", "torch._inductor", "sympy"}

@@ -12,14 +12,14 @@ BASELINES = Path(__file__).parents[2] / "baselines"
 CELLS = {"dense", "weight-0.5", "filter-0.5", "channel-0.5"}
 
 SMALLEST_WEIGHTS_KEPT = """
-from pytest_prunecal.pruners import weight
+from pytest_prunecal.lab.pruners import weight
 
 magnitudes = weight.magnitudes
 weight.magnitudes = lambda values: -magnitudes(values)
 """
 
 LOGITS_TIMES_THREE = """
-from pytest_prunecal import evaluation
+from pytest_prunecal.lab.evaluation import evaluate as evaluation
 
 predict = evaluation.predict
 evaluation.predict = lambda *args, **kwargs: 3 * predict(*args, **kwargs)
@@ -28,7 +28,7 @@ evaluation.predict = lambda *args, **kwargs: 3 * predict(*args, **kwargs)
 FINE_TUNING_AT_100_TIMES_THE_RATE = """
 from dataclasses import replace
 
-from pytest_prunecal import measure
+from pytest_prunecal.lab import measure
 
 train = measure.train
 
@@ -41,7 +41,7 @@ measure.train = at_100_times_the_rate
 """
 
 CORRUPTIONS_TWICE = """
-from pytest_prunecal import corrupted
+from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 
 corrupt = corrupted.corrupt
 

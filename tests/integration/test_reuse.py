@@ -99,7 +99,7 @@ def test_without_torch(measured):
     assert "7 cells: 7 identical; 7 reused" in result.stdout.str()
     lines = [line for line in result.stderr.lines if line.startswith("import time:")]
     modules = {line.rpartition("|")[2].strip() for line in lines}
-    assert "pytest_prunecal.engines.reusing" in modules
+    assert "pytest_prunecal.lab.engines.reusing" in modules
     assert not {"torch", "numpy", "tiny"} & modules
 
 
@@ -187,7 +187,8 @@ def test_another_tolerance_does_not(measured):
 def test_a_pruner_and_a_metric_of_ones_own(measured):
     measured.write(
         {
-            "mine.py": "from pytest_prunecal.pruners.weight import weight\nimport ranks\nhalving = weight\n"
+            "mine.py": "from pytest_prunecal.lab.pruners.weight import weight\n"
+            "import ranks\nhalving = weight\n"
             "def first(logits, labels):\n    return ranks.share\n",
             "ranks.py": "share = 0.5\n",
         }
@@ -195,7 +196,7 @@ def test_a_pruner_and_a_metric_of_ones_own(measured):
     conftest = measured.path / "conftest.py"
     conftest.write_text(
         conftest.read_text()
-        + "\nfrom pytest_prunecal.metric import Metric\n"
+        + "\nfrom pytest_prunecal.study.metric import Metric\n"
         + "def pytest_prunecal_pruners(config):\n    return {'halving': 'mine:halving'}\n"
         + "def pytest_prunecal_metrics(config):\n"
         + "    return {'first': Metric('first', function='mine:first', higher_is_better=True)}\n"
@@ -297,7 +298,7 @@ def test_a_store_that_keeps_nothing_loses_no_measurement(gated):
 
 
 def test_a_full_disk_loses_no_measurement(gated, monkeypatch):
-    from pytest_prunecal import store
+    from pytest_prunecal.store import store
 
     fsync = os.fsync
 

@@ -193,7 +193,7 @@ def test_update_missing_adds_a_new_metric(gated):
 
 
 WITH_METRIC = """\
-from pytest_prunecal.metric import Metric
+from pytest_prunecal.study.metric import Metric
 
 def pytest_prunecal_models(config):
     return {"tinynet": "tiny:tiny"}

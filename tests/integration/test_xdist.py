@@ -108,8 +108,8 @@ def test_two_workers_write_what_one_process_writes(gated, monkeypatch):
 
     # The controller measures nothing and needs no torch.
     modules = {who: modules_of(gated, who) for who in ("controller", "gw0", "gw1")}
-    assert "pytest_prunecal.results" in modules["controller"]
-    assert not {"torch", "pytest_prunecal.measure"} & modules["controller"]
+    assert "pytest_prunecal.gate.controller" in modules["controller"]
+    assert not {"torch", "pytest_prunecal.lab.measure"} & modules["controller"]
     assert "torch" in modules["gw0"] | modules["gw1"]
 
     # A second session trains nothing and passes.

@@ -8,11 +8,14 @@ from unittest.mock import patch
 
 import torch
 
-from pytest_prunecal import corrupted, evaluation, measure, training
-from pytest_prunecal.bench import Bench
-from pytest_prunecal.images import Normalisation
-from pytest_prunecal.pruners import weight
-from pytest_prunecal.training import Pressure
+from pytest_prunecal.lab import measure
+from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
+from pytest_prunecal.lab.evaluation import evaluate as evaluation
+from pytest_prunecal.lab.pruners import weight
+from pytest_prunecal.lab.training import loop as training
+from pytest_prunecal.lab.training.augmentation import Normalisation
+from pytest_prunecal.lab.training.loop import Pressure
 
 CATALOGUE = {
     "wrong end": "the weight pruner keeps the smallest weights",
@@ -222,7 +225,7 @@ def _twice(put, _bench, _strength):
 
 def _stale(lab):
     """A bench on the base network as it was after a third of its epochs."""
-    from pytest_prunecal.given import GivenBase
+    from pytest_prunecal.study.given_base import GivenBase
 
     subject = lab.subject
     recipe = replace(subject.protocol.base, epochs=max(subject.protocol.base.epochs // 3, 1))
@@ -230,10 +233,10 @@ def _stale(lab):
     old.protocol = replace(subject.protocol, base=recipe)
     if not lab.pinned:
         return old
-    from pytest_prunecal.base import trained_base
-    from pytest_prunecal.baseline import BASE_KINDS
-    from pytest_prunecal.cell import Cell
-    from pytest_prunecal.reproducible import reproducible
+    from pytest_prunecal.baseline.file import BASE_KINDS
+    from pytest_prunecal.lab.base_network import trained_base
+    from pytest_prunecal.lab.reproducible import reproducible
+    from pytest_prunecal.study.cell import Cell
 
     with reproducible(1):
         paths = {

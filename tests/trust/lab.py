@@ -12,20 +12,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from pytest_prunecal import baseline, byimage, metric, protocol, refresh
-from pytest_prunecal.bench import Bench
-from pytest_prunecal.cell import Cell, grid
-from pytest_prunecal.extensions import Extensions
-from pytest_prunecal.gate import GateFile
-from pytest_prunecal.given import GivenBase
-from pytest_prunecal.judging import comparisons_of, environment_of, judge_cell
-from pytest_prunecal.measure import measure_once
-from pytest_prunecal.measurement import Measurement
-from pytest_prunecal.models.groups import ChannelGroup
-from pytest_prunecal.repeat import BaseResult, Trial, combine, compare
-from pytest_prunecal.sampling import Sampled
-from pytest_prunecal.store import Store
-from pytest_prunecal.together import together
+from pytest_prunecal.baseline import file as baseline
+from pytest_prunecal.baseline import refresh
+from pytest_prunecal.gate.outcome import comparisons_of, environment_of, judge_cell
+from pytest_prunecal.gate.selection import GateFile
+from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.evaluation.bootstrap import Sampled
+from pytest_prunecal.lab.measure import measure_once
+from pytest_prunecal.lab.models.groups import ChannelGroup
+from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine, compare
+from pytest_prunecal.store.store import Store
+from pytest_prunecal.study import image_results, metric
+from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study.cell import Cell, grid
+from pytest_prunecal.study.extensions import Extensions
+from pytest_prunecal.study.given_base import GivenBase
+from pytest_prunecal.study.measurement import Measurement
 
 HERE = Path(__file__).parent
 METRICS = ("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
@@ -131,8 +134,8 @@ class Lab:
         )
 
     def _given(self) -> dict:
-        from pytest_prunecal.base import trained_base
-        from pytest_prunecal.reproducible import reproducible
+        from pytest_prunecal.lab.base_network import trained_base
+        from pytest_prunecal.lab.reproducible import reproducible
 
         if self.subject.checkpoint:
             return {
@@ -252,7 +255,7 @@ class Gate:
             uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
         )
         text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
-        content = byimage.dump({cell: found.by_image for cell, found in accepted.items()})
+        content = image_results.dump({cell: found.by_image for cell, found in accepted.items()})
         self.images_size = len(content)
         cells = tuple(subject.cells)
         self.file = GateFile(
@@ -262,7 +265,7 @@ class Gate:
             baseline.parse(text, "baseline"),
             cells,
             frozenset(cell.id for cell in cells),
-            byimage.load(content, "images"),
+            image_results.load(content, "images"),
         )
         self.comparisons = comparisons_of([(self.file, cell) for cell in cells], self.settings)
 

@@ -25,7 +25,7 @@ from picture import picture
 from scipy import stats
 from tables import tables
 
-from pytest_prunecal.metric import METRICS as KNOWN
+from pytest_prunecal.study.metric import METRICS as KNOWN
 
 HERE = Path(__file__).parent
 RUNS = {"tiny": 500, "cifar": 6}

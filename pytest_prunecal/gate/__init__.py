@@ -1,0 +1,1 @@
+"""Knows pytest, never torch: options, what is collected, outcomes, accepting."""

@@ -1,0 +1,178 @@
+"""From the gate to pytest items: one folder a protocol, one file a model, one item a cell."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.options import SETTINGS
+from pytest_prunecal.gate.outcome import (
+    accepts,
+    comparisons_of,
+    evidence_without_images,
+    images_of,
+    judge_cell,
+    known_of,
+)
+from pytest_prunecal.report.failure import failure
+from pytest_prunecal.study.cell import interleaved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest._code import Traceback
+
+    from pytest_prunecal.gate.selection import GateFile
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.lab.engines import Engine
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.measurement import Measurement
+
+_ENGINE = pytest.StashKey["Engine"]()
+_COMPARISONS = pytest.StashKey[int]()
+
+
+def engine_of(config: pytest.Config, settings: Settings) -> Engine:
+    """The session's engine, made at the first measurement."""
+    if _ENGINE not in config.stash:
+        from pytest_prunecal.lab.engines import Setup  # noqa: PLC0415 - only sessions that measure need it
+        from pytest_prunecal.lab.engines.reusing import ReusingEngine  # noqa: PLC0415 - likewise
+
+        setup = Setup(
+            protocol=settings.protocol,
+            store=settings.store,
+            device=settings.device,
+            data=settings.data,
+            extensions=settings.extensions,
+            bases=settings.bases,
+            one_base=settings.pin,
+            worker=int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")),
+            started=settings.started,
+            fresh=settings.fresh,
+        )
+        config.stash[_ENGINE] = ReusingEngine(setup)
+    return config.stash[_ENGINE]
+
+
+def interleave(items: list[pytest.Item]) -> None:
+    """Order the cells of several models for several workers, each where a cell was."""
+    places = [place for place, item in enumerate(items) if isinstance(item, CellItem)]
+    cells = {item.cell: item for item in items if isinstance(item, CellItem)}
+    models: dict[str, list[Cell]] = {}
+    for cell in cells:
+        models.setdefault(cell.model, []).append(cell)
+    if len(cells) == len(places) and len(models) > 1:
+        for place, cell in zip(places, interleaved(list(models.values())), strict=True):
+            items[place] = cells[cell]
+
+
+def count_comparisons(session: pytest.Session, settings: Settings) -> None:
+    """Count what the run compares, all cells together: the rate of false alarms is the run's."""
+    cells = [(item.file, item.cell) for item in session.items if isinstance(item, CellItem)]
+    session.config.stash[_COMPARISONS] = comparisons_of(cells, settings)
+
+
+class ProtocolFolder(pytest.Directory):
+    """The folder of a protocol's baselines; yields files that need not exist yet."""
+
+    def collect(self) -> Iterator[BaselineFile]:
+        """One file a selected model."""
+        for file in self.config.stash[SETTINGS].files:
+            # Said here because pytest's own ids are ambiguous for files outside the root directory.
+            nodeid = os.path.relpath(file.path, self.config.rootpath).replace(os.sep, "/")
+            yield BaselineFile.from_parent(self, path=file.path, nodeid=nodeid, file=file)
+
+
+class BaselineFile(pytest.File):
+    """One model's baseline file."""
+
+    def __init__(self, *, file: GateFile, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(**kwargs)
+        self.file = file
+
+    def collect(self) -> Iterator[CellItem]:
+        """One item a selected cell."""
+        for cell in self.file.cells:
+            name = f"prune[{cell.id}]"
+            # As text, which pytest takes apart into name and parameter; --lf compares the parts.
+            yield CellItem.from_parent(
+                self, name=name, nodeid=f"{self.nodeid}::{name}", file=self.file, cell=cell
+            )
+
+
+class CellItem(pytest.Item):
+    """One cell: measures it and compares the numbers with the baseline."""
+
+    def __init__(self, *, file: GateFile, cell: Cell, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(**kwargs)
+        self.file, self.cell = file, cell
+        self.measurement: Measurement | None = None
+
+    @property
+    def comparisons(self) -> int:
+        """How many comparisons under `auto` the whole run makes."""
+        return self.config.stash[_COMPARISONS]
+
+    def runtest(self) -> None:
+        """Measure, then judge."""
+        settings = self.config.stash[SETTINGS]
+        try:
+            self.measurement = self._measure(settings)
+        except PrunecalError as error:
+            # `from None`, or the report would show the error twice.
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
+        self.user_properties.extend(
+            (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
+        )
+        verdict = judge_cell(self.file, self.cell, self.measurement, settings, self.comparisons)
+        accepted = self.file.accepted(self.cell)
+        if accepts(settings.update, verdict):
+            return
+        if known := known_of(accepted, verdict):
+            pytest.xfail(f"known regression: {known}")
+        if verdict.status.fails:
+            pytest.fail(failure(self.file, self.cell, verdict, settings), pytrace=False)
+        if accepted and accepted.known:
+            says = f"{accepted.known.where}: {self.cell.id} is marked as a known regression and passes"
+            warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
+
+    def _measure(self, settings: Settings) -> Measurement:
+        """Measure, and compare with the baseline image by image where it can be."""
+        engine = engine_of(self.config, settings)
+        measurement = engine.measure(self.cell, settings.seeds)
+        accepted, why = images_of(self.file, self.cell)
+        if accepted is None or measurement.by_image is None:
+            evidence = evidence_without_images(self.file, self.cell, measurement, why)
+        else:
+            evidence = engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
+        return replace(measurement, evidence=evidence)
+
+    def repr_failure(
+        self,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        style: Any = None,  # noqa: ANN401 - pytest's own
+    ) -> Any:  # noqa: ANN401 - pytest's own
+        """A failure as text; an error in a user's own code without our frames around it."""
+        if isinstance(excinfo.value, pytest.fail.Exception) or self.config.getoption(
+            "fulltrace", default=False
+        ):
+            return super().repr_failure(excinfo, style)
+        chosen = self.config.getoption("tbstyle", default="auto")
+        return excinfo.getrepr(style="short" if chosen == "auto" else chosen, tbfilter=_without_ours)
+
+    def reportinfo(self) -> tuple[Any, int | None, str]:
+        """Where the cell stands: its line in the baseline file."""
+        accepted = self.file.accepted(self.cell)
+        return self.path, accepted.line - 1 if accepted else None, f"{self.cell.model} {self.cell.id}"
+
+
+def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
+    """The frames after `runtest`, those of this package only where nothing else is left."""
+    frames = excinfo.traceback.cut(path=__file__)
+    return frames.filter(lambda frame: Path(__file__).parent.parent not in Path(frame.path).parents) or frames

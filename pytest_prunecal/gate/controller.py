@@ -1,0 +1,233 @@
+"""The controller's side: gathers what the workers streamed, judges it, writes everything once at the end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_prunecal.baseline import file as baseline
+from pytest_prunecal.baseline.atomic import write_atomically
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.accept import accept
+from pytest_prunecal.gate.collection import CellItem
+from pytest_prunecal.gate.options import SETTINGS
+from pytest_prunecal.gate.outcome import accepts, environment_of, judge_cell, known_of
+from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.report import json_report as json
+from pytest_prunecal.report import markdown, terminal
+from pytest_prunecal.report.failure import together_failure
+from pytest_prunecal.report.html import page as html
+from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
+from pytest_prunecal.study.measurement import Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_prunecal.gate.selection import GateFile
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.judge.pooled import Together
+
+
+STREAMED = "prunecal"
+"""Attribute of a test report that carries a measurement."""
+
+
+def stream(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Put a cell's measurement, builtins only, on the report that travels to the controller."""
+    if isinstance(item, CellItem) and report.when == "call" and item.measurement is not None:
+        sent = item.measurement.to_dict() | {"comparisons": item.comparisons}
+        if item.config.stash[SETTINGS].update is None:
+            sent["by_image"] = None  # only a refresh needs it again
+        setattr(report, STREAMED, sent)
+
+
+class TogetherReports:
+    """Adds to the session's reports those of models whose cells, taken together, got worse.
+
+    No worker knows all cells, so these are reported where the results are gathered, before anything that
+    writes reports looks at them.
+    """
+
+    def __init__(self, results: Results, settings: Settings) -> None:
+        self._results, self._settings = results, settings
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Report each as a failed test."""
+        if session.config.getoption("collectonly", default=False):
+            return
+        for file in self._settings.files:
+            found = self._results.together(file)
+            if any(row.status is Status.REGRESSION for row in found):
+                text = together_failure(file, found, self._settings)
+                path = os.path.relpath(file.path, session.config.rootpath).replace(os.sep, "/")
+                nodeid = f"{path}::prune[together]"
+                report = pytest.TestReport(
+                    nodeid, (file.name, None, f"{file.model} together"), {}, "failed", text, "call"
+                )
+                session.config.hook.pytest_runtest_logreport(report=report)
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+class Results:
+    """Gathers the cells of a session and writes baselines and reports when it ends.
+
+    Registered where tests are reported: in the only process, or in xdist's controller; never in a worker.
+
+    Args:
+        settings: of the session.
+        root: pytest's root directory, which node ids are relative to.
+    """
+
+    def __init__(self, settings: Settings, root: Path) -> None:
+        self._settings, self._root = settings, root
+        self._results: dict[tuple[str, str], CellResult] = {}
+        self._problems: list[str] = []
+        self._comparisons = 1
+        self.run: Run | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take one report: a measurement, or the failure of a cell that has none."""
+        streamed: dict[str, Any] | None = getattr(report, STREAMED, None)
+        if streamed is None and not report.failed:
+            return
+        found = self._find(report.nodeid)
+        if found is None:
+            return
+        file, cell = found
+        if streamed is None:
+            # Not `longreprtext`, which begins with the worker's name under xdist.
+            result = CellResult(cell, error=str(report.longrepr).strip())
+        else:
+            measurement = Measurement.from_dict(streamed)
+            verdict = judge_cell(file, cell, measurement, self._settings, streamed["comparisons"])
+            accepted = accepts(self._settings.update, verdict)
+            # Not by the mark alone: --runxfail makes known regressions fail.
+            known = known_of(file.accepted(cell), verdict) if report.skipped else ""
+            result = CellResult(cell, measurement, verdict, accepted=accepted, known=known)
+            self._comparisons = streamed["comparisons"]
+        self._results[file.model, cell.id] = result
+
+    def together(self, file: GateFile) -> tuple[Together, ...]:
+        """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
+        protocol = self._settings.protocol
+        # In the order of the grid, not of arrival: sums must not depend on who came first.
+        results = [self._results.get((file.model, cell.id)) for cell in file.cells]
+        rows = [
+            row
+            for result in results
+            if result and result.verdict
+            if not (result.accepted or result.known or result.verdict.identical)
+            for row in result.verdict.metrics
+        ]
+        level = protocol.false_alarms / max(self._comparisons, 1)
+        return together(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write what is to be written, each file atomically; failing to write fails the session."""
+        interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        if session.config.getoption("collectonly", default=False):
+            self._drop_empty_folder()
+            return
+        models = tuple(self._finish(file) for file in self._settings.files)
+        self.run = Run(
+            self._settings.protocol,
+            self._settings.metrics,
+            models,
+            interrupted,
+            self._comparisons,
+            self._settings.power,
+        )
+        self._write(self._settings.report, html.render)
+        self._write(self._settings.json, json.render)
+        self._append_summary(os.environ.get("GITHUB_STEP_SUMMARY"))
+        self._drop_empty_folder()
+        if self._problems and exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the summary."""
+        if self.run is None or not (self.run.results or self._problems):
+            return
+        terminalreporter.section("prunecal")
+        for line in terminal.lines(self.run):
+            terminalreporter.write_line(line)
+        for problem in self._problems:
+            terminalreporter.write_line(problem, red=True)
+
+    def _find(self, nodeid: str) -> tuple[GateFile, Any] | None:
+        path, _, name = nodeid.partition("::")
+        for file in self._settings.files:
+            if os.path.normpath(self._root / path) == os.path.normpath(file.path):
+                for cell in file.cells:
+                    if name == f"prune[{cell.id}]":
+                        return file, cell
+        return None
+
+    def _finish(self, file: GateFile) -> ModelRun:
+        """Refresh one model's baseline if that was asked for, and sum the model up."""
+        results = [result for (model, _), result in self._results.items() if model == file.model]
+        accepted_cells = file.baseline.cells if file.baseline else {}
+        measured = {result.cell.id for result in results if result.measurement}
+        orphans = tuple(cell_id for cell_id in accepted_cells if cell_id not in file.grid | measured)
+        refreshed = ""
+        if any(result.accepted for result in results):
+            removed = orphans if self._settings.update == "all" and file.grid <= measured else ()
+            try:
+                refreshed = accept(file, results, removed, self._settings)
+                orphans = () if removed else orphans
+            except (PrunecalError, OSError) as error:
+                self._problems.append(
+                    str(error) if isinstance(error, PrunecalError) else f"{file.name}: not refreshed: {error}"
+                )
+        return ModelRun(
+            model=file.model,
+            file=file.name,
+            results=sort_results(results, self._settings.protocol),
+            orphans=orphans,
+            environment=self._environment(file, results),
+            refreshed=refreshed,
+            accept=self._settings.accept_command(file.model),
+            together=self.together(file),
+        )
+
+    def _environment(self, file: GateFile, results: list[CellResult]) -> str:
+        """How this run's environment differs from the baseline's."""
+        for result in results:
+            if result.measurement and file.baseline and result.cell.id in file.baseline.cells:
+                there = file.baseline.environment_of(result.cell.id)
+                if difference := baseline.environments(there, environment_of(result.measurement)):
+                    return difference
+        return ""
+
+    def _drop_empty_folder(self) -> None:
+        """Leave no folder behind that was made for an update and into which nothing was accepted."""
+        if self._settings.update:
+            with suppress(OSError):  # it holds baselines
+                self._settings.folder.rmdir()
+                self._settings.folder.parent.rmdir()
+
+    def _write(self, path: Path | None, render: Callable[[Run], str]) -> None:
+        if path is None or self.run is None:
+            return
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, render(self.run).encode())
+        except OSError as error:
+            self._problems.append(f"{path}: not written: {error.strerror or error}")
+
+    def _append_summary(self, path: str | None) -> None:
+        """Add the summary to a GitHub job's page, where one is offered."""
+        if path and self.run and self.run.results:
+            try:
+                with Path(path).open("a", encoding="utf-8") as file:
+                    file.write(markdown.render(self.run) + "\n")
+            except OSError as error:
+                self._problems.append(f"{path}: not written: {error.strerror or error}")

@@ -1,0 +1,52 @@
+"""The `prunecal` fixture: the gate's measuring, for tests of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.collection import engine_of
+from pytest_prunecal.gate.registry import check_model, check_pruner
+from pytest_prunecal.study.cell import Cell, canonical_ratio
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.study.measurement import Measurement
+
+
+class Prunecal:
+    """Measures cells under the session's protocol; see `measure`."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config, self._settings = config, settings
+
+    def measure(self, model: str, pruner: str | None = None, ratio: float = 0.0) -> Measurement:
+        """Prune, fine-tune and evaluate one cell.
+
+        Args:
+            model: a registered name, or `package.module:callable`.
+            pruner: a registered name; None for the dense network.
+            ratio: share of the network to remove, in [0, 1); 0 for the dense network.
+
+        Returns:
+            The measurement: `measurement["ece"]`.
+
+        Raises:
+            PrunecalError: something is not as it must be, in one sentence.
+        """
+        __tracebackhide__ = True  # what is wrong is in the line that calls this
+        try:
+            cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
+            return engine_of(self._config, self._settings).measure(cell, self._settings.seeds)
+        except PrunecalError as error:
+            raise PrunecalError(str(error)) from None
+
+    def _cell(self, model: str, pruner: str | None, ratio: float) -> Cell:
+        check_model(model, self._settings.extensions)
+        if pruner is not None:
+            check_pruner(pruner, self._settings.extensions)
+        elif ratio:
+            raise PrunecalError(f"ratio {ratio:g} of {model!r} needs a pruner")
+        return Cell(model, pruner if ratio else None, ratio)

@@ -1,0 +1,150 @@
+"""A cell's verdict: its measurement against its baseline, in the circumstances of the run."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
+from pytest_prunecal.judge import holm
+from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
+from pytest_prunecal.study.cell import DENSE
+from pytest_prunecal.study.image_results import PAIRED
+from pytest_prunecal.study.metric import recorded
+from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.tolerance import rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pytest_prunecal.baseline.file import AcceptedCell
+    from pytest_prunecal.gate.selection import GateFile
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.tolerance import Tolerance
+
+UNDER_CORRUPTION = ("mpc", "rpc", "corrupted_ece")
+
+
+def judge_cell(
+    file: GateFile, cell: Cell, measurement: Measurement, settings: Settings, comparisons: int
+) -> CellVerdict:
+    """Compare a cell's measurement with its baseline.
+
+    Args:
+        file: the model's part of the gate.
+        cell: the cell.
+        measurement: its numbers.
+        settings: of the session.
+        comparisons: how many comparisons under `auto` the whole run makes.
+    """
+    protocol = settings.protocol
+    accepted = file.accepted(cell)
+    dense = file.baseline.cells.get(DENSE) if file.baseline else None
+    images, _ = images_of(file, cell)
+    circumstances = Circumstances(
+        noise=protocol.noise,
+        false_alarms=protocol.false_alarms,
+        comparisons=max(comparisons, 1),
+        min_effect=protocol.min_effect,
+        measured=measurement.uncertainty,
+        accepted=accepted.uncertainty if accepted else {},
+        dense=dense.metrics if dense else {},
+        evidence=measurement.evidence or evidence_without_images(file, cell, measurement, ""),
+        first=_first_of(images, accepted) if images and accepted else {},
+        incomparable=_incomparable(file, cell, measurement),
+    )
+    return judge(
+        measurement.metrics,
+        accepted.metrics if accepted else None,
+        tolerances_of(file, cell, settings),
+        settings.metrics,
+        circumstances,
+    )
+
+
+def tolerances_of(file: GateFile, cell: Cell, settings: Settings) -> dict[str, Tolerance]:
+    """Rules that apply to a cell."""
+    if file.baseline:
+        return file.baseline.tolerances_of(cell.id, settings.protocol)
+    return settings.protocol.tolerance
+
+
+def comparisons_of(cells: Iterable[tuple[GateFile, Cell]], settings: Settings) -> int:
+    """How many comparisons under `auto` these cells make: each by itself, and those of a model together."""
+    by_model: dict[str, list[list[str]]] = {}
+    for file, cell in cells:
+        accepted = file.accepted(cell)
+        rules = tolerances_of(file, cell, settings)
+        auto = [metric for metric in (accepted.metrics if accepted else ()) if rule_of(metric, rules).auto]
+        by_model.setdefault(file.model, []).append(auto)
+    return holm.comparisons(by_model.values())
+
+
+def images_of(file: GateFile, cell: Cell) -> tuple[ByImage | None, str]:
+    """What the baseline knows of a cell image by image, or why it knows nothing."""
+    accepted = file.accepted(cell)
+    found = file.images.get(cell.id)
+    if accepted is None:
+        return None, ""
+    if found is None:
+        return None, file.unpaired or "the baseline has no results by image of this cell"
+    if any(recorded(found.metrics[name]) != accepted.metrics.get(name) for name in PAIRED):
+        return None, "the baseline's numbers were edited since its results by image were written"
+    return found, ""
+
+
+def evidence_without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Evidence:
+    """What is known of a comparison from the baseline file alone."""
+    there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
+    here = measurement.provenance.get("base")
+    same_base = here is not None and here == there
+    known = file.images.get(cell.id)
+    if known and measurement.by_image:
+        same_base = known.base == measurement.by_image.base
+    return Evidence(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
+
+
+def _first_of(images: ByImage, accepted: AcceptedCell) -> dict[str, float]:
+    """The numbers of the baseline's first seed, but for those whose means were edited since."""
+    means = {name: recorded(mean) for name, mean in images.metrics.items()}
+    return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means[name]}
+
+
+def environment_of(measurement: Measurement | None) -> dict[str, str]:
+    """What a baseline records about where a measurement was made."""
+    provenance: Mapping[str, object] = measurement.provenance if measurement else {}
+    return {key: str(provenance[key]) for key in ENVIRONMENT_FIELDS if key in provenance}
+
+
+def _incomparable(file: GateFile, cell: Cell, measurement: Measurement) -> dict[str, str]:
+    """Other corrupted images are another test: what was measured on them is not compared."""
+    there = file.baseline.environment_of(cell.id).get("corruptions") if file.baseline else None
+    here = environment_of(measurement).get("corruptions")
+    if there is None or here is None or there == here:
+        return {}
+    reason = (
+        f"the baseline's corrupted images are {there}, this run's {here}; "
+        "give the same data folder, or measure again with --prunecal-update"
+    )
+    return dict.fromkeys(UNDER_CORRUPTION, reason)
+
+
+def accepts(update: str | None, verdict: CellVerdict) -> bool:
+    """Whether an update of this kind takes a cell's numbers as its new baseline."""
+    if update == "missing":
+        # New metrics must not carry another's regression along, nor the loss of one.
+        lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
+        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
+    return update == "all" or (update == "failing" and verdict.status.fails)
+
+
+def known_of(accepted: AcceptedCell | None, verdict: CellVerdict) -> str:
+    """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
+    known = accepted.known if accepted else None
+    today = date.today()  # noqa: DTZ011 - the day where it runs
+    if known is None or verdict.status is not Status.REGRESSION or known.expired(today):
+        return ""
+    return known.reason

@@ -1,0 +1,139 @@
+"""Names that users give, checked against what is registered."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.baseline.file import CELL_FIELDS
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab.corruptions import REGISTRY
+from pytest_prunecal.lab.datasets import DATASETS
+from pytest_prunecal.lab.models import MODELS
+from pytest_prunecal.lab.pruners import PRUNERS
+from pytest_prunecal.study.metric import METRICS, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_prunecal.gate.options import Options
+    from pytest_prunecal.study.extensions import Extensions
+    from pytest_prunecal.study.protocol_file import Protocol
+
+_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def models_of(options: Options, extensions: Extensions) -> list[str] | None:
+    """Models that `--prunecal-models` names, each known and none twice; None if it is not given."""
+    names = _listed(options, "models", "model", [*MODELS, *extensions.models])
+    for name in names or ():
+        check_model(name, extensions)
+    return names
+
+
+def pruners_of(options: Options, extensions: Extensions) -> list[str] | None:
+    """Pruners that `--prunecal-pruners` names, each known and none twice; None if it is not given."""
+    names = _listed(options, "pruners", "pruner", [*PRUNERS, *extensions.pruners])
+    for name in names or ():
+        check_pruner(name, extensions)
+    return names
+
+
+def _listed(options: Options, option: str, what: str, known: Sequence[str]) -> list[str] | None:
+    names = options.names(option)
+    if names is not None and not names:
+        raise PrunecalError(f"--prunecal-{option} selects nothing; known are {', '.join(known)}")
+    for name in names or ():
+        if (names or []).count(name) > 1:
+            raise PrunecalError(f"{what} {name!r} is given twice; name each {what} once")
+    return names
+
+
+def check_model(name: str, extensions: Extensions, where: str = "") -> None:
+    """Refuse a model that is neither registered nor `package.module:callable` of a module that exists."""
+    known = [*MODELS, *extensions.models]
+    if name in known:
+        return
+    if not _PATH.fullmatch(name):
+        raise PrunecalError(where + _unknown("model", name, known) + ", or give package.module:callable")
+    module = name.partition(":")[0]
+    try:
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        found = None
+    except Exception as error:  # noqa: BLE001 - whatever the user's own package raises
+        raise PrunecalError(
+            f"{where}model {name!r}: importing the package of {module!r} fails: {error}"
+        ) from None
+    if found is None:
+        raise PrunecalError(
+            f"{where}model {name!r}: there is no module {module!r} to import "
+            "(where is it? in an ini file, `pythonpath = .` puts a folder on the path)"
+        )
+
+
+def check_pruner(name: str, extensions: Extensions) -> None:
+    """Refuse a pruner that is not registered."""
+    known = [*PRUNERS, *extensions.pruners]
+    if name not in known:
+        raise PrunecalError(_unknown("pruner", name, known))
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"unknown {what} {name!r}{hint}; known are {', '.join(known)}"
+
+
+def check_extensions(extensions: Extensions) -> None:
+    """Refuse additions of a conftest.py that hide something built in, or that an option could not name."""
+    for what, own, built_in in (
+        ("model", extensions.models, MODELS),
+        ("pruner", extensions.pruners, PRUNERS),
+        ("data set", extensions.datasets, DATASETS),
+        ("metric", extensions.metrics, {*METRICS, *CELL_FIELDS}),
+    ):
+        for name, entry in own.items():
+            if name in built_in:
+                raise PrunecalError(
+                    f"conftest.py adds {what} {name!r}, which is built in; give it another name"
+                )
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise PrunecalError(f"conftest.py adds {what} {name!r}; use letters, digits and underscores")
+            if problem := _misfit(what, name, entry):
+                raise PrunecalError(f"conftest.py adds {what} {name!r} {problem}")
+
+
+def _misfit(what: str, name: str, entry: object) -> str:
+    """What is wrong with an addition, as far as can be told without importing it; empty if nothing."""
+    if what == "metric":
+        if not isinstance(entry, Metric):
+            return f"as {entry!r}; it must be a pytest_prunecal.Metric"
+        if entry.name != name:
+            return f"under the name {entry.name!r}; use one name"
+        entry = entry.function
+        if entry is None:
+            return "without a function"
+    if isinstance(entry, str):
+        return "" if _PATH.fullmatch(entry) else f"as {entry!r}; write package.module:attribute"
+    if what == "pruner":
+        return ""  # to know a Pruner takes torch: checked when one is measured
+    return "" if callable(entry) else f"as {entry!r}; it must be callable"
+
+
+def check_protocol(protocol: Protocol, extensions: Extensions) -> None:
+    """Refuse a protocol whose pruners, data set or corruptions are not registered."""
+    known_pruners = [*PRUNERS, *extensions.pruners]
+    for name in protocol.pruners:
+        if name not in known_pruners:
+            raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('pruner', name, known_pruners)}")
+    known_datasets = [*DATASETS, *extensions.datasets]
+    dataset = str(protocol.dataset["name"])
+    if dataset not in known_datasets:
+        raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('data set', dataset, known_datasets)}")
+    for name in protocol.evaluation.corruptions:
+        if name not in REGISTRY:
+            raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('corruption', name, [*REGISTRY])}")

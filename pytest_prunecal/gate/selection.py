@@ -1,0 +1,205 @@
+"""The gate: which cells this session measures, and what their baselines say."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.baseline import file as baselines
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
+from pytest_prunecal.study import image_results
+from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid, unique_ratios
+from pytest_prunecal.study.given_base import Bases, GivenBase
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pytest_prunecal.baseline.file import AcceptedCell, Baseline
+    from pytest_prunecal.gate.options import Options
+    from pytest_prunecal.study.extensions import Extensions
+    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.protocol_file import Protocol
+
+
+_PIN_AGAIN = "train it anew with --prunecal-update --prunecal-pin"
+
+
+@dataclass(frozen=True)
+class GateFile:
+    """One model's part of the gate.
+
+    Attributes:
+        model: the model's name.
+        path: its baseline file, which need not exist yet.
+        name: the file as shown to people.
+        baseline: what the file says; None if there is none.
+        cells: the selected cells, in the order in which they are measured.
+        grid: ids of all cells of the protocol's grid, selected or not.
+        images: what the baseline knows of its cells image by image.
+        unpaired: why it knows nothing; empty if it does.
+    """
+
+    model: str
+    path: Path
+    name: str
+    baseline: Baseline | None
+    cells: tuple[Cell, ...]
+    grid: frozenset[str]
+    images: dict[str, ByImage] = field(default_factory=dict)
+    unpaired: str = ""
+
+    def accepted(self, cell: Cell) -> AcceptedCell | None:
+        """What the baseline says of a cell."""
+        return self.baseline.cells.get(cell.id) if self.baseline else None
+
+
+def select(
+    options: Options,
+    extensions: Extensions,
+    protocol: Protocol,
+    directory: Path,
+    named: Sequence[Path],
+    update: str | None,
+) -> tuple[GateFile, ...]:
+    """Select the gate's cells and read their baselines.
+
+    Args:
+        options: what was asked for.
+        extensions: the user's own.
+        protocol: whose grid is narrowed.
+        directory: the baselines folder.
+        named: files and folders at or below it that the command line names.
+        update: whether, and which, baselines are to be refreshed.
+
+    Raises:
+        PrunecalError: the selection is empty or names what is not there, or a baseline cannot be used.
+    """
+    folder = directory / protocol.name
+    if not folder.is_dir() and update is None:
+        raise PrunecalError(
+            f"there is no folder {shown(folder)} with baselines of protocol {protocol.name!r}; "
+            "accept this machine's numbers with --prunecal-update, or name another folder with "
+            "--prunecal-baselines=DIR"
+        )
+    asked = pruners_of(options, extensions) or list(protocol.pruners)
+    pruners = sorted(asked, key=lambda name: canonical_order(Cell("", name, 0), protocol.pruners))
+    texts = options.names("ratios")
+    if texts is not None and not texts:
+        raise PrunecalError("--prunecal-ratios selects nothing; give ratios such as 0.3,0.5")
+    ratios = protocol.ratios if texts is None else unique_ratios(texts)
+    files = []
+    for model in _models(options, extensions, folder, named):
+        path = baselines.path_of(directory, protocol.name, model)
+        found = baselines.read(path, shown(path)) if path.exists() else None
+        cells = tuple(grid(model, pruners, ratios))
+        if not cells:
+            raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")
+        full = frozenset(cell.id for cell in grid(model, protocol.pruners, protocol.ratios))
+        if found is not None:
+            baselines.check(found, model, protocol)
+            _check_stale(found, protocol, update, {cell.id for cell in cells} | (set(found.cells) - full))
+        images, unpaired = _images(found, path, protocol, update)
+        files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
+    return tuple(files)
+
+
+def _images(
+    found: Baseline | None, path: Path, protocol: Protocol, update: str | None
+) -> tuple[dict[str, ByImage], str]:
+    """Read the results by image that a baseline names, or say why there are none.
+
+    Raises:
+        PrunecalError: the file is damaged, or is not the one that the baseline names.
+    """
+    if found is None or found.images is None:
+        return {}, "the baseline names no results by image"
+    if baselines.stale(found, protocol):
+        return {}, "the baseline is of another version of the protocol"
+    place = path.with_name(found.images.file)
+    name = shown(place)
+    if not place.is_file():
+        return {}, f"{name} is not there"
+    try:
+        return image_results.load(_checked(place, name, found), name), ""
+    except PrunecalError:
+        if update == "all":
+            return {}, f"{name} is damaged"
+        raise
+
+
+def _checked(place: Path, name: str, found: Baseline) -> bytes:
+    """Read a file beside a baseline, whose digest the baseline names."""
+    try:
+        content = place.read_bytes()
+    except OSError as error:
+        raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+    if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:
+        raise PrunecalError(
+            f"{name}: is not the file that {found.name} names: its sha256 differs; restore it, delete it "
+            "to compare without it, or measure the whole file again with --prunecal-update"
+        )
+    return content
+
+
+def pinned(files: Sequence[GateFile], protocol: Protocol) -> Bases:
+    """Base networks that the gate's baseline files pin.
+
+    Raises:
+        PrunecalError: a file is missing, or was trained by another recipe than the protocol's.
+    """
+    bases: Bases = {}
+    for file in files:
+        for kind, base in (file.baseline.base if file.baseline else {}).items():
+            path = file.path.parent / base.file
+            if not path.is_file():
+                raise PrunecalError(f"{file.name}: pins {base.file}, which is not beside it; {_PIN_AGAIN}")
+            if base.recipe != protocol.base_fingerprint(file.model, kind):
+                raise PrunecalError(
+                    f"{file.name}: {base.file} was trained by another recipe than protocol {protocol.name!r} "
+                    f"has now; {_PIN_AGAIN}"
+                )
+            bases[file.model, kind] = GivenBase(path, base.sha256)
+    return bases
+
+
+def _check_stale(found: Baseline, protocol: Protocol, update: str | None, replaced: Collection[str]) -> None:
+    """Refuse numbers of another version of the protocol, unless this run replaces all of them."""
+    reason = baselines.stale(found, protocol)
+    if reason and (update != "all" or not set(found.cells) <= set(replaced)):
+        raise PrunecalError(reason)
+
+
+def _models(options: Options, extensions: Extensions, folder: Path, named: Sequence[Path]) -> list[str]:
+    """Models to gate: those asked for, else those whose baseline files are named, else all in the folder."""
+    asked = models_of(options, extensions)
+    if asked is not None:
+        return asked
+    paths = [path for path in named if path.is_file()]
+    if not paths or any(path.is_dir() for path in named):
+        paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise PrunecalError(f"{shown(folder)} has no baselines; say what to gate with --prunecal-models=A,B")
+    models = []
+    for path in dict.fromkeys(paths):
+        name = shown(path)
+        found = baselines.read(path, name)
+        if baseline_name(found.model) != path.stem:
+            raise PrunecalError(
+                f"{name}: is a baseline of model {found.model!r}, so its name must be "
+                f"{baseline_name(found.model)}.yaml"
+            )
+        check_model(found.model, extensions, f"{name}: ")
+        models.append(found.model)
+    return models
+
+
+def shown(path: Path) -> str:
+    """A path as people see it: relative to where they are, if it lies below."""
+    try:
+        return path.relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return os.fspath(path)

@@ -1,0 +1,1 @@
+"""Statistics: what comparing a measurement with its baseline says."""

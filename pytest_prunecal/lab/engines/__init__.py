@@ -1,0 +1,59 @@
+"""Engines: where measuring runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.extensions import Extensions
+    from pytest_prunecal.study.given_base import Bases
+    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.pairing import Evidence
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an engine measures with, besides the cell.
+
+    Attributes:
+        protocol: turns cells into numbers.
+        store: directory or fsspec URL of the store.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        data: the user's data folder, or None.
+        extensions: the user's own models, pruners, data sets and metrics.
+        bases: trained networks to start from instead of base training.
+        one_base: whether all seeds start from the base network of the protocol's seed.
+        worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
+        started: when the session began, see `sources.Sources`.
+        fresh: whether numbers that lie in the store are measured again.
+    """
+
+    protocol: protocol.Protocol
+    store: str
+    device: str
+    data: Path | None
+    extensions: Extensions
+    bases: Bases = field(default_factory=dict)
+    one_base: bool = False
+    worker: int = 0
+    started: float = math.inf
+    fresh: bool = False
+
+
+class Engine(Protocol):
+    """Measures cells, one call a cell."""
+
+    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
+        """Measure one cell over some seeds; raises PrunecalError for what the user can mend."""
+        ...
+
+    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+        """Compare a cell with what was accepted, image by image; raises PrunecalError if that cannot be."""
+        ...

@@ -1,0 +1,89 @@
+"""The engine that measures in this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab import base_network as base
+from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.measure import measure, pruner_of
+from pytest_prunecal.lab.over_seeds import compare
+from pytest_prunecal.lab.reproducible import reproducible
+from pytest_prunecal.study.protocol_file import digest
+
+if TYPE_CHECKING:
+    from pytest_prunecal.lab.engines import Setup
+    from pytest_prunecal.store.sources import Sources
+    from pytest_prunecal.store.store import Store
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.pairing import Evidence
+
+
+class LocalEngine:
+    """Measures in this process, one cell after the other.
+
+    Args:
+        setup: what to measure with.
+        store: keeps base checkpoints and corrupted test sets.
+        sources: reads what these are made by.
+
+    Raises:
+        PrunecalError: there is no such device.
+    """
+
+    def __init__(self, setup: Setup, store: Store, sources: Sources) -> None:
+        self._bench = Bench(
+            setup.protocol,
+            store,
+            resolve_device(setup.device, setup.worker),
+            setup.data,
+            setup.extensions,
+            setup.bases,
+            setup.protocol.seed if setup.one_base else None,
+            sources=sources,
+            fresh=setup.fresh,
+        )
+
+    @property
+    def device(self) -> str:
+        """`cpu`, or the name of the GPU."""
+        return self._bench.environment["device"]
+
+    @property
+    def data(self) -> str:
+        """Digest of the images, and of published corrupted ones; see `identity.data_of`."""
+        return digest([self._bench.dataset.digest, self._bench.corrupted.digest])
+
+    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
+        """Measure one cell; see `pytest_prunecal.lab.measure.measure`."""
+        return measure(cell, self._bench, seeds)
+
+    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+        """Places in the store of the base networks that were trained for a cell; none if they were given."""
+        pruner = pruner_of(cell, self._bench)
+        slimming = pruner is not None and pruner.slimming
+        places = (base.place_of(cell, bench, slimming=slimming) for bench in self._bench.over_seeds(seeds))
+        return [place for place in dict.fromkeys(places) if place]
+
+    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+        """Compare a cell with what was accepted; see `pytest_prunecal.lab.over_seeds.compare`."""
+        with reproducible(self._bench.protocol.threads):
+            return compare(measured, accepted, tuned=tuned)
+
+
+def resolve_device(device: str, worker: int) -> torch.device:
+    """Find the device: `auto` is a GPU where there is one, worker N on GPU N modulo their number."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return torch.device("cuda", worker % count) if count else torch.device("cpu")
+    wanted = torch.device(device)
+    if wanted.type == "cuda" and (wanted.index or 0) >= count:
+        raise PrunecalError(
+            f"--prunecal-device={device}: this machine has {count} CUDA devices; use cpu or auto"
+        )
+    return torch.device("cuda", wanted.index or 0) if wanted.type == "cuda" else wanted

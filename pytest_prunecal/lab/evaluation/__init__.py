@@ -1,0 +1,1 @@
+"""Evaluation: the test sets, the scores, how sure they are."""

@@ -1,0 +1,172 @@
+"""Evaluation: one network on the clean test set and on every corrupted one."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.lab.evaluation.bootstrap import Sampled, Sampler
+from pytest_prunecal.lab.forward import lay_out
+from pytest_prunecal.lab.metrics.calibration import predictions_of
+from pytest_prunecal.lab.metrics.scores import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pytest_prunecal.lab.forward import Forward
+    from pytest_prunecal.study.measurement import Scores
+
+
+class Images(Protocol):
+    """A tensor of images, or what gives them slice by slice and keeps none."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+
+    def __getitem__(self, part: slice, /) -> Tensor:
+        """Give some of the images: uint8 (n, 3, H, W), on the CPU."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One version of the test images.
+
+    Attributes:
+        corruption: the corruption's name; empty for the clean images.
+        severity: 1..5; 0 for the clean images.
+        images: uint8 (N, 3, H, W), on the CPU; a slice at a time where they are not kept.
+    """
+
+    __test__ = False  # not a test class, whatever pytest makes of its name
+
+    corruption: str
+    severity: int
+    images: Images
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What evaluating a network gives.
+
+    Attributes:
+        clean: scores of the clean test set.
+        corrupted: scores by corruption and by severity, the latter as text.
+        logits: of the clean test set, float32 (N, classes) on the CPU.
+        sampled: the same image by image, and on resampled images.
+    """
+
+    clean: Scores
+    corrupted: dict[str, dict[str, Scores]]
+    logits: Tensor
+    sampled: Sampled
+
+
+def evaluate(
+    model: nn.Module,
+    clean: Tensor,
+    corrupted: Iterable[TestSet],
+    labels: Tensor,
+    forward: Forward,
+    batch: int,
+    bins: int,
+    device: torch.device,
+) -> Evaluated:
+    """Evaluate a network as it is after its last epoch.
+
+    Args:
+        model: on `device`; left in evaluation mode.
+        clean: uint8 (N, 3, H, W) on the CPU.
+        corrupted: versions of the same images, in the order of the report.
+        labels: int64 (N,) on the CPU.
+        forward: from uint8 to logits.
+        batch: images per forward pass.
+        bins: of the ECE.
+        device: where the network is.
+    """
+    lay_out(model, device)
+    model.eval()
+    logits = predict(model, clean, forward, batch, device)
+    found = predictions_of(logits, labels)
+    clean_scores = scores(logits, labels, bins, found)
+    sampler = Sampler(labels, bins)
+    sampler.clean(logits, found)
+    by_corruption: dict[str, dict[str, Scores]] = {}
+    for test_set in corrupted:
+        predicted = predict(model, test_set.images, forward, batch, device)
+        found = predictions_of(predicted, labels)
+        levels = by_corruption.setdefault(test_set.corruption, {})
+        levels[str(test_set.severity)] = scores(predicted, labels, bins, found)
+        sampler.corrupted(predicted, found)
+    return Evaluated(clean_scores, by_corruption, logits, sampler.result())
+
+
+def predict(model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device) -> Tensor:
+    """Logits of all images: uint8 (N, 3, H, W) to float32 (N, classes) on the CPU.
+
+    Raises:
+        PrunecalError: the device has too little memory for a single image.
+
+    Warns:
+        MeasurementWarning: it had too little for `batch` images, and got fewer.
+    """
+    parts: list[Tensor] = []
+    done, size = 0, min(batch, len(images))
+    # Not inference mode: a metric of the user's own may take gradients of what it does to logits.
+    with torch.no_grad():
+        while done < len(images):
+            # The slice has no name here: it would keep a batch in memory while the next one is made.
+            logits = _logits(model, images[done : done + size], forward, device)
+            if logits is None:
+                size = _fewer(min(size, len(images) - done), device)
+                continue
+            parts.append(logits)
+            done += len(logits)
+        if size < min(batch, len(images)):
+            warnings.warn(
+                f"evaluated {size} images at a time instead of {batch}, as {device} was out of memory; "
+                "the last digits may differ",
+                MeasurementWarning,
+                stacklevel=2,
+            )
+        return torch.cat(parts).cpu()
+
+
+def _logits(model: nn.Module, images: Tensor, forward: Forward, device: torch.device) -> Tensor | None:
+    """Logits of one forward pass, on the device; None if it has no memory for it."""
+    try:
+        return forward.logits(model, images.to(device))
+    except torch.OutOfMemoryError:
+        return None
+
+
+def _fewer(images: int, device: torch.device) -> int:
+    """How many images to try after a pass of so many ran out of memory."""
+    torch.cuda.empty_cache()
+    if images == 1:
+        raise PrunecalError(
+            f"out of memory on {device} while evaluating one image at a time; run fewer workers at once "
+            "(a smaller -n) or on a device with more memory"
+        )
+    return images // 2
+
+
+def summary(evaluated: Evaluated) -> dict[str, float]:
+    """Metrics of a cell from the scores of its test sets.
+
+    mPC is the mean accuracy over corruptions and severities, rPC is mPC over clean accuracy (Michaelis et
+    al. 2019, eq. 1 and 2; 0 for a network that is never right), corrupted_ece the mean ECE over these sets.
+    """
+    sets = [set_scores for levels in evaluated.corrupted.values() for set_scores in levels.values()]
+    mpc = sum(set_scores["accuracy"] for set_scores in sets) / len(sets)
+    accuracy = evaluated.clean["accuracy"]
+    return {
+        **evaluated.clean,
+        "mpc": mpc,
+        "rpc": mpc / accuracy if accuracy else 0.0,
+        "corrupted_ece": sum(set_scores["ece"] for set_scores in sets) / len(sets),
+    }

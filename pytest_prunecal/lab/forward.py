@@ -1,0 +1,49 @@
+"""The forward pass, the same in training and in evaluation: from uint8 images to float32 logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pytest_prunecal.lab.training.augmentation import Normalisation
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How images go through a network.
+
+    Attributes:
+        normalisation: from uint8 to what the network sees.
+        precision: `float32`, or `bfloat16` to compute in it where torch's autocast deems that safe; weights,
+            gradients and BN statistics are float32 all the same.
+    """
+
+    normalisation: Normalisation
+    precision: str = "float32"
+
+    def logits(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes)."""
+        laid_out = images.to(memory_format=memory_format(images.device))
+        inputs = self.normalisation.apply(laid_out)
+        logits: Tensor
+        if self.precision == "float32":
+            logits = model(inputs)
+        else:
+            with torch.autocast(images.device.type, getattr(torch, self.precision)):
+                logits = model(inputs)
+        return logits.float()
+
+
+def lay_out(model: nn.Module, device: torch.device) -> None:
+    """Lay a network's weights out, in place, as its device likes them best."""
+    model.to(memory_format=memory_format(device))  # type: ignore[call-overload]
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last on CUDA; on a CPU, where that speeds up VGG-19 and slows down ResNets, as a tensor is."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format

@@ -1,0 +1,121 @@
+"""What a measurement is a function of: told from files and versions, before anything is imported or measured.
+
+Two sessions that would find other numbers must never agree on an identity; two that agree may use each
+other's measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pytest_prunecal.lab.datasets.files import files_of, published_digest, published_folder
+from pytest_prunecal.lab.models import MODELS
+from pytest_prunecal.lab.pruners import PRUNERS
+from pytest_prunecal.store.environment import conditions
+from pytest_prunecal.study.protocol_file import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pytest_prunecal.store.sources import Sources
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.extensions import Extensions
+    from pytest_prunecal.study.given_base import Bases
+    from pytest_prunecal.study.protocol_file import Protocol
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What all measurements of a session have in common; a file that cannot be read raises OSError.
+
+    Attributes:
+        protocol: turns cells into numbers.
+        extensions: the user's own.
+        bases: trained networks to start from.
+        one_base: whether all seeds share one base network.
+        device: `cpu`, or the name of the GPU.
+        data: digest of the test and training images, and of published corrupted ones.
+        sources: reads files.
+    """
+
+    protocol: Protocol
+    extensions: Extensions
+    bases: Bases
+    one_base: bool
+    device: str
+    data: str
+    sources: Sources
+
+    def of(self, cell: Cell, seeds: int) -> str:
+        """Digest of all that the measurement of a cell over some seeds depends on."""
+        given = {kind: base for (model, kind), base in self.bases.items() if model == cell.model}
+        return digest(
+            {
+                "cell": [cell.model, cell.pruner, cell.ratio],
+                "seeds": [seeds, self.one_base],
+                "protocol": [self.protocol.name, self.protocol.threads, self.protocol.measuring],
+                "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
+                "data": self.data,
+                "code": self._code(cell),
+                "plugin": self.sources.of_package(),
+                "conditions": conditions(self.device),
+            }
+        )
+
+    def _file(self, path: Path) -> str:
+        return self.sources.of_files([("", path)])
+
+    def _code(self, cell: Cell) -> dict[str, Any]:
+        """Whatever of the user's own takes part in a cell."""
+        own = self.extensions
+        code: dict[str, Any] = {
+            "model": self.sources.of_code(model_entry(cell.model, own), own.registrars),
+            "metrics": {
+                name: self.sources.of_code(metric.function, own.registrars)
+                for name, metric in own.metrics.items()
+            },
+            "files": declared(own, self.sources),
+            "plugins": self.sources.of_files(own.plugins),
+        }
+        if cell.pruner is not None:
+            code["pruner"] = self.sources.of_code(pruner_entry(cell.pruner, own), own.registrars)
+        return code
+
+
+def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
+    """How a model is registered: the user's own, built in, or `package.module:callable` itself."""
+    return extensions.models.get(name) or MODELS.get(name, name)
+
+
+def pruner_entry(name: str, extensions: Extensions) -> object:
+    """How a pruner is registered: the user's own, or built in."""
+    return extensions.pruners.get(name) or PRUNERS[name]
+
+
+def declared(extensions: Extensions, sources: Sources) -> str:
+    """Digest of the files that the user says are read; raises OSError if one cannot be."""
+    files = [
+        (path.relative_to(place.parent).as_posix(), path)
+        for place in extensions.files
+        for path in ([place] if place.is_file() else sorted(place.rglob("*")))
+        if path.is_file()
+    ]
+    return sources.of_files(files)
+
+
+def data_of(protocol: Protocol, root: Path | None, sources: Sources) -> str | None:
+    """Digest of the files that a protocol's data are read from; None where only loading them can tell.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = files_of(protocol.dataset, root)
+    if files is None:
+        return None
+    folder = None
+    if protocol.evaluation.source != "generated":
+        folder = published_folder(root, str(protocol.dataset["name"]))
+    corrupted = published_digest(folder, protocol.evaluation.corruptions) if folder else "generated"
+    return digest([sources.of_files(files), corrupted])

@@ -1,0 +1,187 @@
+"""One cell over several seeds: means, deviations, sampling errors, and what a paired comparison needs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab.evaluation.bootstrap import errors_of, paired_errors
+from pytest_prunecal.study.image_results import COLUMNS, PAIRED, ByImage
+from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.uncertainty import Uncertainty
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pytest_prunecal.lab.evaluation.bootstrap import Sampled
+    from pytest_prunecal.study.measurement import Number, Scores
+
+_DROPPED = 4  # bits of float16's mantissa
+_MOST = 60000.0  # what float16 can hold, with room for rounding
+
+
+@dataclass(frozen=True)
+class BaseResult:
+    """What is kept of a base network's evaluation.
+
+    Attributes:
+        digest: of its weights.
+        metrics: by name.
+        columns: image by image; see `Sampled.columns`.
+    """
+
+    digest: str
+    metrics: dict[str, float]
+    columns: Tensor
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cell under one seed.
+
+    Attributes:
+        measurement: its numbers.
+        sampled: image by image, and resampled.
+        base: the base network's own numbers.
+    """
+
+    measurement: Measurement
+    sampled: Sampled
+    base: BaseResult
+
+
+def combine(trials: list[Trial]) -> Measurement:
+    """Sum up the trials of one cell, one a seed.
+
+    Args:
+        trials: at least one.
+
+    Returns:
+        The measurement: means over seeds, deviations over seeds where there are several, sampling errors, and
+        means by image.
+    """
+    first = trials[0].measurement
+    numbers = {name: [trial.measurement.metrics[name] for trial in trials] for name in first.metrics}
+    errors = errors_of([trial.sampled for trial in trials])
+    metrics = {name: _mean(values) for name, values in numbers.items()}
+    several = len(trials) > 1
+    uncertainty = {
+        name: Uncertainty(
+            errors.get(name), statistics.stdev(values) if several else None, len(trials) if several else 1
+        )
+        for name, values in numbers.items()
+        if name in errors or (several and statistics.stdev(values))
+    }
+    bases = [trial.base.digest for trial in trials]
+    seconds = sum(float(trial.measurement.provenance["seconds"]) for trial in trials)
+    return Measurement(
+        metrics=metrics,
+        corrupted=_mean_scores([trial.measurement.corrupted for trial in trials]),
+        provenance=first.provenance | {"seconds": round(seconds, 3), "seeds": len(trials)},
+        warnings=tuple(dict.fromkeys(text for trial in trials for text in trial.measurement.warnings)),
+        uncertainty=uncertainty,
+        by_image=ByImage(
+            metrics={name: float(value) for name, value in metrics.items()},
+            first={name: float(value) for name, value in first.metrics.items()},
+            base=bases[0] if len(set(bases)) == 1 else hashlib.sha256("".join(bases).encode()).hexdigest(),
+            base_metrics={
+                name: statistics.fmean(trial.base.metrics[name] for trial in trials) for name in PAIRED
+            },
+            cell=_encode(torch.stack([trial.sampled.columns for trial in trials]).mean(0)),
+            base_cell=_encode(torch.stack([trial.base.columns for trial in trials]).mean(0)),
+            change_sd=_change_sd(trials) if several else {},
+            seeds=len(trials),
+        ),
+    )
+
+
+def compare(measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+    """Compare two sides image by image.
+
+    Args:
+        measured: the new side.
+        accepted: the baseline's side.
+        tuned: whether the cell was trained further after its base network.
+
+    Raises:
+        PrunecalError: the two sides are about different numbers of images.
+    """
+    if len(measured.cell) != len(accepted.cell):
+        raise PrunecalError("the baseline's results by image are about another number of images")
+    ours, theirs = _columns(measured.cell, measured.metrics), _columns(accepted.cell, accepted.metrics)
+    base, their_base = (_columns(side.base_cell, side.base_metrics) for side in (measured, accepted))
+    change = {name: (ours[name] - base[name]) - (theirs[name] - their_base[name]) for name in ours}
+    return Evidence(
+        same_base=measured.base == accepted.base,
+        tuned=tuned,
+        paired=paired_errors({name: ours[name] - theirs[name] for name in ours}),
+        changes={
+            name: (measured.metrics[name] - measured.base_metrics[name])
+            - (accepted.metrics[name] - accepted.base_metrics[name])
+            for name in change
+        },
+        change_errors=paired_errors(change),
+        change_spread={
+            name: [
+                (side.seeds - 1, side.change_sd[name])
+                for side in (measured, accepted)
+                if name in side.change_sd
+            ]
+            for name in change
+        },
+    )
+
+
+def _change_sd(trials: list[Trial]) -> dict[str, float]:
+    """Deviation over seeds of how far the cell lies from its base network."""
+    return {
+        name: statistics.stdev(trial.measurement.metrics[name] - trial.base.metrics[name] for trial in trials)
+        for name in PAIRED
+    }
+
+
+def _mean(values: list[Number]) -> Number:
+    if len(values) == 1:
+        return values[0]
+    mean = statistics.fmean(values)
+    return round(mean) if all(isinstance(value, int) for value in values) else mean
+
+
+def _mean_scores(sets: list[dict[str, dict[str, Scores]]]) -> dict[str, dict[str, Scores]]:
+    if len(sets) == 1:
+        return sets[0]
+    return {
+        corruption: {
+            severity: {
+                name: statistics.fmean(each[corruption][severity][name] for each in sets) for name in scores
+            }
+            for severity, scores in levels.items()
+        }
+        for corruption, levels in sets[0].items()
+    }
+
+
+def _encode(columns: Tensor) -> bytes:
+    """Write (6, N) numbers as `byimage` says."""
+    bits = columns.numpy().clip(-_MOST, _MOST).astype(np.float16).view(np.uint16).astype(np.uint32)
+    half = 1 << (_DROPPED - 1)
+    kept = ((bits + half) >> _DROPPED << _DROPPED).astype(np.uint16)
+    return (kept >> 8).astype(np.uint8).tobytes() + (kept & 255).astype(np.uint8).tobytes()
+
+
+def _columns(content: bytes, metrics: dict[str, float]) -> dict[str, Tensor]:
+    """Read them back, by metric, each (N,) float64; with that of rPC, to first order (the delta method)."""
+    planes = np.frombuffer(content, np.uint8).reshape(2, -1).astype(np.uint16)
+    values = (planes[0] << 8 | planes[1]).view(np.float16).astype(np.float64).reshape(len(COLUMNS), -1)
+    columns = dict(zip(COLUMNS, torch.from_numpy(values), strict=True))
+    accuracy = metrics["accuracy"] or math.inf  # the rPC of a network that is never right is 0
+    columns["rpc"] = (columns["mpc"] - metrics["rpc"] * columns["accuracy"]) / accuracy
+    return columns

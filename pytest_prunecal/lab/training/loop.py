@@ -1,0 +1,107 @@
+"""Training: SGD on the protocol's recipe, for base networks and for pruned ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pytest_prunecal.lab.forward import lay_out
+from pytest_prunecal.lab.pruners.base import held_by, hold
+from pytest_prunecal.lab.pruners.channel import bn_scales
+from pytest_prunecal.lab.training.sgd import SGD
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_prunecal.lab.forward import Forward
+    from pytest_prunecal.lab.training.augmentation import Augmentation
+    from pytest_prunecal.study.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pressure:
+    """What acts on a network's weights besides the loss.
+
+    Attributes:
+        masks: parameter name to a bool mask; what is False stays zero after every step.
+        slimming: lambda of the L1 subgradient that is added to the gradient of every BN scale
+            (network slimming, Liu et al. 2017, eq. 1).
+    """
+
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    slimming: float = 0.0
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    forward: Forward,
+    augmentation: Augmentation,
+    generator: torch.Generator,
+    pressure: Pressure,
+) -> None:
+    """Train a network in place, with a fresh optimiser.
+
+    Args:
+        model: on the device of `images`; left in training mode.
+        images: uint8 (N, 3, H, W).
+        labels: int64 (N,), on the same device.
+        recipe: epochs, batch, rate and its schedule.
+        forward: from uint8 to logits.
+        augmentation: random crops and flips.
+        generator: CPU generator of every random number of the training.
+        pressure: masks to hold and the L1 penalty on BN scales.
+    """
+    # Nothing in here waits for the device: no number of a step is read back.
+    device = images.device
+    lay_out(model, device)
+    images = augmentation.padded(images)
+    scales = bn_scales(model) if pressure.slimming else []
+    held = held_by(model, pressure.masks)
+    optimiser = SGD(model.parameters(), recipe)
+    model.train()
+    steps = steps_per_epoch(len(labels), recipe.batch)
+    for epoch in range(recipe.epochs):
+        order = torch.randperm(len(labels), generator=generator)
+        draws = augmentation.draw(len(labels), generator).to(device)
+        order = order.to(device)
+        for step in range(steps):
+            rows = slice(step * recipe.batch, (step + 1) * recipe.batch)
+            chosen = order[rows]
+            logits = forward.logits(model, augmentation.apply(images, chosen, draws[rows]))
+            loss = functional.cross_entropy(logits, labels[chosen])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            for scale in scales:
+                if scale.grad is not None:
+                    scale.grad.add_(torch.sign(scale.detach()), alpha=pressure.slimming)
+            optimiser.step(learning_rate(recipe, epoch + step / steps))
+            hold(held)
+
+
+def steps_per_epoch(images: int, batch: int) -> int:
+    """Optimiser steps in a pass; a last batch of a single image is left out, as BN has no variance there."""
+    full, rest = divmod(images, batch)
+    return full + (rest > 1)
+
+
+def learning_rate(recipe: Recipe, epoch: float) -> float:
+    """Learning rate at a point of the training.
+
+    Args:
+        recipe: peak rate, schedule and warmup.
+        epoch: fractional epoch, in [0, recipe.epochs).
+    """
+    rate = recipe.learning_rate
+    if epoch < recipe.warmup:
+        return rate * epoch / recipe.warmup
+    if recipe.schedule == "cosine":
+        return rate * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
+    return rate * recipe.decay ** sum(epoch >= milestone for milestone in recipe.milestones)

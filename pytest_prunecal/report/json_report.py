@@ -1,0 +1,293 @@
+"""The report for programs: one JSON document with a version of its own.
+
+`prunecal` is the schema's version. It changes when a field goes or changes its meaning; fields may be added
+without. Numbers are never NaN or infinite: what is not a finite number is null. The order of everything is
+fixed, so that the same run gives the same text::
+
+    prunecal        1
+    outcome         "passed", "failed", "interrupted" (before its time, no failure so far) or "empty"
+    interrupted     whether the session ended before its time
+    totals          {"cells": n, "failed": n, "worse_together": how many models' cells got worse together,
+                    "reused": how many cells were not measured again, and how many have each label, 0
+                    included}
+    comparisons     how many comparisons under `tolerance: auto` the session makes; they share the protocol's
+                    false alarms
+    protocol        {"name", "fingerprint", "description", "dataset", "pruners", "ratios", "seed", "bins",
+                    "corruptions", "severities", "false_alarms": rate of runs without a change that may fail,
+                    "min_effect": metric -> {"abs", "rel", "source"}, the change below which nobody cares}
+    metrics         metric -> {"title", "higher_is_better", "count"}
+    models          a list of
+      model         name
+      file          its baseline file
+      environment   how the environment differs from the baseline's; "" if it does not
+      refreshed     what became of the baseline file; "" if nothing
+      orphans       ids of accepted cells that the grid no longer has
+      accept        the command that accepts the run's numbers
+      blindness     where noise hides what matters, by its worst example; "" where it does not
+      worse_together  whether the run failed because the cells, taken together, got worse
+      together      the cells compared all at once: a list of {"metric", "status", "cells": how many,
+                    "change": mean weighted by how sure each is, "allowed", "detectable", "p_value"}
+      cells         a list of
+        id          "dense", "weight-0.3"
+        pruner      null in the dense cell
+        ratio       0 in the dense cell
+        label       "identical", "ok", "improvement", "accepted", "known" (a regression that the baseline
+                    tolerates), "regression", "missing", "incomparable" or "error"
+        status      the verdict: a label, never "identical", "accepted", "known" or "error"; null without one
+        failed      whether the test failed
+        accepted    whether the numbers became the baseline in this run
+        known       why the regression is tolerated; "" if there is none, or it is not
+        reused      whether the numbers come from the store: nothing that they depend on has changed
+        replayed    whether the numbers are those of the baseline's first seed, to every recorded digit
+        reason      the verdict in one line; "" where the label says all
+        error       why the cell was not measured; "" if it was
+        metrics     metric -> what is known of it; null where there is nothing. Changes are between numbers as
+                    baselines record them: four decimals
+          measured      in full precision
+          baseline      as accepted
+          uncertainty   {"measured", "baseline"}, each {"se": sampling error on the test images, "sd":
+                        deviation over seeds, "seeds": of how many the number is the mean}
+          change        measured minus baseline
+          allowed       how far the metric may get worse, in its own unit
+          status        as the cell's
+          tolerance     the rule that applied, and where it is written: {"abs", "rel", "source", "auto"}
+          p_value       probability that noise alone explains the change for the worse
+          further       whether it is a regression once the run's others are known to be some
+          auto          what noise explains, under `tolerance: auto`
+            basis           which comparison was made: "same base network, paired by image, 3 and 1 seeds"
+            change          that is judged; of the distance from the base network if "against_base"
+            against_base    whether it is
+            independent     whether the noise is the cell's own: both sides fine-tuned the same base network
+            noise           how far noise alone takes the change for the worse, at the gate's rate
+            min_effect      the smallest change that matters
+            sd              standard deviation of the change under no change
+            freedom         degrees of freedom of that deviation
+            detectable      the smallest true change for the worse that is caught with a probability of 0.95
+            blind           whether noise hides changes that matter
+            cure            what would show them: {"seeds": on both sides, "images": factor of test images,
+                            "words"}; 0 where nothing is hidden, null where no affordable number would
+        aggregates  {"mpc", "rpc", "corrupted_ece", "worst_corruption": {"corruption", "accuracy", "ece"}},
+                    over all corrupted sets; the worst corruption is the one with the lowest accuracy, its
+                    scores being means over severities
+        corrupted   corruption -> severity -> score of that test set ("accuracy", "ece", "nll", "brier")
+        evidence    how the measurement relates to the baseline's; null if there is none:
+                    {"same_base": whether both pruned the very same base network, "tuned": whether the cell
+                    was trained after it, "unpaired": why the two are not paired by image, "paired":
+                    metric -> standard error of measured minus accepted, "changes": metric -> how much more
+                    the cell differs from its base network than the accepted one did, "change_errors":
+                    standard errors of these, "change_spread": of each side with several seeds their number
+                    less one and the deviation over them}
+        provenance  where the numbers come from: torch, device, threads, corruptions, seed, seconds, ...
+        warnings    what the reader should know
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from pytest_prunecal.report.power import blindness, cure, effect_of, further
+from pytest_prunecal.report.wording import (
+    SYMBOLS,
+    comparisons,
+    corrupted_sets,
+    outcome,
+    reason,
+    title_of,
+    uncertainty_of,
+    value_of,
+    worse_together,
+    worst_corruption,
+)
+from pytest_prunecal.study.metric import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.verdict import MetricVerdict
+    from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.tolerance import Tolerance
+
+SCHEMA = 1
+
+
+def render(run: Run) -> str:
+    """Write the report.
+
+    Args:
+        run: the run; the same run gives the same text, to the byte.
+
+    Returns:
+        A JSON document in ASCII, as the module describes it.
+    """
+    document = {
+        "prunecal": SCHEMA,
+        "outcome": outcome(run),
+        "interrupted": run.interrupted,
+        "totals": {
+            "cells": len(run.results),
+            "failed": sum(result.failed for result in run.results),
+            "worse_together": sum(bool(worse_together(model)) for model in run.models),
+            "reused": run.reused,
+            **{label: run.labels[label] for label in SYMBOLS},
+        },
+        "comparisons": run.comparisons,
+        "protocol": _protocol(run),
+        "metrics": {
+            name: {
+                "title": title_of(name, run.metrics),
+                "higher_is_better": metric.higher_is_better,
+                "count": metric.count,
+            }
+            for name, metric in run.metrics.items()
+        },
+        "models": [_model(model, run) for model in run.models],
+    }
+    return json.dumps(_finite(document), indent=1, allow_nan=False) + "\n"
+
+
+def _protocol(run: Run) -> dict[str, Any]:
+    protocol = run.protocol
+    return {
+        "name": protocol.name,
+        "fingerprint": protocol.fingerprint,
+        "description": protocol.description,
+        "dataset": dict(sorted(protocol.dataset.items())),
+        "pruners": protocol.pruners,
+        "ratios": protocol.ratios,
+        "seed": protocol.seed,
+        "bins": protocol.evaluation.bins,
+        "corruptions": protocol.evaluation.corruptions,
+        "severities": protocol.evaluation.severities,
+        "false_alarms": protocol.false_alarms,
+        "min_effect": {name: _bounds(protocol.min_effect[name]) for name in sorted(protocol.min_effect)},
+    }
+
+
+def _bounds(rule: Tolerance) -> dict[str, Any]:
+    return {"abs": rule.abs, "rel": rule.rel, "source": rule.source}
+
+
+def _model(model: ModelRun, run: Run) -> dict[str, Any]:
+    also = {(result.cell.id, row.metric) for where, result, row in further(run) if where is model}
+    return {
+        "model": model.model,
+        "file": model.file,
+        "environment": model.environment,
+        "refreshed": model.refreshed,
+        "orphans": model.orphans,
+        "accept": model.accept,
+        "blindness": blindness(model, run),
+        "worse_together": bool(worse_together(model)),
+        "together": [_together(row) for row in model.together],
+        "cells": [_cell(result, run, also) for result in model.results],
+    }
+
+
+def _together(row: Together) -> dict[str, Any]:
+    return {
+        "metric": row.metric,
+        "status": row.status.value,
+        "cells": row.cells,
+        "change": row.change,
+        "allowed": row.bound,
+        "detectable": row.detectable,
+        "p_value": row.p_value,
+    }
+
+
+def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> dict[str, Any]:
+    measurement, rows = result.measurement, comparisons(result)
+    names = in_order({*rows, *(measurement.metrics if measurement else ())}, run.metrics)
+    return {
+        "id": result.cell.id,
+        "pruner": result.cell.pruner,
+        "ratio": result.cell.ratio,
+        "label": result.label,
+        "status": result.verdict.status.value if result.verdict else None,
+        "failed": result.failed,
+        "accepted": result.accepted,
+        "known": result.known,
+        "reused": bool(measurement and measurement.reused),
+        "replayed": result.verdict.replayed if result.verdict else False,
+        "reason": reason(result),
+        "error": result.error,
+        "metrics": {name: _metric(result, name, run, also=(result.cell.id, name) in also) for name in names},
+        "aggregates": {
+            **{name: value_of(result, name) for name in ("mpc", "rpc", "corrupted_ece")},
+            "worst_corruption": _worst(measurement, run),
+        },
+        "corrupted": corrupted_sets(measurement, run.protocol) if measurement else {},
+        "evidence": _evidence(measurement),
+        "provenance": dict(sorted(measurement.provenance.items())) if measurement else {},
+        "warnings": measurement.warnings if measurement else (),
+    }
+
+
+def _metric(result: CellResult, name: str, run: Run, *, also: bool) -> dict[str, Any]:
+    row, measured = comparisons(result).get(name), value_of(result, name)
+    baseline = row.baseline if row else None
+    return {
+        "measured": measured,
+        "baseline": baseline,
+        "uncertainty": {
+            "measured": None if measured is None else uncertainty_of(result, name).to_dict(),
+            "baseline": None if row is None or baseline is None else row.baseline_uncertainty.to_dict(),
+        },
+        "change": row.change if row else None,
+        "allowed": row.bound if row else None,
+        "status": row.status.value if row else None,
+        "tolerance": {**_bounds(row.tolerance), "auto": row.tolerance.auto} if row else None,
+        "p_value": row.p_value if row else None,
+        "further": also,
+        "auto": _auto(row, row.allowance, run) if row and row.allowance else None,
+    }
+
+
+def _auto(row: MetricVerdict, found: Allowance, run: Run) -> dict[str, Any]:
+    return {
+        "basis": found.basis,
+        "change": found.change,
+        "against_base": found.against_base,
+        "independent": found.independent,
+        "noise": found.noise,
+        "min_effect": effect_of(row, run),
+        "sd": found.sd,
+        "freedom": found.freedom,
+        "detectable": found.detectable,
+        "blind": found.blind,
+        "cure": {
+            "seeds": found.seeds,
+            "images": found.images,
+            "words": cure(found) if found.blind else "",
+        },
+    }
+
+
+def _evidence(measurement: Measurement | None) -> dict[str, Any] | None:
+    if measurement is None or measurement.evidence is None:
+        return None
+    fields = measurement.evidence.to_dict()
+    return {
+        key: dict(sorted(value.items())) if isinstance(value, dict) else value
+        for key, value in fields.items()
+    }
+
+
+def _worst(measurement: Measurement | None, run: Run) -> dict[str, Any] | None:
+    worst = worst_corruption(measurement, run.protocol) if measurement else None
+    return asdict(worst) if worst else None
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The same data with null for what JSON cannot say."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

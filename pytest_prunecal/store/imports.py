@@ -1,0 +1,233 @@
+"""The modules that some code reaches, found by reading it: nothing of it is imported or run.
+
+Reading finds more than running would: an import that only stands in a function counts too. What no reading
+can find is an import whose name is computed; the module's whole package is then taken to be reached.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import site
+import sys
+import sysconfig
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import get_importer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_IMPORTING = {"import_module", "__import__"}
+_COMPUTED = {"iter_modules", "walk_packages", "spec_from_file_location", "run_path", "run_module"}
+"""Functions that import, or list what is there to import, by names that reading cannot know."""
+_PACKAGE = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module to start from, or one that was reached.
+
+    Attributes:
+        name: by which it is imported; relative imports are relative to it.
+        path: its file.
+    """
+
+    name: str
+    path: Path
+
+    @property
+    def package(self) -> str:
+        """What its relative imports start from."""
+        return self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What some code reaches.
+
+    Attributes:
+        modules: of the user's own.
+        others: names of installed packages outside the standard library.
+    """
+
+    modules: frozenset[Module]
+    others: frozenset[str]
+
+
+@dataclass
+class _Imports:
+    """What one file imports: absolute names, and whether some of them are computed."""
+
+    names: set[str] = field(default_factory=set)
+    computed: bool = False
+
+
+def reached(start: Iterable[Module]) -> Reached:
+    """Follow imports from some modules on, through all that lies outside the installed packages."""
+    found: set[Module] = set()
+    others: set[str] = set()
+    pending = list(start)
+    while pending:
+        module = pending.pop()
+        if module in found:
+            continue
+        if not is_first_party(module.path):
+            others.add(module.name.partition(".")[0])
+            continue
+        found.add(module)
+        pending.extend(_parents(module.name))
+        imports = _imports(module)
+        for name in sorted(imports.names):
+            pending.extend(_modules(name))
+        if imports.computed:
+            pending.extend(_siblings(module))
+    return Reached(frozenset(found), frozenset(others))
+
+
+def locate(name: str) -> Module | None:
+    """Find a module by its name without importing it; None if there is none, or it has no file."""
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if loaded:
+        return Module(name, Path(loaded))
+    spec = _spec(name)
+    # A namespace package has no file, a built-in module no path.
+    return Module(name, Path(spec.origin)) if spec and spec.has_location and spec.origin else None
+
+
+def is_first_party(path: Path) -> bool:
+    """Whether a file is the user's own: neither the standard library's, nor installed, nor ours."""
+    return not any(place in path.parents for place in _installed())
+
+
+@cache
+def _installed() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    places = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    places |= {*site.getsitepackages(), site.getusersitepackages(), str(_PACKAGE)}
+    return tuple({variant for place in places for variant in (Path(place), Path(os.path.realpath(place)))})
+
+
+def _modules(name: str) -> Iterator[Module]:
+    """A module and the packages around it, whose `__init__` runs before it."""
+    head = name.partition(".")[0]
+    if head in sys.stdlib_module_names:
+        return
+    outermost = locate(head)
+    if outermost and not is_first_party(outermost.path):
+        yield outermost  # which stands for all of an installed package
+        return
+    if module := locate(name):
+        yield module
+    yield from _parents(name)
+
+
+def _parents(name: str) -> Iterator[Module]:
+    while name := name.rpartition(".")[0]:
+        if module := locate(name):
+            yield module
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Like `importlib.util.find_spec`, which would import the packages around a module."""
+    head, *rest = name.split(".")
+    try:
+        spec = find_spec(head)
+    except (ImportError, ValueError):  # as modules that somebody made by hand give
+        return None
+    for number in range(len(rest)):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = _below(spec.submodule_search_locations, ".".join([head, *rest[: number + 1]]))
+    return spec
+
+
+def _below(places: Iterable[str], name: str) -> ModuleSpec | None:
+    """Find a module in a package's folders; a namespace package collects its parts from all of them."""
+    parts: list[str] = []
+    for place in places:
+        finder = get_importer(place)
+        found = finder.find_spec(name) if finder else None
+        if found and found.loader:
+            return found
+        parts += found.submodule_search_locations or [] if found else []
+    if not parts:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = parts
+    return spec
+
+
+def _siblings(module: Module) -> Iterator[Module]:
+    """Every module of the outermost package around a module; of a bare one, all that lies beside it."""
+    depth = module.package.count(".") + 1 if module.package else 0
+    folder = module.path.parent
+    for _ in range(depth - 1):
+        folder = folder.parent
+    prefix = module.package.partition(".")[0]
+    for path in _python_files(folder):
+        parts = [*([prefix] if prefix else []), *path.relative_to(folder).with_suffix("").parts]
+        yield Module(".".join(part for part in parts if part != "__init__"), path)
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
+        yield from (Path(place, name) for name in sorted(files) if name.endswith(".py"))
+
+
+def _imports(module: Module) -> _Imports:
+    """Read one file; compiled ones, and those that are no Python, import nothing that could be read."""
+    try:
+        content = module.path.read_bytes() if module.path.suffix == ".py" else b""
+    except OSError:
+        content = b""
+    return _parsed(module, content)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(module: Module, content: bytes) -> _Imports:
+    imports = _Imports()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return imports
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute("." * node.level + (node.module or ""), module.package)
+            # Whatever is imported from a package may be a module of it.
+            imports.names.update([base, *(f"{base}.{alias.name}" for alias in node.names)])
+        elif isinstance(node, ast.Call):
+            _called(node, module, imports)
+    return imports
+
+
+def _called(node: ast.Call, module: Module, imports: _Imports) -> None:
+    """Note a call that imports."""
+    function = node.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name in _COMPUTED:
+        imports.computed = True
+    elif name in _IMPORTING:
+        text = node.args[0] if node.args else None
+        if isinstance(text, ast.Constant) and isinstance(text.value, str):
+            imports.names.add(_absolute(text.value, module.package))
+        else:
+            imports.computed = True
+
+
+def _absolute(name: str, package: str) -> str:
+    """An absolute name: `..blocks` in package `nets.vgg` is `nets.blocks`."""
+    relative = name.lstrip(".")
+    level = len(name) - len(relative)
+    if not level:
+        return name
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - level + 1])
+    return f"{base}.{relative}".strip(".") if relative else base

@@ -1,0 +1,90 @@
+"""Measurement: the numbers of one cell under one protocol, with where they come from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.image_results import ByImage
+from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.uncertainty import Uncertainty
+
+Number = int | float
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The numbers of one cell.
+
+    Attributes:
+        metrics: metric name to a finite builtin int or float; means where there are several seeds.
+        corrupted: corruption name to severity (as text) to the scores of that test set (accuracy, ece, nll,
+            brier); empty in measurements read from elsewhere.
+        provenance: where the numbers come from: torch, device, threads, seed, protocol and its fingerprint,
+            data set, corruption source, base checkpoint, wall time in seconds.
+        warnings: what the reader should know, such as a layer kept alive by the floor of one channel.
+        uncertainty: by metric, how sure the number is; metrics without any (parameters) are left out.
+        by_image: the same image by image; None in measurements read from elsewhere.
+        evidence: how the measurement relates to its baseline; None where there is none.
+        reused: whether it comes from the store instead of being measured now.
+    """
+
+    metrics: dict[str, Number]
+    corrupted: dict[str, dict[str, Scores]] = field(default_factory=dict)
+    provenance: dict[str, str | Number] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
+    by_image: ByImage | None = None
+    evidence: Evidence | None = None
+    reused: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared, or cannot cross a process boundary."""
+        for name, value in self.metrics.items():
+            if type(value) not in (int, float):
+                raise PrunecalError(
+                    f"metric {name} is a {type(value).__name__}; it must be a plain int or float"
+                )
+            if not math.isfinite(value):
+                raise PrunecalError(f"metric {name} is {value}; a measurement must be finite")
+
+    def __getitem__(self, metric: str) -> Number:
+        """Read one metric: `measurement["ece"]`.
+
+        Raises:
+            KeyError: the metric was not measured; names those that were.
+        """
+        try:
+            return self.metrics[metric]
+        except KeyError:
+            raise KeyError(f"no metric {metric!r}; measured were {', '.join(self.metrics)}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Builtins only, fit for JSON and for crossing xdist."""
+        return {
+            "metrics": dict(self.metrics),
+            "corrupted": self.corrupted,
+            "provenance": dict(self.provenance),
+            "warnings": list(self.warnings),
+            "uncertainty": {name: sure.to_dict() for name, sure in self.uncertainty.items()},
+            "by_image": self.by_image.to_dict() if self.by_image else None,
+            "evidence": self.evidence.to_dict() if self.evidence else None,
+            "reused": self.reused,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Measurement:
+        """Inverse of `to_dict`."""
+        return cls(
+            data["metrics"],
+            data["corrupted"],
+            data["provenance"],
+            tuple(data["warnings"]),
+            {name: Uncertainty(**sure) for name, sure in data["uncertainty"].items()},
+            ByImage.from_dict(data["by_image"]) if data["by_image"] else None,
+            Evidence(**data["evidence"]) if data["evidence"] else None,
+            data["reused"],
+        )

@@ -1,0 +1,86 @@
+"""How sure a number is: its sampling error on the test images, and its deviation over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_prunecal.study.yaml_reader import Value
+
+_DIGITS = 2  # significant ones: an error is not known better, and a refresh should change few lines
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """How sure one metric of one cell is.
+
+    Attributes:
+        se: sampling error: standard error of the metric over resampled test images, >= 0; None where there
+            is none (parameters) or it is not known.
+        sd: standard deviation over seeds, >= 0; None with a single seed.
+        seeds: number of seeds whose mean the metric is, >= 1.
+    """
+
+    se: float | None = None
+    sd: float | None = None
+    seeds: int = 1
+
+    def __str__(self) -> str:
+        """`±0.0043`, or `±0.0043 (sd 0.0031 over 3 seeds)`; empty if nothing is known."""
+        error = "" if self.se is None else f"±{plain(self.se)}"
+        spread = "" if self.sd is None else f"(sd {plain(self.sd)} over {self.seeds} seeds)"
+        return " ".join(part for part in (error, spread) if part)
+
+    @property
+    def recorded(self) -> Uncertainty:
+        """The same as a baseline file carries it: two significant digits."""
+        return Uncertainty(
+            None if self.se is None else rounded(self.se),
+            None if self.sd is None else rounded(self.sd),
+            self.seeds,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Builtins only."""
+        return asdict(self)
+
+
+UNKNOWN = Uncertainty()
+
+
+def rounded(error: float) -> float:
+    """Two significant digits."""
+    return float(f"{error:.{_DIGITS}g}")
+
+
+def plain(error: float) -> str:
+    """Two significant digits without an exponent: `0.0043`, `1200`."""
+    value = rounded(error)
+    return f"{value:.0f}" if value == int(value) else f"{value:.12f}".rstrip("0")
+
+
+def written(mean: str, uncertainty: Uncertainty) -> str:
+    """A metric's value in a baseline file: the bare number, or `{mean: 0.9850, se: 0.0043}`."""
+    parts = [f"mean: {mean}"]
+    if uncertainty.se is not None:
+        parts.append(f"se: {plain(uncertainty.se)}")
+    if uncertainty.sd is not None:
+        parts.append(f"sd: {plain(uncertainty.sd)}, seeds: {uncertainty.seeds}")
+    return mean if len(parts) == 1 else f"{{{', '.join(parts)}}}"
+
+
+def read(value: Value) -> tuple[int | float, Uncertainty]:
+    """Read a metric of a baseline file: a number, or a mapping with `mean`, `se`, `sd` and `seeds`."""
+    if not isinstance(value.content, dict):
+        return value.numeric(), UNKNOWN
+    entries = value.mapping(("mean", "se", "sd", "seeds"))
+    if "mean" not in entries:
+        value.fail(f"{value.label} has no mean; write a number, or {{mean: 0.9850, se: 0.0043}}")
+    if ("sd" in entries) != ("seeds" in entries):
+        value.fail(f"{value.label} needs sd and seeds together: a deviation says over how many seeds")
+    return entries["mean"].numeric(), Uncertainty(
+        entries["se"].number(low=0) if "se" in entries else None,
+        entries["sd"].number(low=0) if "sd" in entries else None,
+        entries["seeds"].integer(2) if "seeds" in entries else 1,
+    )

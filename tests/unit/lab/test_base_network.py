@@ -1,0 +1,181 @@
+"""Base networks: trained once and read back, or a checkpoint of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab.base_network import base_network
+from pytest_prunecal.lab.bench import Bench, build
+from pytest_prunecal.lab.measure import measure
+from pytest_prunecal.store.store import Store
+from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.extensions import Extensions
+from pytest_prunecal.study.given_base import GivenBase
+
+DENSE = Cell("resnet20", None, 0.0)
+
+
+@pytest.fixture
+def bench(tmp_path) -> Bench:
+    quick = protocol.load("quick", Path())
+    tiny = replace(
+        quick,
+        dataset={"name": "digits", "size": 8, "train": 64, "test": 30},
+        base=replace(quick.base, epochs=1, warmup=0),
+        finetune=replace(quick.finetune, epochs=1),
+        evaluation=replace(quick.evaluation, corruptions=("contrast",)),
+    )
+    return Bench(tiny, Store(str(tmp_path / "store")), torch.device("cpu"), None, Extensions())
+
+
+@pytest.fixture
+def checkpoint(bench, tmp_path) -> Path:
+    """A network that no training of this bench could give: every BN scale is 0.7."""
+    state = build("resnet20", bench).state_dict()
+    for name, tensor in state.items():
+        if name.endswith("bn1.weight"):
+            tensor.fill_(0.7)
+    path = tmp_path / "mine.safetensors"
+    save_file({name: tensor for name, tensor in state.items() if "num_batches_tracked" not in name}, path)
+    return path
+
+
+def using(bench: Bench, checkpoint: Path) -> Bench:
+    given = GivenBase(checkpoint)
+    return replace(bench, bases={("resnet20", "plain"): given, ("resnet20", "slimmed"): given})
+
+
+def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
+    first = base_network(DENSE, bench, slimming=False).state_dict()
+    monkeypatch.setattr("pytest_prunecal.lab.base_network.train", lambda *_: pytest.fail("trained again"))
+    again = base_network(DENSE, bench, slimming=False).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 2},
+        {"width": {"default": 0.125}},
+        {"pad": 0},
+        {"mean": (0.0, 0.0, 0.0)},
+        {"dataset": {"name": "digits", "size": 8, "train": 65, "test": 30}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_shapes_a_base_trains_another_one(bench, change):
+    base_network(DENSE, bench, slimming=False)
+    base_network(DENSE, replace(bench, protocol=replace(bench.protocol, **change)), slimming=False)
+    assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
+
+
+def test_the_sparsity_trained_base_is_another_one(bench):
+    plain = base_network(DENSE, bench, slimming=False)
+    slim = base_network(DENSE, bench, slimming=True)
+    assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
+    assert plain.bn1.weight.mean() > slim.bn1.weight.mean()  # which began at 0.5
+
+
+def test_a_checkpoint_replaces_base_training(bench, checkpoint):
+    with_mine = using(bench, checkpoint)
+    for slimming in (False, True):
+        state = base_network(DENSE, with_mine, slimming=slimming).state_dict()
+        assert all(torch.equal(tensor, state[name]) for name, tensor in load_file(checkpoint).items())
+    assert not (bench.store.root / "base").exists()
+
+
+def test_a_measurement_names_its_checkpoint(bench, checkpoint):
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert measure(DENSE, using(bench, checkpoint)).provenance["base"] == sha256[:12]
+    assert "base" not in measure(DENSE, bench).provenance
+
+
+def test_all_pruners_start_from_the_checkpoint(bench, checkpoint):
+    for pruner in ("weight", "filter", "channel"):
+        measured = measure(Cell("resnet20", pruner, 0.5), using(bench, checkpoint))
+        assert measured["sparsity"] > 0.2
+    assert not (bench.store.root / "base").exists()
+
+
+def refusal(bench: Bench, path: Path) -> str:
+    with pytest.raises(PrunecalError) as caught:
+        base_network(DENSE, using(bench, path), slimming=False)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(path) in text
+    return text
+
+
+def test_missing_weights_are_named(bench, checkpoint):
+    state = load_file(checkpoint)
+    del state["linear.bias"], state["conv1.weight"]
+    save_file(state, checkpoint)
+    assert "lacks conv1.weight and 1 more" in refusal(bench, checkpoint)
+
+
+def test_unknown_weights_are_named(bench, checkpoint):
+    save_file(load_file(checkpoint) | {"head.weight": torch.zeros(1)}, checkpoint)
+    assert "unknown head.weight" in refusal(bench, checkpoint)
+
+
+def test_another_shape_is_named_with_both_shapes(bench, checkpoint):
+    save_file(load_file(checkpoint) | {"linear.bias": torch.zeros(100)}, checkpoint)
+    text = refusal(bench, checkpoint)
+    assert "linear.bias" in text
+    assert "(100,)" in text
+    assert "(10,)" in text
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x80\x04\x95pickle"])
+def test_anything_but_safetensors_is_refused(bench, tmp_path, content):
+    path = tmp_path / "network.safetensors"
+    path.write_bytes(content)
+    assert "no readable safetensors file" in refusal(bench, path)
+
+
+def test_a_truncated_checkpoint_is_refused(bench, checkpoint):
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    assert "no readable safetensors file" in refusal(bench, checkpoint)
+
+
+def test_weights_that_are_not_finite_are_refused(bench, checkpoint):
+    state = load_file(checkpoint)
+    state["conv1.weight"][0] = float("nan")
+    save_file(state, checkpoint)
+    assert "conv1.weight holds NaN or infinite values" in refusal(bench, checkpoint)
+
+
+def test_a_pinned_base_is_taken_only_if_it_is_the_very_file(bench, checkpoint):
+    right = GivenBase(checkpoint, hashlib.sha256(checkpoint.read_bytes()).hexdigest())
+    pinned = replace(bench, bases={("resnet20", "plain"): right})
+    assert measure(DENSE, pinned).provenance["base"] == "pinned"
+    wrong = replace(bench, bases={("resnet20", "plain"): replace(right, sha256="0" * 64)})
+    with pytest.raises(PrunecalError, match="its sha256 differs"):
+        base_network(DENSE, wrong, slimming=False)
+
+
+def test_a_pruners_warnings_belong_to_the_measurement(bench):
+    measured = measure(Cell("resnet20", "filter", 0.9), bench)
+    assert any("layer1.0.conv1" in warning for warning in measured.warnings)
+    assert measure(DENSE, bench).warnings == ()
+
+
+def test_other_warnings_go_on_to_pytest(bench):
+    def loud(num_classes):
+        warnings.warn("a user's own", UserWarning, stacklevel=1)
+        return nn.Sequential(nn.Conv2d(3, num_classes, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+    with_loud = replace(bench, extensions=Extensions(models={"loud": loud}))
+    with pytest.warns(UserWarning, match="a user's own"):
+        measured = measure(Cell("loud", None, 0.0), with_loud)
+    assert measured.warnings == ()

@@ -1,0 +1,94 @@
+"""How sure a number is: as text, as written into a baseline file, and read back."""
+
+import re
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study import yaml_reader
+from pytest_prunecal.study.metric import recorded
+from pytest_prunecal.study.metric import written as number
+from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty, plain, read, rounded, written
+
+errors = st.none() | st.just(0.0) | st.floats(1e-9, 1e6)
+uncertainties = st.builds(Uncertainty, errors) | st.builds(
+    Uncertainty, errors, st.just(0.0) | st.floats(1e-9, 1e6), st.integers(2, 100)
+)
+
+
+def value_of(text):
+    return yaml_reader.parse(f"ece: {text}\n", "f.yaml").mapping()["ece"]
+
+
+@hypothesis.settings(max_examples=200)
+@hypothesis.given(st.floats(-1e4, 1e4) | st.integers(0, 10**9), uncertainties)
+def test_what_is_written_reads_back(mean, sure):
+    text = written(number(mean), sure.recorded)
+    assert read(value_of(text)) == (recorded(mean), sure.recorded)
+    assert ("{" in text) == (sure != UNKNOWN)
+    assert not re.search(r"\d[eE]", text)
+
+
+@hypothesis.given(uncertainties)
+def test_what_is_recorded_is_recorded_once(sure):
+    assert sure.recorded.recorded == sure.recorded
+    assert Uncertainty(**sure.to_dict()) == sure
+
+
+@hypothesis.given(st.floats(1e-9, 1e9))
+def test_two_digits_are_kept(error):
+    assert rounded(error) == pytest.approx(error, rel=0.05)
+    assert float(plain(error)) == rounded(error)
+
+
+@pytest.mark.parametrize(
+    ("sure", "line", "text"),
+    [
+        (UNKNOWN, "0.9850", ""),
+        (Uncertainty(0.00432), "{mean: 0.9850, se: 0.0043}", "±0.0043"),
+        (
+            Uncertainty(0.00432, 0.0031, 3),
+            "{mean: 0.9850, se: 0.0043, sd: 0.0031, seeds: 3}",
+            "±0.0043 (sd 0.0031 over 3 seeds)",
+        ),
+        (
+            Uncertainty(None, 1234.0, 2),
+            "{mean: 0.9850, sd: 1200, seeds: 2}",
+            "(sd 1200 over 2 seeds)",
+        ),
+        (Uncertainty(0.0), "{mean: 0.9850, se: 0}", "±0"),
+        (Uncertainty(0.0999), "{mean: 0.9850, se: 0.1}", "±0.1"),
+    ],
+)
+def test_as_text(sure, line, text):
+    assert written("0.9850", sure) == line
+    assert str(sure) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("{se: 0.1}", 1, "ece has no mean; write a number, or {mean: 0.9850, se: 0.0043}"),
+        ("{}", 1, "ece has no mean"),
+        ("{mean: 0.5, sd: 0.1}", 1, "ece needs sd and seeds together"),
+        ("{mean: 0.5, seeds: 3}", 1, "ece needs sd and seeds together"),
+        ("{mean: 0.5, error: 0.1}", 1, "unknown key 'error' in ece; known are mean, sd, se, seeds"),
+        ("\n  mean: 0.5\n  se: -0.1", 3, "ece.se is -0.1; it must lie in [0, inf]"),
+        ("\n  mean: 0.5\n  se: .nan", 3, "ece.se is .nan, which is not a finite number"),
+        ("\n  mean: high", 2, "ece.mean is 'high', which is not a number"),
+        ("{mean: 0.5, sd: -1, seeds: 2}", 1, "ece.sd is -1; it must lie in"),
+        ("{mean: 0.5, sd: 0.1, seeds: 1}", 1, "ece.seeds is 1; it must lie in [2, inf]"),
+        ("{mean: 0.5, sd: 0.1, seeds: 2.5}", 1, "ece.seeds is 2.5; it must be a whole number"),
+        ("{mean: [0.5]}", 1, "ece.mean must be a single value"),
+        ("[0.5]", 1, "ece must be a single value"),
+        ("±0.1", 1, "'±0.1', which is not a number"),
+    ],
+)
+def test_mistakes_are_named_where_they_stand(text, line, says):
+    with pytest.raises(PrunecalError) as error:
+        read(value_of(text))
+    assert str(error.value).startswith(f"f.yaml:{line}: "), str(error.value)
+    assert says in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
