@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_prunecal.gate import options
+from pytest_prunecal.gate import options, stash
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,7 +26,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_prunecal import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
-    pluginmanager.register(options.Began(), options.BEGAN)
+    pluginmanager.register(stash.Began(), stash.BEGAN)
 
 
 @pytest.hookimpl(trylast=True)  # after every conftest.py has said what it adds
@@ -91,4 +91,4 @@ def prunecal(request: pytest.FixtureRequest) -> Prunecal:
 
 
 def _settings(config: pytest.Config) -> Settings | None:
-    return config.stash.get(options.SETTINGS, None)
+    return config.stash.get(stash.SETTINGS, None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.study.measurement import Number
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
     from pytest_prunecal.study.uncertainty import Uncertainty
     from pytest_prunecal.study.yaml_reader import Value
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
     from pytest_prunecal.study.tolerance import Tolerance
     from pytest_prunecal.study.uncertainty import Uncertainty
 

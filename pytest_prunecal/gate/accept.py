@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline import file as baseline
-from pytest_prunecal.baseline import refresh
+from pytest_prunecal.baseline import images, refresh
 from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.outcome import environment_of
-from pytest_prunecal.study import image_results, yaml_reader
+from pytest_prunecal.study import yaml_reader
 
 if TYPE_CHECKING:
     from pytest_prunecal.gate.selection import GateFile
@@ -78,7 +78,7 @@ def _write_images(
     kept = {cell_id: found for cell_id, found in file.images.items() if cell_id not in removed}
     if not fresh and kept == file.images:
         return None
-    name, sha256 = _write_beside(file, "images", "zip", image_results.dump(kept | fresh))
+    name, sha256 = _write_beside(file, "images", "zip", images.dump(kept | fresh))
     return baseline.ImagesFile(name, sha256)
 
 

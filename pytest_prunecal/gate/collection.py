@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate.options import SETTINGS
 from pytest_prunecal.gate.outcome import (
     accepts,
     comparisons_of,
@@ -20,6 +19,7 @@ from pytest_prunecal.gate.outcome import (
     judge_cell,
     known_of,
 )
+from pytest_prunecal.gate.stash import SETTINGS
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.study.cell import interleaved
 

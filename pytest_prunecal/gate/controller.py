@@ -14,8 +14,8 @@ from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
 from pytest_prunecal.gate.collection import CellItem
-from pytest_prunecal.gate.options import SETTINGS
 from pytest_prunecal.gate.outcome import accepts, environment_of, judge_cell, known_of
+from pytest_prunecal.gate.stash import SETTINGS
 from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json

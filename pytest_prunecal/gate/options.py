@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-if TYPE_CHECKING:
-    from pytest_prunecal.gate.settings import Settings
-
-SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 UPDATES = ("all", "missing", "failing")
 GRID = ("models", "pruners", "ratios", "update")
 """Options that ask for the gate: with one of them and no path on the command line, only the gate runs."""
@@ -61,16 +56,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "report": {"metavar": "PATH.html", "help": "write the report for people"},
     "json": {"metavar": "PATH", "help": "write the report for programs"},
 }
-
-
-BEGAN = "prunecal-began"
-
-
-class Began:
-    """When a session began, before it imported anything of the user's."""
-
-    def __init__(self) -> None:
-        self.time = time.time()
 
 
 class Options(NamedTuple):  # a dataclass takes longer to make, in every run of pytest

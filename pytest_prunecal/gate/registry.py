@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.file import CELL_FIELDS
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.corruptions import REGISTRY
-from pytest_prunecal.lab.datasets import DATASETS
-from pytest_prunecal.lab.models import MODELS
-from pytest_prunecal.lab.pruners import PRUNERS
+from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, MODELS, PRUNERS
 from pytest_prunecal.study.metric import METRICS, Metric
 
 if TYPE_CHECKING:
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -135,5 +132,5 @@ def check_protocol(protocol: Protocol, extensions: Extensions) -> None:
     if dataset not in known_datasets:
         raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('data set', dataset, known_datasets)}")
     for name in protocol.evaluation.corruptions:
-        if name not in REGISTRY:
-            raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('corruption', name, [*REGISTRY])}")
+        if name not in CORRUPTIONS:
+            raise PrunecalError(f"protocol {protocol.name!r}: {_unknown('corruption', name, [*CORRUPTIONS])}")

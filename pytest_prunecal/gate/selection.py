@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline import file as baselines
+from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
-from pytest_prunecal.study import image_results
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid, unique_ratios
 from pytest_prunecal.study.given_base import Bases, GivenBase
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.image_results import ByImage
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 
 _PIN_AGAIN = "train it anew with --prunecal-update --prunecal-pin"
@@ -124,7 +124,7 @@ def _images(
     if not place.is_file():
         return {}, f"{name} is not there"
     try:
-        return image_results.load(_checked(place, name, found), name), ""
+        return images_file.load(_checked(place, name, found), name), ""
     except PrunecalError:
         if update == "all":
             return {}, f"{name} is damaged"

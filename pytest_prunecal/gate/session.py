@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate import options, settings
+from pytest_prunecal.gate import options, settings, stash
 from pytest_prunecal.gate.controller import Results, TogetherReports
-from pytest_prunecal.gate.options import SETTINGS
-from pytest_prunecal.store.imports import is_first_party
-from pytest_prunecal.study.extensions import Extensions
+from pytest_prunecal.gate.stash import SETTINGS
+from pytest_prunecal.gate.user_code import extensions
 
 if TYPE_CHECKING:
-    from pluggy import HookCaller
-
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.study.extensions import Registrar
 
 
 def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
@@ -71,13 +65,14 @@ def settings_of(config: pytest.Config) -> Settings:
     """
     if SETTINGS not in config.stash:
         config.stash[SETTINGS] = _build(config, options.read(config), [], gated=False)
-    return config.stash[SETTINGS]
+    found: Settings = config.stash[SETTINGS]
+    return found
 
 
 def _build(config: pytest.Config, asked: Options, named: list[Path], *, gated: bool) -> Settings:
-    began = config.pluginmanager.get_plugin(options.BEGAN)
-    started = began.time if isinstance(began, options.Began) else time.time()
-    return settings.build(asked, _extensions(config), config.rootpath, named, started, gated=gated)
+    began = config.pluginmanager.get_plugin(stash.BEGAN)
+    started = began.time if isinstance(began, stash.Began) else time.time()
+    return settings.build(asked, extensions(config), config.rootpath, named, started, gated=gated)
 
 
 def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:
@@ -109,67 +104,3 @@ def _reached(config: pytest.Config, folder: Path) -> bool:
                     )
             return True
     return False
-
-
-def _extensions(config: pytest.Config) -> Extensions:
-    hooks = config.hook
-    return Extensions(
-        models=_merged(config.hook.pytest_prunecal_models(config=config), "models"),
-        pruners=_merged(config.hook.pytest_prunecal_pruners(config=config), "pruners"),
-        datasets=_merged(config.hook.pytest_prunecal_datasets(config=config), "datasets"),
-        metrics=_merged(config.hook.pytest_prunecal_metrics(config=config), "metrics"),
-        registrars=_registrars(
-            hooks.pytest_prunecal_models,
-            hooks.pytest_prunecal_pruners,
-            hooks.pytest_prunecal_datasets,
-            hooks.pytest_prunecal_metrics,
-        ),
-        plugins=tuple(
-            registrar
-            for plugin in config.pluginmanager.get_plugins()
-            for registrar in _module(plugin)
-            if is_first_party(registrar[1])
-        ),
-        files=_declared(hooks.pytest_prunecal_files(config=config), config.rootpath),
-    )
-
-
-def _registrars(*hooks: HookCaller) -> tuple[Registrar, ...]:
-    """The modules that implement some hooks."""
-    implementations = (found for hook in hooks for found in hook.get_hookimpls())
-    return tuple({registrar for found in implementations for registrar in _module(found.plugin)})
-
-
-def _module(plugin: object) -> Iterator[Registrar]:
-    """A plugin that is a module with a file."""
-    if isinstance(plugin, ModuleType) and plugin.__file__:
-        yield plugin.__name__, Path(plugin.__file__)
-
-
-def _declared(answers: list[Any], root: Path) -> tuple[Path, ...]:
-    """Files and folders that conftest.py files declare; relative ones lie below the root directory."""
-    files: list[Path] = []
-    for answer in answers:
-        if isinstance(answer, (str, Path)) or not isinstance(answer, Iterable):
-            raise PrunecalError(f"pytest_prunecal_files returned {answer!r}; return a list of paths")
-        for entry in answer:
-            if not isinstance(entry, (str, Path)):
-                raise PrunecalError(f"pytest_prunecal_files names {entry!r}; name paths")
-            path = root / entry
-            if not path.exists():
-                raise PrunecalError(f"pytest_prunecal_files names {entry}, and there is no {path}")
-            files.append(path)
-    return tuple(files)
-
-
-def _merged(answers: list[Any], what: str) -> dict[str, Any]:
-    """Merge what several conftest.py files add, none over another."""
-    merged: dict[str, Any] = {}
-    for answer in answers:
-        if not isinstance(answer, dict):
-            raise PrunecalError(f"pytest_prunecal_{what} returned a {type(answer).__name__}; return a dict")
-        for name, entry in answer.items():
-            if name in merged:
-                raise PrunecalError(f"two conftest.py files add {name!r} through pytest_prunecal_{what}")
-            merged[name] = entry
-    return merged

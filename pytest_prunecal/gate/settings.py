@@ -15,7 +15,7 @@ from pytest_prunecal.gate.registry import check_extensions, check_model, check_p
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
 from pytest_prunecal.study import metric
 from pytest_prunecal.study.given_base import Bases, GivenBase
-from pytest_prunecal.study.protocol_file import Protocol, built_in_names, load
+from pytest_prunecal.study.protocol_file import built_in_names, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.protocol import Protocol
 
 MOST_SEEDS = 100
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")

@@ -27,7 +27,7 @@ from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.store import environment
 from pytest_prunecal.store.sources import file_digest, package_digest
 from pytest_prunecal.store.store import Artefact
-from pytest_prunecal.study.protocol_file import digest
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from pathlib import Path

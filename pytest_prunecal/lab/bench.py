@@ -15,12 +15,12 @@ from torch import nn
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.datasets.load import load as load_dataset
 from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
-from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.lab.identity import model_entry
 from pytest_prunecal.lab.reproducible import seed_of
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training import loop as training
-from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.store.sources import Sources
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases
-    from pytest_prunecal.study.protocol_file import Protocol
-    from pytest_prunecal.study.recipe import Recipe
+    from pytest_prunecal.study.protocol import Protocol, Recipe
 
 
 @dataclass

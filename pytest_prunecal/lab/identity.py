@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.lab.datasets.files import files_of, published_digest, published_folder
-from pytest_prunecal.lab.models import MODELS
-from pytest_prunecal.lab.pruners import PRUNERS
 from pytest_prunecal.store.environment import conditions
-from pytest_prunecal.study.protocol_file import digest
+from pytest_prunecal.study.builtin import MODELS, PRUNERS
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 
 @dataclass(frozen=True)

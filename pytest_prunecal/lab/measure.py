@@ -22,8 +22,8 @@ from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.store import Artefact
+from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.protocol_file import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.metric import Metric
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 
 @dataclass(frozen=True)

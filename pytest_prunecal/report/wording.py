@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement, Number, Scores
     from pytest_prunecal.study.metric import Metric
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 HEADLINE = ("accuracy", "ece", "mpc", "corrupted_ece")
 """The metrics that the study plots, and that a short report shows."""

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study.protocol_file import digest
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,25 +1,22 @@
-"""Protocols: all that turns a cell into numbers, read from a YAML file into frozen types."""
+"""Protocol files: YAML, one over another by `extends:`, read into a `Protocol`."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study import prior, yaml_reader
 from pytest_prunecal.study.cell import unique_ratios
-from pytest_prunecal.study.recipe import Evaluation, Recipe, Slimming
+from pytest_prunecal.study.protocol import Evaluation, Protocol, Recipe, Slimming
 from pytest_prunecal.study.tolerance import Tolerance, read_tolerances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.study.prior import Noise
     from pytest_prunecal.study.yaml_reader import Value
 
 BUILT_IN = Path(__file__).parent / "protocols"
@@ -28,95 +25,7 @@ SCHEDULES = ("step", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 SOURCES = ("generated", "published", "auto")
 CHANNELS = 3
-_NOT_MEASURING = {
-    *("name", "description", "ratios", "pruners", "threads"),
-    *("tolerance", "noise", "min_effect", "false_alarms"),
-}
 MAX_DEPTH = 8
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """All that turns a cell into numbers.
-
-    Attributes:
-        name: names the folder of baselines.
-        description: for people.
-        dataset: the data set's name under `name`, and its options.
-        mean: per-channel mean of the normalisation, for images in [0, 1].
-        std: per-channel standard deviation of the normalisation.
-        pad: zero-padding in pixels before the random crop of training images; 0 for no crop.
-        flip: whether training images are flipped horizontally at random.
-        width: multiplier of every channel count, by model name; `default` for the others.
-        ratios: pruning ratios of the grid, 0 for the dense cell.
-        pruners: pruners of the grid.
-        base: recipe of base training.
-        finetune: recipe of fine-tuning after pruning, with a fresh optimiser.
-        slimming: how the channel pruner's base is trained instead.
-        evaluation: what is evaluated.
-        seed: root of every random number of a measurement.
-        threads: CPU threads that measure; results may differ in the last bits between thread counts.
-        precision: that training and evaluation compute in; weights and metrics are float32 and float64.
-        tolerance: default tolerances by metric.
-        noise: what is known beforehand of the training noise.
-        min_effect: by metric, the change below which nobody cares.
-        false_alarms: rate of whole runs that may fail although nothing changed, in (0, 0.5].
-    """
-
-    name: str
-    description: str
-    dataset: dict[str, str | int | float | bool]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    pad: int
-    flip: bool
-    width: dict[str, float]
-    ratios: tuple[float, ...]
-    pruners: tuple[str, ...]
-    base: Recipe
-    finetune: Recipe
-    slimming: Slimming
-    evaluation: Evaluation
-    seed: int
-    threads: int
-    precision: str
-    tolerance: dict[str, Tolerance]
-    noise: Noise
-    min_effect: dict[str, Tolerance]
-    false_alarms: float
-
-    def width_of(self, model: str) -> float:
-        """Multiplier of one model's channel counts."""
-        return self.width.get(model, self.width["default"])
-
-    @property
-    def fingerprint(self) -> str:
-        """Eight hex digits over everything that changes a cell's numbers.
-
-        Leaves out what only selects or judges cells, and threads, which a baseline's environment records.
-        """
-        return digest(self.measuring)[:8]
-
-    @property
-    def measuring(self) -> dict[str, Any]:
-        """Everything that changes a cell's numbers, threads apart, as plain data."""
-        return {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
-
-    def base_fingerprint(self, model: str, kind: str) -> str:
-        """Eight hex digits over everything of the protocol that shapes a base network.
-
-        Args:
-            model: the model's name.
-            kind: `plain`, or `slimmed` for the base of pruners that need sparsity training.
-        """
-        slimming = [self.slimming.scale, self.slimming.lambda_of(model)] if kind == "slimmed" else None
-        inputs = [self.dataset, self.mean, self.std, self.pad, self.flip, self.width_of(model)]
-        return digest([asdict(self.base), slimming, inputs, self.seed, self.precision])[:8]
-
-
-def digest(content: object) -> str:
-    """SHA-256, in hex, of the canonical JSON form of plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def built_in_names() -> list[str]:

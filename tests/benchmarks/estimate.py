@@ -20,13 +20,13 @@ from markdown_table import markdown_table
 from rates import given, measured_on_cpu, read
 from schedule import makespan
 
-from pytest_prunecal.study import protocol_file as protocols
+from pytest_prunecal.study import protocol_file
 
 if TYPE_CHECKING:
     from flops import Part
     from rates import Rates
 
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 GPUS = (1, 2, 8, 64)
 PETA, HOUR = 1e15, 3600
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--measure", choices=["cpu"], help="measure rates on this machine")
     parser.add_argument("--protocol", default="paper", help="its name or file (default: paper)")
     asked = parser.parse_args()
-    protocol = protocols.load(asked.protocol, Path())
+    protocol = protocol_file.load(asked.protocol, Path())
     on_gpu = read(asked.files, protocol)
     if asked.files and not on_gpu:
         print("No row of a paper-sized network on a GPU in the given files.\n")  # noqa: T201 - a script

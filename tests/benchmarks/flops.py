@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_prunecal.lab.metrics.complexity import macs
-from pytest_prunecal.lab.models import MODELS
-from pytest_prunecal.lab.pruners import PRUNERS
 from pytest_prunecal.lab.pruners.channel import bn_scales
 from pytest_prunecal.lab.resolve import resolve
+from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.cell import DENSE, grid, interleaved
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from schedule import Job
 
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 STUDY = ("vgg19", "resnet110", "preresnet164")
 """The networks of arXiv 2405.20876; what is done to them is its protocol, `paper`."""

@@ -13,15 +13,15 @@ import torch
 from flops import BASE, CLASSES, EVALUATION, SHAPE, STUDY, TUNING, built, forward_flops, training_factor
 
 from pytest_prunecal.lab.evaluation.evaluate import predict
-from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.lab.reproducible import reproducible
-from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.lab.training.loop import Pressure, train
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 _SIZE = "paper-cuda-"
 _STEPS = 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pytest_prunecal.study.recipe import Recipe
+    from pytest_prunecal.study.protocol import Recipe
 
 pytestmark = pytest.mark.slow
 
@@ -56,9 +56,9 @@ def made(size, device, model, batch, side):
     from pytest_prunecal.lab import models
     from pytest_prunecal.lab.pruners.weight import prune
     from pytest_prunecal.lab.resolve import resolve
-    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study import protocol_file
 
-    loaded = protocol.load(size, Path())
+    loaded = protocol_file.load(size, Path())
     torch.manual_seed(0)
     network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
     pruned = [prune(network.to(device).train(), ratio) for ratio in RATIOS]

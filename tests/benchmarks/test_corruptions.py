@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_prunecal.lab.corruptions import BENCHMARK
+from pytest_prunecal.study.builtin import BENCHMARK
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -33,10 +33,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
-from pytest_prunecal.lab.corruptions import BENCHMARK
+from pytest_prunecal.study.builtin import BENCHMARK
 from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.datasets.base import Dataset
-from pytest_prunecal.study.recipe import Evaluation
+from pytest_prunecal.study.protocol import Evaluation
 from pytest_prunecal.store.store import Store
 
 torch.set_num_threads(1)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +59,7 @@ class Case:
 
     @property
     def forward(self):
-        from pytest_prunecal.lab.forward import Forward
-        from pytest_prunecal.lab.training.augmentation import Normalisation
+        from pytest_prunecal.lab.forward import Forward, Normalisation
 
         return Forward(Normalisation(self.protocol.mean, self.protocol.std), self.protocol.precision)
 
@@ -87,12 +86,12 @@ def case(request):
 
     from pytest_prunecal.lab import models
     from pytest_prunecal.lab.resolve import resolve
-    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study import protocol_file
 
     size, device, model = request.param
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    loaded = protocol.load(size, Path())
+    loaded = protocol_file.load(size, Path())
     torch.manual_seed(0)
     network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
     side = {"quick": 16, "paper": 32}[size]

@@ -14,11 +14,11 @@ def bench(tmp_path_factory):
 
     from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.store.store import Store
-    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study import protocol_file
     from pytest_prunecal.study.extensions import Extensions
 
     made = Bench(
-        protocol.load("quick", Path()),
+        protocol_file.load("quick", Path()),
         Store(str(tmp_path_factory.mktemp("store"))),
         torch.device("cpu"),
         None,

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pytest_prunecal.gate.options import SETTINGS
+from pytest_prunecal.gate.stash import SETTINGS
 from pytest_prunecal.study.protocol_file import load
 
 QUICK = "prunecal: 1\nmodel: tinynet\nprotocol: {{name: quick, fingerprint: {fingerprint}}}\ncells: {{}}\n"

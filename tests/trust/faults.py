@@ -12,9 +12,9 @@ from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation import evaluate as evaluation
+from pytest_prunecal.lab.forward import Normalisation
 from pytest_prunecal.lab.pruners import weight
 from pytest_prunecal.lab.training import loop as training
-from pytest_prunecal.lab.training.augmentation import Normalisation
 from pytest_prunecal.lab.training.loop import Pressure
 
 CATALOGUE = {

@@ -7,12 +7,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from pytest_prunecal.baseline import file as baseline
+from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.baseline import refresh
 from pytest_prunecal.gate.outcome import comparisons_of, environment_of, judge_cell
 from pytest_prunecal.gate.selection import GateFile
@@ -21,14 +23,17 @@ from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
 from pytest_prunecal.lab.measure import measure_once
 from pytest_prunecal.lab.models.groups import ChannelGroup
-from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine, compare
+from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
+from pytest_prunecal.lab.paired import compare
 from pytest_prunecal.store.store import Store
-from pytest_prunecal.study import image_results, metric
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import metric, protocol_file
 from pytest_prunecal.study.cell import Cell, grid
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
 from pytest_prunecal.study.measurement import Measurement
+
+if TYPE_CHECKING:
+    from pytest_prunecal.study.protocol import Protocol
 
 HERE = Path(__file__).parent
 METRICS = ("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
@@ -76,7 +81,7 @@ class Subject:
 
     name: str
     model: str
-    protocol: protocol.Protocol
+    protocol: Protocol
     extensions: Extensions
     data: Path | None = None
     checkpoint: Path | None = None
@@ -87,7 +92,9 @@ class Subject:
 
 
 def tiny() -> Subject:
-    return Subject("tiny", "small", protocol.load("tiny.yaml", HERE), Extensions(models={"small": small}))
+    return Subject(
+        "tiny", "small", protocol_file.load("tiny.yaml", HERE), Extensions(models={"small": small})
+    )
 
 
 def cifar() -> Subject:
@@ -95,7 +102,7 @@ def cifar() -> Subject:
     return Subject(
         "cifar",
         "resnet20",
-        protocol.load("cifar.yaml", HERE),
+        protocol_file.load("cifar.yaml", HERE),
         Extensions(),
         Path(os.environ["PRUNECAL_DATA"]),
         Path(os.environ["PRUNECAL_CHECKPOINT"]),
@@ -255,7 +262,7 @@ class Gate:
             uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
         )
         text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
-        content = image_results.dump({cell: found.by_image for cell, found in accepted.items()})
+        content = images_file.dump({cell: found.by_image for cell, found in accepted.items()})
         self.images_size = len(content)
         cells = tuple(subject.cells)
         self.file = GateFile(
@@ -265,7 +272,7 @@ class Gate:
             baseline.parse(text, "baseline"),
             cells,
             frozenset(cell.id for cell in cells),
-            image_results.load(content, "images"),
+            images_file.load(content, "images"),
         )
         self.comparisons = comparisons_of([(self.file, cell) for cell in cells], self.settings)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.corruptions import REGISTRY
 from pytest_prunecal.lab.corruptions.draws import Draws
+from pytest_prunecal.study.builtin import CORRUPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ def corrupt(
     Source: Hendrycks and Dietterich 2019, arXiv 1903.12261.
     """
     _check(images, name, severity, indices)
-    module, function = REGISTRY[name].split(":")
+    module, function = CORRUPTIONS[name].split(":")
     corruption: Callable[[Tensor, int, Draws], Tensor] = getattr(importlib.import_module(module), function)
     if indices is None:
         indices = torch.arange(len(images))
@@ -65,8 +65,8 @@ def corrupt(
 
 
 def _check(images: Tensor, name: str, severity: int, indices: Tensor | None) -> None:
-    if name not in REGISTRY:
-        raise PrunecalError(f"Unknown corruption {name!r}; there are {', '.join(REGISTRY)}.")
+    if name not in CORRUPTIONS:
+        raise PrunecalError(f"Unknown corruption {name!r}; there are {', '.join(CORRUPTIONS)}.")
     if isinstance(severity, bool) or not isinstance(severity, int) or not 1 <= severity <= 5:
         raise PrunecalError(f"The severity of {name} is an integer from 1 to 5, not {severity!r}.")
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3:

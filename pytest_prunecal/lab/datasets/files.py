@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.datasets import DATASETS
 from pytest_prunecal.lab.datasets.paths import locate
+from pytest_prunecal.study.builtin import DATASETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

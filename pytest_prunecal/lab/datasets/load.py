@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.datasets import DATASETS
 from pytest_prunecal.lab.datasets.base import Dataset
+from pytest_prunecal.study.builtin import DATASETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_prunecal.study import protocol_file as protocol
+    from pytest_prunecal.study import protocol
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases

@@ -10,9 +10,9 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab import base_network as base
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.measure import measure, pruner_of
-from pytest_prunecal.lab.over_seeds import compare
+from pytest_prunecal.lab.paired import compare
 from pytest_prunecal.lab.reproducible import reproducible
-from pytest_prunecal.study.protocol_file import digest
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from pytest_prunecal.lab.engines import Setup

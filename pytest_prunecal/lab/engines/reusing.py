@@ -11,9 +11,9 @@ from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.store.environment import conditions, is_surely_cpu
 from pytest_prunecal.store.sources import Sources, file_digest
 from pytest_prunecal.store.store import Artefact, Store
+from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.pairing import Evidence
-from pytest_prunecal.study.protocol_file import digest
 
 if TYPE_CHECKING:
     from pathlib import Path

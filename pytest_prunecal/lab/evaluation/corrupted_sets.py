@@ -15,13 +15,13 @@ import torch
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab import corruptions
-from pytest_prunecal.lab.corruptions import BENCHMARK, EXTRA
 from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.datasets.published import published
 from pytest_prunecal.lab.evaluation.evaluate import TestSet
 from pytest_prunecal.store.sources import package_digest
 from pytest_prunecal.store.store import Artefact
-from pytest_prunecal.study.protocol_file import digest
+from pytest_prunecal.study.builtin import BENCHMARK, EXTRA
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.lab.datasets.published import PublishedCorruptions
     from pytest_prunecal.lab.evaluation.evaluate import Images
     from pytest_prunecal.store.store import Store
-    from pytest_prunecal.study.recipe import Evaluation
+    from pytest_prunecal.study.protocol import Evaluation
 
 SEED = 0
 """Of the generated corruptions: they are part of the data, so a cell's seed does not change them."""

@@ -1,37 +1,12 @@
-"""From uint8 images to what a network sees: normalisation and augmentation as batched tensor work."""
+"""Augmentation of training images as batched tensor work."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-@dataclass(frozen=True)
-class Normalisation:
-    """Per-channel affine map from uint8 to the network's input.
-
-    Attributes:
-        mean: of images in [0, 1], one number a channel.
-        std: likewise, positive.
-    """
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def apply(self, images: Tensor) -> Tensor:
-        """Turn uint8 (N, C, H, W) into float32 of mean 0 and deviation 1: (x / 255 - mean) / std."""
-        mean, std = _by_channel(self.mean, images.device), _by_channel(self.std, images.device)
-        return (images / 255).sub_(mean).div_(std)
-
-
-@lru_cache(maxsize=16)
-def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A constant on the device, float32 (C, 1, 1): sent there once, as every sending makes a GPU wait."""
-    return torch.tensor(values, device=device).view(-1, 1, 1)
 
 
 @dataclass(frozen=True)

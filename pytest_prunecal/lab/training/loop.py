@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.lab.forward import Forward
     from pytest_prunecal.lab.training.augmentation import Augmentation
-    from pytest_prunecal.study.recipe import Recipe
+    from pytest_prunecal.study.protocol import Recipe
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from pytest_prunecal.study.recipe import Recipe
+    from pytest_prunecal.study.protocol import Recipe
 
 
 class SGD:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement, Scores
-    from pytest_prunecal.study.protocol_file import Protocol
+    from pytest_prunecal.study.protocol import Protocol
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 HEAT = 9  # shades of the corrupted sets' table, apart from none

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.refresh import Change, apply
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import protocol_file as protocol
 from pytest_prunecal.study.metric import METRICS, Metric, known, recorded
+from pytest_prunecal.study.protocol import Protocol
 from pytest_prunecal.study.protocol_file import BUILT_IN, load
 
 QUICK = load("quick", BUILT_IN)
@@ -213,7 +213,7 @@ def test_a_stale_file_is_refreshed_as_a_whole_or_not_at_all():
 
 @pytest.mark.parametrize("fingerprint", ["12345678", "1e234567", "00000000", "0123456e", "abcdefab"])
 def test_fingerprints_that_look_like_numbers(fingerprint, monkeypatch):
-    monkeypatch.setattr(protocol.Protocol, "fingerprint", fingerprint)
+    monkeypatch.setattr(Protocol, "fingerprint", fingerprint)
     text = refreshed(None, {"dense": {"ece": 0.5}})
     assert baseline.parse(text, "f.yaml").fingerprint == fingerprint
     assert yaml.safe_load(text)["protocol"]["fingerprint"] == fingerprint

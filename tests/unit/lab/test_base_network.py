@@ -17,7 +17,7 @@ from pytest_prunecal.lab.base_network import base_network
 from pytest_prunecal.lab.bench import Bench, build
 from pytest_prunecal.lab.measure import measure
 from pytest_prunecal.store.store import Store
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
@@ -27,7 +27,7 @@ DENSE = Cell("resnet20", None, 0.0)
 
 @pytest.fixture
 def bench(tmp_path) -> Bench:
-    quick = protocol.load("quick", Path())
+    quick = protocol_file.load("quick", Path())
     tiny = replace(
         quick,
         dataset={"name": "digits", "size": 8, "train": 64, "test": 30},

@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_prunecal.lab.forward import Forward, lay_out, memory_format
+from pytest_prunecal.lab.forward import Forward, Normalisation, lay_out, memory_format
 from pytest_prunecal.lab.models.resnet import resnet20
 from pytest_prunecal.lab.reproducible import reproducible
-from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.lab.training.loop import Pressure, train
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 
 NORMALISATION = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-RECIPE = dataclasses.replace(protocol.load("quick", Path()).finetune, epochs=2, batch=8)
+RECIPE = dataclasses.replace(protocol_file.load("quick", Path()).finetune, epochs=2, batch=8)
 
 
 def data(count=24):

@@ -14,13 +14,13 @@ import pytest
 from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.store import environment, sources
 from pytest_prunecal.store.sources import Sources
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
 from pytest_prunecal.study.metric import Metric
 
-QUICK = protocol.load("quick", Path())
+QUICK = protocol_file.load("quick", Path())
 CELL = Cell("mine", "halving", 0.5)
 FILES = {
     "my_zoo/__init__.py": "",

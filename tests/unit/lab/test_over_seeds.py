@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-from pytest_prunecal.lab.over_seeds import BaseResult, Trial, _columns, _encode, combine, compare
+from pytest_prunecal.lab.over_seeds import BaseResult, Trial, _encode, combine
+from pytest_prunecal.lab.paired import _columns, compare
 from pytest_prunecal.study.image_results import COLUMNS, PAIRED
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.uncertainty import Uncertainty

@@ -21,7 +21,7 @@ from pytest_prunecal.report import markdown, wording
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.html.axes import Axis, nice_ticks, value_ticks
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell, cell_from_id
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS, Metric, known
@@ -29,7 +29,7 @@ from pytest_prunecal.study.pairing import Evidence
 from pytest_prunecal.study.tolerance import Tolerance
 from pytest_prunecal.study.uncertainty import Uncertainty
 
-QUICK = protocol.load("quick", Path())
+QUICK = protocol_file.load("quick", Path())
 RULES = {
     "accuracy": Tolerance(abs=0.01, source="protocol quick"),
     "ece": Tolerance(0.02, 0.05, "vgg19.yaml:7"),

@@ -7,12 +7,11 @@ import pytest
 import yaml
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.corruptions import BENCHMARK
-from pytest_prunecal.lab.models import MODELS
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study.builtin import BENCHMARK, MODELS
+from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.protocol_file import BUILT_IN, built_in_names, digest, load
-from pytest_prunecal.study.recipe import Recipe, Slimming
+from pytest_prunecal.study.protocol import Protocol, Recipe, Slimming
+from pytest_prunecal.study.protocol_file import BUILT_IN, built_in_names, load
 from pytest_prunecal.study.tolerance import ALL, Tolerance
 
 
@@ -317,7 +316,7 @@ def test_the_fingerprint_changes_with_whatever_changes_numbers_and_with_nothing_
         assert getattr(changed, name) != getattr(paper, name)
         assert changed.fingerprint == paper.fingerprint
     covered = {re.match(r"\w+", line).group() for line in [*MEASURING, *JUDGING]}
-    fields = {field.name for field in dataclasses.fields(protocol.Protocol)} - {"mean", "std", "pad", "flip"}
+    fields = {field.name for field in dataclasses.fields(Protocol)} - {"mean", "std", "pad", "flip"}
     assert covered - {"normalise", "augment"} == fields - {"precision"}
     assert re.fullmatch("[0-9a-f]{8}", paper.fingerprint)
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import protocol_file as protocol
-from pytest_prunecal.study import yaml_reader
+from pytest_prunecal.study import protocol_file, yaml_reader
 
 VALID = """\
 # Accepted numbers.
@@ -139,10 +138,10 @@ def test_a_mutated_baseline_raises_nothing_but_one_sentence(text):
 
 
 @hypothesis.settings(max_examples=80, deadline=None)
-@hypothesis.given(mutated([path.read_text() for path in sorted(protocol.BUILT_IN.glob("*.yaml"))]))
+@hypothesis.given(mutated([path.read_text() for path in sorted(protocol_file.BUILT_IN.glob("*.yaml"))]))
 def test_a_mutated_protocol_raises_nothing_but_one_sentence(text):
     def read(text, name):
-        return protocol._read(yaml_reader.parse(text, name), "mine")
+        return protocol_file._read(yaml_reader.parse(text, name), "mine")
 
     raises_one_sentence_or_nothing(read, text)
 

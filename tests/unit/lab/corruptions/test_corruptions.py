@@ -21,10 +21,10 @@ from PIL import Image
 from scipy import stats
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.corruptions import BENCHMARK, EXTRA, REGISTRY
 from pytest_prunecal.lab.corruptions.draws import Draws, _mix, _mix_int
 from pytest_prunecal.lab.corruptions.elastic import _affine
 from pytest_prunecal.lab.corruptions.generate import corrupt
+from pytest_prunecal.study.builtin import BENCHMARK, CORRUPTIONS, EXTRA
 
 ALL = BENCHMARK + EXTRA
 NOISE = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
@@ -85,9 +85,9 @@ def rmse(images: torch.Tensor, clean: torch.Tensor) -> float:
 
 
 def test_the_registry_names_the_benchmark_and_the_extras_in_order():
-    assert tuple(REGISTRY) == ALL
+    assert tuple(CORRUPTIONS) == ALL
     assert len(BENCHMARK) == 15
-    for place in REGISTRY.values():
+    for place in CORRUPTIONS.values():
         module, function = place.split(":")
         assert callable(getattr(importlib.import_module(module), function))
 

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.datasets import DATASETS
 from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.lab.datasets.cifar import cifar10
 from pytest_prunecal.lab.datasets.digits import digits, enlarge, read_embedded, split
 from pytest_prunecal.lab.datasets.load import load
 from pytest_prunecal.lab.datasets.order import round_robin
 from pytest_prunecal.lab.datasets.published import PublishedCorruptions, published
+from pytest_prunecal.study.builtin import DATASETS
 
 # What the shipped baselines were measured on. A change here makes every one of them incomparable.
 DIGITS_16 = "a86f689ef95b55790e65108412c1f0cee212d479db3f70223616bbd8c0f0f258"

@@ -15,7 +15,7 @@ from pytest_prunecal.lab.measure import measure
 from pytest_prunecal.lab.pruners.base import PruneWarning
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.store.store import Store
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 
@@ -24,7 +24,7 @@ CELL = Cell("resnet20", "weight", 0.5)
 
 @pytest.fixture
 def bench(tmp_path):
-    quick = protocol.load("quick", Path())
+    quick = protocol_file.load("quick", Path())
     tiny = replace(
         quick,
         dataset={"name": "digits", "size": 8, "train": 64, "test": 30},

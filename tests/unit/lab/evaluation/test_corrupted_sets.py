@@ -12,16 +12,15 @@ import torch
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.corruptions import BENCHMARK
 from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
 from pytest_prunecal.lab.evaluation.evaluate import evaluate
-from pytest_prunecal.lab.forward import Forward
-from pytest_prunecal.lab.training.augmentation import Normalisation
+from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.store.store import Store
-from pytest_prunecal.study.recipe import Evaluation
+from pytest_prunecal.study.builtin import BENCHMARK
+from pytest_prunecal.study.protocol import Evaluation
 
 SHARER = """
 import sys, time
@@ -29,7 +28,7 @@ from pathlib import Path
 import torch
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.datasets.base import Dataset
-from pytest_prunecal.study.recipe import Evaluation
+from pytest_prunecal.study.protocol import Evaluation
 from pytest_prunecal.store.store import Store
 
 folder, me = Path(sys.argv[1]), sys.argv[2]

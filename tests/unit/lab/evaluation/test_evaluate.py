@@ -11,9 +11,8 @@ from torch import nn
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
 from pytest_prunecal.lab.evaluation.evaluate import Evaluated, TestSet, evaluate, predict, summary
-from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.lab.metrics.scores import scores
-from pytest_prunecal.lab.training.augmentation import Normalisation
 
 NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 FORWARD = Forward(NORMALISATION)

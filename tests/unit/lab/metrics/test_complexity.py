@@ -10,13 +10,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.metrics.complexity import conv_weights, macs, parameters, sparsity
-from pytest_prunecal.lab.models import MODELS
 from pytest_prunecal.lab.models.preresnet import preresnet164
 from pytest_prunecal.lab.models.resnet import resnet20, resnet110
 from pytest_prunecal.lab.models.vgg import vgg19
 from pytest_prunecal.lab.pruners.channel import channel
 from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
 from pytest_prunecal.lab.pruners.weight import weight
+from pytest_prunecal.study.builtin import MODELS
 
 
 def counted_by_torch(network, shape):

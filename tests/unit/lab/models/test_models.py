@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.models import MODELS
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection, scaled
 from pytest_prunecal.lab.models.resnet import BasicBlock, resnet20
+from pytest_prunecal.study.builtin import MODELS
 
 PARAMETERS = {
     "vgg19": 20_035_018,

@@ -16,13 +16,11 @@ from torch.func import functional_call
 from torch.nn.utils import prune as torch_prune
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.models import MODELS
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection
 from pytest_prunecal.lab.models.preresnet import preresnet110
 from pytest_prunecal.lab.models.resnet import resnet20
 from pytest_prunecal.lab.models.vgg import vgg19
-from pytest_prunecal.lab.pruners import PRUNERS
 from pytest_prunecal.lab.pruners.base import (
     Pruner,
     PruneWarning,
@@ -35,6 +33,7 @@ from pytest_prunecal.lab.pruners.channel import bn_scales, channel, init_bn_scal
 from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
 from pytest_prunecal.lab.pruners.surgery import narrow_batch_norm, narrow_conv_outputs, narrow_inputs
 from pytest_prunecal.lab.pruners.weight import weight
+from pytest_prunecal.study.builtin import MODELS, PRUNERS
 
 RATIOS = [Fraction(tenths, 10) for tenths in range(1, 8)]
 ALL = {"weight": weight, "filter": filter_pruner, "channel": channel}

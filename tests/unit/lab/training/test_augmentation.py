@@ -5,7 +5,8 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.forward import Normalisation
+from pytest_prunecal.lab.training.augmentation import Augmentation
 
 quickly = hypothesis.settings(max_examples=60, deadline=None)
 

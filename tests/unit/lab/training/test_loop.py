@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.lab.reproducible import generator_of, reproducible
 from pytest_prunecal.lab.training import loop as training
-from pytest_prunecal.lab.training.augmentation import Augmentation, Normalisation
+from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.lab.training.loop import Pressure, learning_rate, steps_per_epoch, train
-from pytest_prunecal.study.recipe import Recipe
+from pytest_prunecal.study.protocol import Recipe
 
 RECIPE = Recipe(
     epochs=3,

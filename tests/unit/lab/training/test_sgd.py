@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from pytest_prunecal.lab.training.sgd import SGD
-from pytest_prunecal.study import protocol_file as protocol
+from pytest_prunecal.study import protocol_file
 
-RECIPE = protocol.load("quick", Path()).finetune
+RECIPE = protocol_file.load("quick", Path()).finetune
 RATES = (0.0, 0.1, 0.3, 0.02, 0.02)
 
 

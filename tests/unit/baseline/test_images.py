@@ -8,9 +8,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
+from pytest_prunecal.baseline import images
+from pytest_prunecal.baseline.images import dump, load
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import image_results
-from pytest_prunecal.study.image_results import COLUMNS, PAIRED, ByImage, dump, load
+from pytest_prunecal.study.image_results import COLUMNS, PAIRED, ByImage
 
 numbers = st.dictionaries(st.sampled_from([*PAIRED, "macs", "mine"]), st.floats(-1e9, 1e9), max_size=4)
 cells = st.dictionaries(
@@ -149,7 +150,7 @@ def test_entries_that_are_not_about_the_same_images(entries):
 
 
 def test_an_archive_that_would_unfold_without_end(monkeypatch):
-    monkeypatch.setattr(image_results, "LARGEST", 1000)
+    monkeypatch.setattr(images, "LARGEST", 1000)
     content = archive(index(), cells__dense=b"\0" * 5000, bases__cafe=b"")
     assert len(content) < 1000
     assert refused(content) == "f.zip: unfolds to more than 1000 bytes; delete it"
