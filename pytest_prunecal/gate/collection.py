@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,10 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.outcome import (
     accepts,
     comparisons_of,
-    evidence_without_images,
     images_of,
     judge_cell,
     known_of,
+    without_images,
 )
 from pytest_prunecal.gate.stash import SETTINGS
 from pytest_prunecal.report.failure import failure
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.lab.engines import Engine
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.pairing import Pairing
 
 _ENGINE = pytest.StashKey["Engine"]()
 _COMPARISONS = pytest.StashKey[int]()
@@ -113,6 +113,7 @@ class CellItem(pytest.Item):
         super().__init__(**kwargs)
         self.file, self.cell = file, cell
         self.measurement: Measurement | None = None
+        self.pairing: Pairing | None = None
 
     @property
     def comparisons(self) -> int:
@@ -123,14 +124,14 @@ class CellItem(pytest.Item):
         """Measure, then judge."""
         settings = self.config.stash[SETTINGS]
         try:
-            self.measurement = self._measure(settings)
+            self.measurement, self.pairing = self._measure(settings)
         except PrunecalError as error:
             # `from None`, or the report would show the error twice.
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.user_properties.extend(
             (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
         )
-        verdict = judge_cell(self.file, self.cell, self.measurement, settings, self.comparisons)
+        verdict = judge_cell(self.file, self.cell, self.measurement, self.pairing, settings, self.comparisons)
         accepted = self.file.accepted(self.cell)
         if accepts(settings.update, verdict):
             return
@@ -142,16 +143,14 @@ class CellItem(pytest.Item):
             says = f"{accepted.known.where}: {self.cell.id} is marked as a known regression and passes"
             warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
 
-    def _measure(self, settings: Settings) -> Measurement:
+    def _measure(self, settings: Settings) -> tuple[Measurement, Pairing]:
         """Measure, and compare with the baseline image by image where it can be."""
         engine = engine_of(self.config, settings)
         measurement = engine.measure(self.cell, settings.seeds)
         accepted, why = images_of(self.file, self.cell)
         if accepted is None or measurement.by_image is None:
-            evidence = evidence_without_images(self.file, self.cell, measurement, why)
-        else:
-            evidence = engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
-        return replace(measurement, evidence=evidence)
+            return measurement, without_images(self.file, self.cell, measurement, why)
+        return measurement, engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
 
     def repr_failure(
         self,

@@ -24,6 +24,7 @@ from pytest_prunecal.report.failure import together_failure
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.pairing import Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,11 @@ STREAMED = "prunecal"
 def stream(item: pytest.Item, report: pytest.TestReport) -> None:
     """Put a cell's measurement, builtins only, on the report that travels to the controller."""
     if isinstance(item, CellItem) and report.when == "call" and item.measurement is not None:
-        sent = item.measurement.to_dict() | {"comparisons": item.comparisons}
+        measurement = item.measurement.to_dict()
         if item.config.stash[SETTINGS].update is None:
-            sent["by_image"] = None  # only a refresh needs it again
-        setattr(report, STREAMED, sent)
+            measurement["by_image"] = None  # only a refresh needs it again
+        sent = {"measurement": measurement, "comparisons": item.comparisons}
+        setattr(report, STREAMED, sent | {"pairing": item.pairing.to_dict() if item.pairing else {}})
 
 
 class TogetherReports:
@@ -105,12 +107,13 @@ class Results:
             # Not `longreprtext`, which begins with the worker's name under xdist.
             result = CellResult(cell, error=str(report.longrepr).strip())
         else:
-            measurement = Measurement.from_dict(streamed)
-            verdict = judge_cell(file, cell, measurement, self._settings, streamed["comparisons"])
+            measurement = Measurement.from_dict(streamed["measurement"])
+            pairing = Pairing(**streamed["pairing"])
+            verdict = judge_cell(file, cell, measurement, pairing, self._settings, streamed["comparisons"])
             accepted = accepts(self._settings.update, verdict)
             # Not by the mark alone: --runxfail makes known regressions fail.
             known = known_of(file.accepted(cell), verdict) if report.skipped else ""
-            result = CellResult(cell, measurement, verdict, accepted=accepted, known=known)
+            result = CellResult(cell, measurement, verdict, accepted=accepted, known=known, pairing=pairing)
             self._comparisons = streamed["comparisons"]
         self._results[file.model, cell.id] = result
 

@@ -11,7 +11,7 @@ from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, ju
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.image_results import PAIRED
 from pytest_prunecal.study.metric import recorded
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import rule_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,12 @@ UNDER_CORRUPTION = ("mpc", "rpc", "corrupted_ece")
 
 
 def judge_cell(
-    file: GateFile, cell: Cell, measurement: Measurement, settings: Settings, comparisons: int
+    file: GateFile,
+    cell: Cell,
+    measurement: Measurement,
+    pairing: Pairing,
+    settings: Settings,
+    comparisons: int,
 ) -> CellVerdict:
     """Compare a cell's measurement with its baseline.
 
@@ -37,6 +42,7 @@ def judge_cell(
         file: the model's part of the gate.
         cell: the cell.
         measurement: its numbers.
+        pairing: how they relate to the accepted ones.
         settings: of the session.
         comparisons: how many comparisons under `auto` the whole run makes.
     """
@@ -52,7 +58,7 @@ def judge_cell(
         measured=measurement.uncertainty,
         accepted=accepted.uncertainty if accepted else {},
         dense=dense.metrics if dense else {},
-        evidence=measurement.evidence or evidence_without_images(file, cell, measurement, ""),
+        pairing=pairing,
         first=_first_of(images, accepted) if images and accepted else {},
         incomparable=_incomparable(file, cell, measurement),
     )
@@ -96,7 +102,7 @@ def images_of(file: GateFile, cell: Cell) -> tuple[ByImage | None, str]:
     return found, ""
 
 
-def evidence_without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Evidence:
+def without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
     """What is known of a comparison from the baseline file alone."""
     there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
     here = measurement.provenance.get("base")
@@ -104,7 +110,7 @@ def evidence_without_images(file: GateFile, cell: Cell, measurement: Measurement
     known = file.images.get(cell.id)
     if known and measurement.by_image:
         same_base = known.base == measurement.by_image.base
-    return Evidence(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
+    return Pairing(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
 
 
 def _first_of(images: ByImage, accepted: AcceptedCell) -> dict[str, float]:

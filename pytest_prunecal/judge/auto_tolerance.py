@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.judge import student_t
 
 if TYPE_CHECKING:
-    from pytest_prunecal.study.pairing import Evidence
+    from pytest_prunecal.study.pairing import Pairing
     from pytest_prunecal.study.prior import Noise
     from pytest_prunecal.study.uncertainty import Uncertainty
 
@@ -137,7 +137,7 @@ class _Spread:
 
 
 def allowance(
-    name: str, measured: Sample, accepted: Sample, dense: float | None, evidence: Evidence, terms: Terms
+    name: str, measured: Sample, accepted: Sample, dense: float | None, pairing: Pairing, terms: Terms
 ) -> Allowance:
     """Say how far noise alone may move a metric, by the sharpest comparison that there is.
 
@@ -146,16 +146,16 @@ def allowance(
         measured: the new side.
         accepted: the baseline's side.
         dense: the metric of the baseline's dense cell; None if it has none.
-        evidence: how the two sides relate.
+        pairing: how the two sides relate.
         terms: the protocol's prior, the false-alarm rate, the smallest effect that matters.
     """
     change = measured.mean - accepted.mean
-    if evidence.same_base and not evidence.tuned:
+    if pairing.same_base and not pairing.tuned:
         return _allowance(_Spread(change, 0, 0, 2, 1, "the same network, no training in between"), terms)
-    kinds = ["finetune"] if evidence.same_base else ["retrain"]
-    if not evidence.same_base and evidence.tuned and name in evidence.changes:
+    kinds = ["finetune"] if pairing.same_base else ["retrain"]
+    if not pairing.same_base and pairing.tuned and name in pairing.changes:
         kinds.append("change")
-    spreads = [_spread(kind, name, measured, accepted, dense, evidence, terms.noise) for kind in kinds]
+    spreads = [_spread(kind, name, measured, accepted, dense, pairing, terms.noise) for kind in kinds]
     return _allowance(min(spreads, key=lambda spread: spread.sd), terms)
 
 
@@ -165,14 +165,14 @@ def _spread(
     measured: Sample,
     accepted: Sample,
     dense: float | None,
-    evidence: Evidence,
+    pairing: Pairing,
     noise: Noise,
 ) -> _Spread:
     ours, theirs = measured.uncertainty, accepted.uncertainty
     share = 1 / ours.seeds + 1 / theirs.seeds
     errors = [error for error in (theirs.se, ours.se) if error is not None]
     se = errors[0] if errors else 0.0
-    paired = (evidence.change_errors if kind == "change" else evidence.paired).get(name)
+    paired = (pairing.change_errors if kind == "change" else pairing.paired).get(name)
     if paired is not None:
         by_chance = paired * paired / share
     else:
@@ -185,7 +185,7 @@ def _spread(
     by_images = own / total if 0 < total < math.inf else 0.0
     freedom, expected, seen = noise.freedom, total, (0.0, 0)
     if kind == "change":
-        known = evidence.change_spread.get(name, [])
+        known = pairing.change_spread.get(name, [])
     else:
         known = [(side.seeds - 1, side.sd) for side in (ours, theirs) if side.sd is not None]
     if known:
@@ -194,7 +194,7 @@ def _spread(
         total = (freedom * total + squares) / (freedom + extra)
         freedom += extra
         seen = (squares / expected, extra) if expected else seen
-    change = evidence.changes[name] if kind == "change" else measured.mean - accepted.mean
+    change = pairing.changes[name] if kind == "change" else measured.mean - accepted.mean
     basis = _basis(kind, ours, theirs, paired=paired is not None)
     return _Spread(
         change,

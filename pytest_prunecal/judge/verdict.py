@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
 from pytest_prunecal.judge.holm import rejected
 from pytest_prunecal.study.metric import in_order, recorded
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import EXACT, Tolerance, rule_of
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -146,7 +146,7 @@ class Circumstances:
         measured: by metric, how sure the measured number is.
         accepted: by metric, how sure the accepted number is.
         dense: the accepted numbers of the model's dense cell.
-        evidence: how the two sides relate.
+        pairing: how the two sides relate.
         first: the baseline's numbers under its first seed alone, those that still stand for its means; empty
             if they are not at hand.
         incomparable: by metric, why its two numbers do not measure the same.
@@ -159,7 +159,7 @@ class Circumstances:
     measured: Mapping[str, Uncertainty] = field(default_factory=dict)
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
-    evidence: Evidence = field(default_factory=Evidence)
+    pairing: Pairing = field(default_factory=Pairing)
     first: Mapping[str, float] = field(default_factory=dict)
     incomparable: Mapping[str, str] = field(default_factory=dict)
 
@@ -242,7 +242,7 @@ def _compare(
         Sample(rounded, ours),
         Sample(baseline, theirs),
         circumstances.dense.get(name),
-        circumstances.evidence,
+        circumstances.pairing,
         Terms(
             circumstances.noise,
             circumstances.false_alarms / circumstances.comparisons,

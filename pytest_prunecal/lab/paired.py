@@ -11,10 +11,10 @@ from torch import Tensor
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.evaluation.bootstrap import paired_errors
 from pytest_prunecal.study.image_results import COLUMNS, ByImage
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 
 
-def compare(measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+def compare(measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
     """Compare two sides image by image.
 
     Args:
@@ -30,7 +30,7 @@ def compare(measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
     ours, theirs = _columns(measured.cell, measured.metrics), _columns(accepted.cell, accepted.metrics)
     base, their_base = (_columns(side.base_cell, side.base_metrics) for side in (measured, accepted))
     change = {name: (ours[name] - base[name]) - (theirs[name] - their_base[name]) for name in ours}
-    return Evidence(
+    return Pairing(
         same_base=measured.base == accepted.base,
         tuned=tuned,
         paired=paired_errors({name: ours[name] - theirs[name] for name in ours}),

@@ -9,7 +9,7 @@ from pytest_prunecal.judge import holm
 from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
 from pytest_prunecal.report.power import Row, blindness_of, listing_of
 from pytest_prunecal.study.cell import DENSE
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import EXACT
 from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
@@ -51,7 +51,7 @@ def _rows(result: CellResult, model: ModelRun, run: Run, level: float) -> list[R
             Sample(row.measured, Uncertainty(sure.se)),
             Sample(row.measured, sure),
             dense.metrics.get(row.metric) if dense else None,
-            Evidence(same_base=True, tuned=result.cell.pruner is not None, paired=paired),
+            Pairing(same_base=True, tuned=result.cell.pruner is not None, paired=paired),
             Terms(
                 run.protocol.noise,
                 level,

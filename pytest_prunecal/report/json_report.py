@@ -223,7 +223,7 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
             "worst_corruption": _worst(measurement, run),
         },
         "corrupted": corrupted_sets(measurement, run.protocol) if measurement else {},
-        "evidence": _evidence(measurement),
+        "evidence": _pairing(result),
         "provenance": dict(sorted(measurement.provenance.items())) if measurement else {},
         "warnings": measurement.warnings if measurement else (),
     }
@@ -269,10 +269,10 @@ def _auto(row: MetricVerdict, found: Allowance, run: Run) -> dict[str, Any]:
     }
 
 
-def _evidence(measurement: Measurement | None) -> dict[str, Any] | None:
-    if measurement is None or measurement.evidence is None:
+def _pairing(result: CellResult) -> dict[str, Any] | None:
+    if result.pairing is None:
         return None
-    fields = measurement.evidence.to_dict()
+    fields = result.pairing.to_dict()
     return {
         key: dict(sorted(value.items())) if isinstance(value, dict) else value
         for key, value in fields.items()

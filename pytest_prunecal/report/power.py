@@ -54,9 +54,9 @@ def sight(model: ModelRun, run: Run) -> Iterator[str]:
         yield f"compared: {basis} ({_few(cells)})"
     for why, cells in _grouped(
         [
-            (result.measurement.evidence.unpaired, result.cell.id)
+            (result.pairing.unpaired, result.cell.id)
             for result, _, found in rows
-            if found.sd and result.measurement and result.measurement.evidence
+            if found.sd and result.pairing
         ]
     ).items():
         if why:

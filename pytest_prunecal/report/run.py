@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.pairing import Pairing
     from pytest_prunecal.study.protocol import Protocol
 
 
@@ -30,6 +31,7 @@ class CellResult:
         error: why it was not measured: one sentence, or a traceback; empty if it was.
         accepted: whether its numbers were taken as the baseline in this run.
         known: why its regression is tolerated; empty if it is not one, or not tolerated.
+        pairing: how its measurement relates to the accepted one; None if it was not measured.
     """
 
     cell: Cell
@@ -38,6 +40,7 @@ class CellResult:
     error: str = ""
     accepted: bool = False
     known: str = ""
+    pairing: Pairing | None = None
 
     @property
     def label(self) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import ByImage
-from pytest_prunecal.study.pairing import Evidence
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 Number = int | float
@@ -28,7 +27,6 @@ class Measurement:
         warnings: what the reader should know, such as a layer kept alive by the floor of one channel.
         uncertainty: by metric, how sure the number is; metrics without any (parameters) are left out.
         by_image: the same image by image; None in measurements read from elsewhere.
-        evidence: how the measurement relates to its baseline; None where there is none.
         reused: whether it comes from the store instead of being measured now.
     """
 
@@ -38,7 +36,6 @@ class Measurement:
     warnings: tuple[str, ...] = ()
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
     by_image: ByImage | None = None
-    evidence: Evidence | None = None
     reused: bool = False
 
     def __post_init__(self) -> None:
@@ -71,7 +68,6 @@ class Measurement:
             "warnings": list(self.warnings),
             "uncertainty": {name: sure.to_dict() for name, sure in self.uncertainty.items()},
             "by_image": self.by_image.to_dict() if self.by_image else None,
-            "evidence": self.evidence.to_dict() if self.evidence else None,
             "reused": self.reused,
         }
 
@@ -85,6 +81,5 @@ class Measurement:
             tuple(data["warnings"]),
             {name: Uncertainty(**sure) for name, sure in data["uncertainty"].items()},
             ByImage.from_dict(data["by_image"]) if data["by_image"] else None,
-            Evidence(**data["evidence"]) if data["evidence"] else None,
             data["reused"],
         )

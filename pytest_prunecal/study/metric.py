@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -11,37 +12,137 @@ if TYPE_CHECKING:
 DECIMALS = 4
 
 
+IMAGES, CORRUPTED, NETWORK = "images", "corrupted images", "network"
+"""Where a metric is measured: on the clean test images, as a mean over the corrupted sets, on the network."""
+
+
 @dataclass(frozen=True)
 class Metric:
-    """One metric of a cell.
+    """One metric of a cell: all that is known of it without measuring.
 
     Attributes:
         name: its key in baselines and reports.
         higher_is_better: the direction; a change against it is a change for the worse.
+        function: what measures it, or where that is, as `package.module:attribute`; None for a quotient.
+            On images and corrupted images it takes logits, float (N, classes), and labels, int64 (N,), of one
+            test set, both on the CPU, and returns a finite number; if `paired`, what each image adds, float
+            (N,), whose mean is the metric. On the network it takes the network and returns a number.
+        where: `images` (the clean test set), `corrupted images` (the mean over all corrupted sets) or
+            `network`.
+        paired: whether it is a mean over images, and so compared with its baseline image by image.
+        shown: whether the summary shows it.
         count: a whole number (parameters, MACs) rather than a fraction.
-        title: what people call it.
-        function: only of a user's own metric: takes the clean test set's logits, float32 (N, classes), and
-            its labels, int64 (N,), both on the CPU, and returns a finite number; or `package.module:name`.
+        title: what people call it; empty for its name.
+        quotient: names of two paired metrics that it is the quotient of.
+        bounds: between which two numbers it lies.
     """
 
     name: str
+    _: KW_ONLY
     higher_is_better: bool
+    function: Callable[..., Any] | str | None = None
+    where: str = IMAGES
+    paired: bool = False
+    shown: bool = False
     count: bool = False
     title: str = ""
-    function: Callable[..., float] | str | None = None
+    quotient: tuple[str, str] | None = None
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
+_LAB = "pytest_prunecal.lab.metrics"
+_SHARE = (0.0, 1.0)
+_POSITIVE = (0.0, math.inf)
 _BUILT_IN = (
-    Metric("accuracy", higher_is_better=True, title="accuracy"),
-    Metric("ece", higher_is_better=False, title="ECE"),
-    Metric("nll", higher_is_better=False, title="NLL"),
-    Metric("brier", higher_is_better=False, title="Brier score"),
-    Metric("mpc", higher_is_better=True, title="mPC"),
-    Metric("rpc", higher_is_better=True, title="rPC"),
-    Metric("corrupted_ece", higher_is_better=False, title="ECE under corruption"),
-    Metric("parameters", higher_is_better=False, count=True, title="parameters"),
-    Metric("macs", higher_is_better=False, count=True, title="MACs"),
-    Metric("sparsity", higher_is_better=True, title="sparsity"),
+    Metric(
+        "accuracy",
+        higher_is_better=True,
+        function=f"{_LAB}.scores:accuracy",
+        paired=True,
+        shown=True,
+        title="accuracy",
+        bounds=_SHARE,
+    ),
+    Metric(
+        "ece",
+        higher_is_better=False,
+        function=f"{_LAB}.calibration:ece",
+        paired=True,
+        shown=True,
+        title="ECE",
+        bounds=_SHARE,
+    ),
+    Metric(
+        "nll",
+        higher_is_better=False,
+        function=f"{_LAB}.scores:nll",
+        paired=True,
+        title="NLL",
+        bounds=_POSITIVE,
+    ),
+    Metric(
+        "brier",
+        higher_is_better=False,
+        function=f"{_LAB}.scores:brier",
+        paired=True,
+        title="Brier score",
+        bounds=(0.0, 2.0),
+    ),
+    Metric(
+        "mpc",
+        higher_is_better=True,
+        function=f"{_LAB}.scores:accuracy",
+        where=CORRUPTED,
+        paired=True,
+        shown=True,
+        title="mPC",
+        bounds=_SHARE,
+    ),
+    Metric(
+        "rpc",
+        higher_is_better=True,
+        where=CORRUPTED,
+        paired=True,
+        title="rPC",
+        quotient=("mpc", "accuracy"),
+        bounds=_POSITIVE,
+    ),
+    Metric(
+        "corrupted_ece",
+        higher_is_better=False,
+        function=f"{_LAB}.calibration:ece",
+        where=CORRUPTED,
+        paired=True,
+        shown=True,
+        title="ECE under corruption",
+        bounds=_SHARE,
+    ),
+    Metric(
+        "parameters",
+        higher_is_better=False,
+        function=f"{_LAB}.complexity:parameters",
+        where=NETWORK,
+        count=True,
+        title="parameters",
+        bounds=_POSITIVE,
+    ),
+    Metric(
+        "macs",
+        higher_is_better=False,
+        function=f"{_LAB}.complexity:macs",
+        where=NETWORK,
+        count=True,
+        title="MACs",
+        bounds=_POSITIVE,
+    ),
+    Metric(
+        "sparsity",
+        higher_is_better=True,
+        function=f"{_LAB}.complexity:sparsity",
+        where=NETWORK,
+        title="sparsity",
+        bounds=_SHARE,
+    ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 
@@ -49,6 +150,11 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 def known(extra: Iterable[Metric] = ()) -> dict[str, Metric]:
     """Metrics by name, the built-in ones first and in canonical order."""
     return METRICS | {metric.name: metric for metric in extra}
+
+
+def shown(metrics: Mapping[str, Metric]) -> list[str]:
+    """Names of the metrics that a summary shows, in canonical order."""
+    return [name for name, metric in metrics.items() if metric.shown]
 
 
 def recorded(value: float) -> float:

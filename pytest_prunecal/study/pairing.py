@@ -1,4 +1,4 @@
-"""What is known of a comparison besides the two sets of numbers: the bases, and the images one by one."""
+"""How a measurement relates to the accepted one, besides the numbers: by base network and by image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """How a cell's measurement relates to its baseline's.
+class Pairing:
+    """How a cell's measurement relates to the accepted one.
 
     Attributes:
         same_base: whether both started from the very same base network, by its digest.

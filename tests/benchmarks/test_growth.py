@@ -29,7 +29,7 @@ WORKERS, TRAINED, SIDE, CLASSES = 2, 200, 16, 10
 PRUNERS = 3
 SIZES = ((10, 1000), (31, 1000), (100, 1000), (10, 3000), (10, 10_000))
 """Cells of the grid, and images of the test set."""
-KINDS = ("measurement", "evidence", "evaluation", "base", "corrupted")
+KINDS = ("measurement", "pairing", "evaluation", "base", "corrupted")
 GATE = ("--prunecal-models=resnet20", "--prunecal-protocol=growth.yaml", "--prunecal-update", "-n", WORKERS)
 PROTOCOL = """\
 prunecal: 1

@@ -109,7 +109,7 @@ class Watcher:
             if report.failed:
                 self.messages[report.nodeid] = report.longreprtext
         if hasattr(report, "prunecal"):
-            self.numbers[report.nodeid.partition("::")[2]] = report.prunecal["metrics"]
+            self.numbers[report.nodeid.partition("::")[2]] = report.prunecal["measurement"]["metrics"]
 
 
 @dataclass
@@ -247,7 +247,7 @@ def gated(project, accepted: Path):
     """A project with accepted numbers of every cell; its store has base networks and no measurements."""
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
-        project.keep(accepted, "measurement", "evaluation", "evidence")
+        project.keep(accepted, "measurement", "evaluation", "pairing")
     project.restore(accepted)
     return project
 

@@ -234,7 +234,7 @@ def test_damaged_entries_are_measured_again(measured):
     damage = [b"", b"{}", b"\xff\xfe", b"[1, 2]", b'{"measurement": {}, "bases": {}}', b"null"]
     for entry, content in zip((measured.path / ".prunecal/measurement").iterdir(), damage, strict=False):
         entry.write_bytes(content)
-    for entry in (measured.path / ".prunecal/evidence").iterdir():
+    for entry in (measured.path / ".prunecal/pairing").iterdir():
         entry.write_bytes(b"{")
     outcome = measured.gate()
     assert outcome.ret == 0, outcome.text

@@ -282,9 +282,9 @@ class Gate:
         for cell in self.file.cells:
             found = combine([trials[cell.id] for trials in seeds])
             accepted = self.file.images[cell.id]
-            evidence = compare(found.by_image, accepted, tuned=cell.pruner is not None)
+            pairing = compare(found.by_image, accepted, tuned=cell.pruner is not None)
             verdicts[cell.id] = judge_cell(
-                self.file, cell, replace(found, evidence=evidence), self.settings, self.comparisons
+                self.file, cell, replace(found, pairing=pairing), self.settings, self.comparisons
             )
         rules = self.settings.protocol
         rows = [row for verdict in verdicts.values() for row in verdict.metrics]

@@ -13,7 +13,7 @@ from pytest_prunecal.store.sources import Sources, file_digest
 from pytest_prunecal.store.store import Artefact, Store
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,21 +77,21 @@ class ReusingEngine:
         self._measured.add(key)
         return found
 
-    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Evidence:
+    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
         """Compare a cell with what was accepted, once; see `pytest_prunecal.lab.over_seeds.compare`."""
         sides = [measured.to_dict(), accepted.to_dict()]
         key = digest([sides, tuned, self._sources.of_package(), conditions("cpu")])
-        made: list[Evidence] = []
+        made: list[Pairing] = []
 
         def write(path: Path) -> None:
             made.append(self._measuring.compare(measured, accepted, tuned=tuned))
             path.write_text(json.dumps(made[0].to_dict()), encoding="utf-8")
 
-        def read(entry: Path) -> Evidence:
-            return made[0] if made else Evidence(**json.loads(entry.read_text(encoding="utf-8")))
+        def read(entry: Path) -> Pairing:
+            return made[0] if made else Pairing(**json.loads(entry.read_text(encoding="utf-8")))
 
         try:
-            return self._store.read(Artefact("evidence", key, ".json", write), read)
+            return self._store.read(Artefact("pairing", key, ".json", write), read)
         except OSError:
             return made[0] if made else self._measuring.compare(measured, accepted, tuned=tuned)
 

@@ -201,10 +201,13 @@ def _explained(result: CellResult, run: Run) -> list[str]:
         for row in result.verdict.metrics
         if row.allowance and row.allowance.blind
     ]
-    evidence = result.measurement.evidence if result.measurement else None
     return [
         *bases(result.verdict),
-        *([f"not paired by image: {evidence.unpaired}"] if evidence and evidence.unpaired else []),
+        *(
+            [f"not paired by image: {result.pairing.unpaired}"]
+            if result.pairing and result.pairing.unpaired
+            else []
+        ),
         *([f"{BLIND} noise hides smaller regressions that matter of {', '.join(hidden)}"] if hidden else []),
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.prior import KINDS, Noise, Share
 from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
@@ -21,13 +21,13 @@ SHARES = {
 }
 NOISE = Noise(8, 0.4, SHARES)
 ONE = Uncertainty(0.01)
-SAME = Evidence(same_base=True)
+SAME = Pairing(same_base=True)
 TERMS = Terms(NOISE, level=0.001, min_effect=0.0)
 small = st.floats(1e-4, 0.1)
 
 
-def compared(ours=ONE, theirs=ONE, evidence=SAME, terms=TERMS, dense=None, name="ece", measured=0.52):
-    return allowance(name, Sample(measured, ours), Sample(0.5, theirs), dense, evidence, terms)
+def compared(ours=ONE, theirs=ONE, pairing=SAME, terms=TERMS, dense=None, name="ece", measured=0.52):
+    return allowance(name, Sample(measured, ours), Sample(0.5, theirs), dense, pairing, terms)
 
 
 def test_one_seed_by_hand():
@@ -60,7 +60,7 @@ def test_a_slip_of_the_pen_in_the_baseline_does_not_excuse_itself():
 
 
 def test_paired_by_hand():
-    found = compared(evidence=replace(SAME, paired={"ece": 0.004}))
+    found = compared(pairing=replace(SAME, paired={"ece": 0.004}))
     # What the pairing gives is the error of the difference; each side has half of its variance.
     assert found.sd == pytest.approx(math.sqrt(2 * (0.004**2 / 2 + 0.005**2)))
     assert found.basis == "same base network, paired by image, 1 seed"
@@ -68,13 +68,13 @@ def test_paired_by_hand():
 
 def test_a_count_has_no_sampling_error():
     terms = replace(TERMS, noise=replace(NOISE, shares=SHARES | {"retrain": {"default": Share(value=0.02)}}))
-    found = compared(UNKNOWN, UNKNOWN, Evidence(), terms, name="macs")
+    found = compared(UNKNOWN, UNKNOWN, Pairing(), terms, name="macs")
     assert found.sd == pytest.approx(math.sqrt(2) * 0.02 * 0.5)
     assert compared(UNKNOWN, UNKNOWN, SAME, terms, name="macs").sd == 0
 
 
 def test_the_same_network_without_training_leaves_no_noise():
-    found = compared(evidence=replace(SAME, tuned=False), terms=replace(TERMS, min_effect=0.005))
+    found = compared(pairing=replace(SAME, tuned=False), terms=replace(TERMS, min_effect=0.005))
     assert (found.noise, found.bound, found.detectable, found.sd) == (0, 0.005, 0.005, 0)
     assert (found.blind, found.seeds, found.images, found.independent) == (False, 0, 0, False)
     assert [found.p_value(0.001), found.p_value(0.0)] == [0, 1]
@@ -90,12 +90,12 @@ def test_the_smallest_effect_that_matters_is_the_least_that_is_allowed():
 
 @hypothesis.given(small, small, st.floats(1.01, 10), st.booleans())
 def test_more_noise_is_allowed_more(se, damage, factor, same):
-    evidence = Evidence(same_base=same)
-    before = compared(Uncertainty(se), Uncertainty(se), evidence, dense=0.5 - damage)
-    louder = compared(Uncertainty(factor * se), Uncertainty(factor * se), evidence, dense=0.5 - damage)
+    pairing = Pairing(same_base=same)
+    before = compared(Uncertainty(se), Uncertainty(se), pairing, dense=0.5 - damage)
+    louder = compared(Uncertainty(factor * se), Uncertainty(factor * se), pairing, dense=0.5 - damage)
     assert louder.bound > before.bound
     if same:
-        farther = compared(Uncertainty(se), Uncertainty(se), evidence, dense=0.5 - factor * damage)
+        farther = compared(Uncertainty(se), Uncertainty(se), pairing, dense=0.5 - factor * damage)
         assert farther.bound > before.bound
     spread = [compared(theirs=Uncertainty(0.01, sd, 3)).bound for sd in (se, factor * se)]
     assert spread[1] > spread[0]
@@ -122,9 +122,9 @@ def test_pairing_is_sharper_where_its_error_is_smaller(se, factor):
 
 @hypothesis.given(small, small)
 def test_another_base_is_compared_by_whichever_is_sharper(direct, change):
-    evidence = Evidence(paired={"ece": direct}, changes={"ece": 0.07}, change_errors={"ece": change})
-    both = compared(evidence=evidence)
-    only = compared(evidence=replace(evidence, changes={}))
+    pairing = Pairing(paired={"ece": direct}, changes={"ece": 0.07}, change_errors={"ece": change})
+    both = compared(pairing=pairing)
+    only = compared(pairing=replace(pairing, changes={}))
     assert only.basis.startswith("another base network, paired by image")
     assert (only.against_base, only.change) == (False, pytest.approx(0.02))
     sharper = change**2 + 2 * 0.01**2 < direct**2 + 2 * 0.02**2
@@ -136,9 +136,9 @@ def test_another_base_is_compared_by_whichever_is_sharper(direct, change):
 
 
 def test_deviations_of_the_change_update_its_own_prior():
-    evidence = Evidence(changes={"ece": 0.01}, change_errors={"ece": 0.001})
-    alone = compared(evidence=evidence)
-    told = compared(evidence=replace(evidence, change_spread={"ece": [(2, 0.001)]}))
+    pairing = Pairing(changes={"ece": 0.01}, change_errors={"ece": 0.001})
+    alone = compared(pairing=pairing)
+    told = compared(pairing=replace(pairing, change_spread={"ece": [(2, 0.001)]}))
     prior = 0.001**2 / 2 + 0.01**2  # of one network: what chance and training leave
     assert alone.sd == pytest.approx(math.sqrt(2 * prior))
     assert told.sd == pytest.approx(math.sqrt(2 * (8 * prior + 2 * 0.001**2) / 10))
@@ -146,8 +146,8 @@ def test_deviations_of_the_change_update_its_own_prior():
 
 
 def test_the_dense_cell_has_no_change_from_its_base():
-    evidence = Evidence(tuned=False, paired={"ece": 0.1}, changes={"ece": 0.0}, change_errors={"ece": 0.0})
-    assert not compared(evidence=evidence).against_base
+    pairing = Pairing(tuned=False, paired={"ece": 0.1}, changes={"ece": 0.0}, change_errors={"ece": 0.0})
+    assert not compared(pairing=pairing).against_base
 
 
 @hypothesis.given(small, st.floats(0, 0.2), st.integers(1, 30))

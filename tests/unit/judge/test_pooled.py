@@ -10,18 +10,18 @@ from scipy import stats
 from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.prior import Noise, Share
 from pytest_prunecal.study.tolerance import EXACT, Tolerance
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 PRIOR = {"default": Share(error=1)}
 NOISE = Noise(8, 0.4, {"finetune": PRIOR, "change": PRIOR, "retrain": PRIOR})
-SAME = Evidence(same_base=True)
+SAME = Pairing(same_base=True)
 LEVEL = 0.0005
 
 
-def row(change, se=0.01, name="ece", evidence=SAME, rules=None, sd=None, seeds=1):
+def row(change, se=0.01, name="ece", pairing=SAME, rules=None, sd=None, seeds=1):
     """One cell's comparison; its change has a deviation of twice its sampling error."""
     one, accepted = Uncertainty(se), Uncertainty(se, sd, seeds)
     given = Circumstances(
@@ -30,7 +30,7 @@ def row(change, se=0.01, name="ece", evidence=SAME, rules=None, sd=None, seeds=1
         comparisons=20,
         measured={name: one},
         accepted={name: accepted},
-        evidence=evidence,
+        pairing=pairing,
     )
     (found,) = judge({name: 0.5 + change}, {name: 0.5}, rules or {}, METRICS, given).metrics
     return found
@@ -96,8 +96,8 @@ def test_the_mean_has_a_smallest_effect_of_its_own():
 
 
 def test_what_is_not_independent_is_left_out():
-    other = [row(0.04, evidence=Evidence()) for _ in range(4)]
-    dense = row(0.0, evidence=Evidence(same_base=True, tuned=False))
+    other = [row(0.04, pairing=Pairing()) for _ in range(4)]
+    dense = row(0.0, pairing=Pairing(same_base=True, tuned=False))
     fixed = row(0.04, rules={"ece": Tolerance(abs=1)})
     assert pooled([*other, dense, fixed]) == ()
     assert pooled([*other, dense, fixed, row(0.04)]) == ()  # one is not many

@@ -16,7 +16,7 @@ from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.image_results import ByImage
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS, Metric, in_order, known, recorded, written
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.prior import KINDS, Noise, Share
 from pytest_prunecal.study.tolerance import ALL, AUTO, EXACT, Tolerance, read_tolerances, resolve, rule_of
 from pytest_prunecal.study.uncertainty import Uncertainty
@@ -278,10 +278,11 @@ def test_measurements_cross_processes_whole():
         ("floored",),
         {"ece": Uncertainty(0.01, 0.02, 3)},
         ByImage({"ece": 0.1}, {"ece": 0.2}, "cafe", {"ece": 0.3}, b"\0\xff", b""),
-        Evidence(same_base=True, paired={"ece": 0.1}, changes={"ece": -0.1}, unpaired="why"),
     )
     assert json.loads(json.dumps(measurement.to_dict())) == measurement.to_dict()
     assert Measurement.from_dict(measurement.to_dict()) == measurement
+    pairing = Pairing(same_base=True, paired={"ece": 0.1}, changes={"ece": -0.1}, unpaired="why")
+    assert Pairing(**json.loads(json.dumps(pairing.to_dict()))) == pairing
     assert measurement["macs"] == 3
     with pytest.raises(KeyError, match="no metric 'nll'; measured were ece, macs"):
         measurement["nll"]

@@ -19,7 +19,7 @@ from pytest_prunecal.study import cell
 from pytest_prunecal.study.cell import cell_from_id
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.protocol_file import BUILT_IN, load
 from pytest_prunecal.study.tolerance import Tolerance
 from pytest_prunecal.study.uncertainty import Uncertainty
@@ -31,7 +31,7 @@ ROOM = {
     "ece": Tolerance(abs=0.01, source="f.yaml:7"),
 }
 # The very same network on both sides: without noise, auto is exact.
-GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, evidence=Evidence(same_base=True, tuned=False))
+GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, pairing=Pairing(same_base=True, tuned=False))
 BASELINE = baseline.parse(
     f"""\
 prunecal: 1
@@ -229,14 +229,14 @@ def test_labels_and_failures():
 def noisy(name, known="", **measured):
     """A cell under `auto` from the same base network, not paired by image."""
     errors = {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)}
-    evidence = Evidence(same_base=True, unpaired="no results by image at hand")
+    pairing = Pairing(same_base=True, unpaired="no results by image at hand")
     circumstances = dataclasses.replace(
-        GIVEN, comparisons=10, min_effect=QUICK.min_effect, measured=errors, evidence=evidence
+        GIVEN, comparisons=10, min_effect=QUICK.min_effect, measured=errors, pairing=pairing
     )
     numbers = ACCEPTED | measured
     verdict = judge(numbers, ACCEPTED, {}, METRICS, circumstances)
-    measurement = Measurement(numbers, uncertainty=errors, evidence=evidence)
-    return CellResult(cell_from_id("vgg19", name), measurement, verdict, known=known)
+    measurement = Measurement(numbers, uncertainty=errors)
+    return CellResult(cell_from_id("vgg19", name), measurement, verdict, known=known, pairing=pairing)
 
 
 WORSE = Together("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)

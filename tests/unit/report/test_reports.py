@@ -25,7 +25,7 @@ from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell, cell_from_id
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS, Metric, known
-from pytest_prunecal.study.pairing import Evidence
+from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import Tolerance
 from pytest_prunecal.study.uncertainty import Uncertainty
 
@@ -35,7 +35,7 @@ RULES = {
     "ece": Tolerance(0.02, 0.05, "vgg19.yaml:7"),
 }
 # The very same network on both sides: without noise, auto is exact.
-GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, evidence=Evidence(same_base=True, tuned=False))
+GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, pairing=Pairing(same_base=True, tuned=False))
 NUMBERS = {"accuracy": 0.95, "ece": 0.03, "mpc": 0.8, "corrupted_ece": 0.1, "parameters": 20035018}
 HOSTILE = "<script>alert(1)</script>"
 SAME = object()
@@ -54,7 +54,7 @@ def noisy(name, numbers=None, **more):
     """A cell under `auto`, from the same base network; its numbers differ from NUMBERS as given."""
     measured = {**NUMBERS, **(numbers or {})}
     sure = more.pop("sure", {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)})
-    evidence = more.pop("evidence", Evidence(same_base=True, paired={"accuracy": 0.002}))
+    pairing = more.pop("pairing", Pairing(same_base=True, paired={"accuracy": 0.002}))
     circumstances = Circumstances(
         QUICK.noise,
         QUICK.false_alarms,
@@ -63,11 +63,11 @@ def noisy(name, numbers=None, **more):
         measured=sure,
         accepted={"accuracy": Uncertainty(0.0061), "ece": Uncertainty(0.0041)},
         dense=NUMBERS,
-        evidence=evidence,
+        pairing=pairing,
     )
-    measurement = Measurement(measured, uncertainty=sure, evidence=evidence)
+    measurement = Measurement(measured, uncertainty=sure)
     verdict = judge(measured, NUMBERS, {}, METRICS, circumstances)
-    return CellResult(cell_from_id("vgg19", name), measurement, verdict, **more)
+    return CellResult(cell_from_id("vgg19", name), measurement, verdict, pairing=pairing, **more)
 
 
 def curve(model="vgg19", ratios=(0.1, 0.3, 0.7), pruners=("weight", "filter", "channel")):
@@ -673,8 +673,8 @@ def test_numbers_carry_their_errors_on_the_page():
 
 
 def test_the_page_says_which_comparison_was_made_and_what_it_sees():
-    evidence = Evidence(same_base=True, unpaired="no results by image at hand")
-    page = page_of(run_of(noisy("weight-0.5"), noisy("weight-0.7", evidence=evidence)))
+    pairing = Pairing(same_base=True, unpaired="no results by image at hand")
+    page = page_of(run_of(noisy("weight-0.5"), noisy("weight-0.7", pairing=pairing)))
     first, second = (cell.text for cell in page.all("details", class_="cell"))
     assert "auto compares accuracy: same base network, paired by image, 1 seed" in first
     assert "auto compares ece: same base network, not paired, 1 and 3 seeds" in first
@@ -911,7 +911,8 @@ def test_an_incomparable_cell_shows_its_numbers_and_the_reason():
 
 def test_reports_import_neither_pytest_nor_torch():
     code = (
-        "import sys; from pytest_prunecal.report import html, json, markdown; "
+        "import sys; from pytest_prunecal.report import json_report, markdown; "
+        "from pytest_prunecal.report.html import page; "
         "sys.exit(', '.join({'pytest', '_pytest', 'torch', 'numpy'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -961,15 +962,20 @@ def cell_results(draw, model):
         st.dictionaries(st.sampled_from(["torch", "corruptions", "b<"]), TEXT | VALUES, max_size=3)
     )
     sure = draw(st.dictionaries(NAMES, UNCERTAINTIES, max_size=3))
-    evidence = Evidence(draw(st.booleans()), draw(st.booleans()), draw(ERRORS), draw(ERRORS), {}, draw(TEXT))
+    pairing = Pairing(draw(st.booleans()), draw(st.booleans()), draw(ERRORS), draw(ERRORS), {}, draw(TEXT))
     warnings = tuple(draw(st.lists(TEXT, max_size=1)))
-    measurement = Measurement(numbers, draw(CORRUPTED), provenance, warnings, sure, None, evidence)
+    measurement = Measurement(numbers, draw(CORRUPTED), provenance, warnings, sure, None)
     circumstances = Circumstances(
-        QUICK.noise, QUICK.false_alarms, draw(st.integers(1, 300)), QUICK.min_effect, sure, evidence=evidence
+        QUICK.noise, QUICK.false_alarms, draw(st.integers(1, 300)), QUICK.min_effect, sure, pairing=pairing
     )
     verdict = draw(st.sampled_from([judge(numbers, accepted, rules, METRICS, circumstances), None]))
     return CellResult(
-        cell, measurement, verdict, accepted=draw(st.booleans()), known=draw(TEXT) if verdict else ""
+        cell,
+        measurement,
+        verdict,
+        accepted=draw(st.booleans()),
+        known=draw(TEXT) if verdict else "",
+        pairing=pairing,
     )
 
 
