@@ -1,8 +1,9 @@
 """The file of results by image that lies beside a baseline.
 
-A zip archive with an `index.json` and one entry a network: for each of `COLUMNS` and each test image what the
-image adds to the metric, as float16 with the last four bits of the mantissa dropped (an error of 0.83 % at
-most), high bytes before low ones. Nothing in it is ever executed.
+A zip archive with an `index.json` and one entry a network: for each of its columns and each test image what
+the image adds to the metric, as `study.image_results.Columns` has it (an error of 0.83 % at most). The index
+names the columns, once for all networks and again for those that have others, as cells do that were
+accepted before a metric existed. Nothing in it is ever executed.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study.image_results import COLUMNS, ByImage
+from pytest_prunecal.study.image_results import Columns, ImageResults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,11 +28,18 @@ _INDEX = "index.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
 
-def dump(cells: Mapping[str, ByImage]) -> bytes:
+def dump(cells: Mapping[str, ImageResults]) -> bytes:
     """Write the file: cell id to its results. The same cells give the same bytes."""
-    index = {
+    ordered = dict(sorted(cells.items()))
+    columns = next((cell.cell.names for cell in ordered.values()), ())
+    bases: dict[str, Columns] = {}
+    base_metrics: dict[str, dict[str, float]] = {}
+    for cell in ordered.values():
+        bases[cell.base] = cell.base_cell.over(bases.get(cell.base, cell.base_cell))
+        base_metrics[cell.base] = base_metrics.get(cell.base, {}) | cell.base_metrics
+    index: dict[str, Any] = {
         "prunecal": FORMAT,
-        "columns": COLUMNS,
+        "columns": columns,
         "cells": {
             cell_id: {
                 "base": cell.base,
@@ -39,15 +47,17 @@ def dump(cells: Mapping[str, ByImage]) -> bytes:
                 "metrics": cell.metrics,
                 "first": cell.first,
                 "change_sd": cell.change_sd,
+                **({} if cell.cell.names == columns else {"columns": cell.cell.names}),
             }
-            for cell_id, cell in sorted(cells.items())
+            for cell_id, cell in ordered.items()
         },
-        "bases": {cell.base: cell.base_metrics for _, cell in sorted(cells.items())},
+        "bases": base_metrics,
     }
-    entries = {_INDEX: json.dumps(index, indent=1).encode()}
-    for cell_id, cell in sorted(cells.items()):
-        entries[f"cells/{cell_id}"] = cell.cell
-        entries[f"bases/{cell.base}"] = cell.base_cell
+    others = {base: found.names for base, found in bases.items() if found.names != columns}
+    entries = {_INDEX: json.dumps(index | ({"base_columns": others} if others else {}), indent=1).encode()}
+    for cell_id, cell in ordered.items():
+        entries[f"cells/{cell_id}"] = cell.cell.content
+        entries[f"bases/{cell.base}"] = bases[cell.base].content
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in entries.items():
@@ -55,7 +65,7 @@ def dump(cells: Mapping[str, ByImage]) -> bytes:
     return buffer.getvalue()
 
 
-def load(content: bytes, name: str) -> dict[str, ByImage]:
+def load(content: bytes, name: str) -> dict[str, ImageResults]:
     """Read the file; see `dump`.
 
     Args:
@@ -76,32 +86,44 @@ def load(content: bytes, name: str) -> dict[str, ByImage]:
         ) from None
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> dict[str, ByImage]:
+def _read(archive: zipfile.ZipFile, name: str) -> dict[str, ImageResults]:
     if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
         raise PrunecalError(f"{name}: unfolds to more than {LARGEST} bytes; delete it")
     index = json.loads(archive.read(_INDEX))
-    if index["prunecal"] != FORMAT or tuple(index["columns"]) != COLUMNS:
+    if index["prunecal"] != FORMAT:
         raise PrunecalError(
             f"{name}: its format is not known; measure the whole file again with --prunecal-update"
         )
-    _check_lengths(archive, name)
-    return {
-        cell_id: ByImage(
+    others = index.get("base_columns", {})
+    cells = {
+        cell_id: ImageResults(
             metrics=entry["metrics"],
             first=entry["first"],
             base=entry["base"],
             base_metrics=index["bases"][entry["base"]],
-            cell=archive.read(f"cells/{cell_id}"),
-            base_cell=archive.read(f"bases/{entry['base']}"),
+            cell=_columns(archive, f"cells/{cell_id}", entry.get("columns", index["columns"])),
+            base_cell=_columns(
+                archive, f"bases/{entry['base']}", others.get(entry["base"], index["columns"])
+            ),
             change_sd=entry.get("change_sd", {}),
             seeds=entry.get("seeds", 1),
         )
         for cell_id, entry in index["cells"].items()
     }
+    if len({columns.images for cell in cells.values() for columns in (cell.cell, cell.base_cell)}) > 1:
+        raise PrunecalError(f"{name}: its entries are not about the same number of images; delete it")
+    return cells
 
 
-def _check_lengths(archive: zipfile.ZipFile, name: str) -> None:
-    """Refuse entries that are not about the same images."""
-    lengths = {entry.file_size for entry in archive.infolist() if entry.filename != _INDEX}
-    if len(lengths) > 1 or any(length % (2 * len(COLUMNS)) for length in lengths):
-        raise PrunecalError(f"{name}: its entries differ in length; delete it")
+def _columns(archive: zipfile.ZipFile, entry: str, names: list[str]) -> Columns:
+    """One network's; raises ValueError where names and content do not belong together."""
+    content = archive.read(entry)
+    if (
+        not isinstance(names, list)
+        or len(set(names)) < max(len(names), 1)
+        or not all(map(str.isidentifier, names))
+    ):
+        raise ValueError(f"{entry}: its columns have no names")
+    if len(content) % (2 * len(names)):
+        raise ValueError(f"{entry}: {len(content)} bytes are not {len(names)} columns")
+    return Columns(tuple(names), content)

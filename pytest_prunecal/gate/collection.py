@@ -147,7 +147,7 @@ class CellItem(pytest.Item):
         """Measure, and compare with the baseline image by image where it can be."""
         engine = engine_of(self.config, settings)
         measurement = engine.measure(self.cell, settings.seeds)
-        accepted, why = images_of(self.file, self.cell)
+        accepted, why = images_of(self.file, self.cell, settings.metrics)
         if accepted is None or measurement.by_image is None:
             return measurement, without_images(self.file, self.cell, measurement, why)
         return measurement, engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)

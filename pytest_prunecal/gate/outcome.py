@@ -9,8 +9,8 @@ from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.judge import holm
 from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
 from pytest_prunecal.study.cell import DENSE
-from pytest_prunecal.study.image_results import PAIRED
-from pytest_prunecal.study.metric import recorded
+from pytest_prunecal.study.image_results import paired
+from pytest_prunecal.study.metric import CORRUPTED, recorded
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import rule_of
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.tolerance import Tolerance
-
-UNDER_CORRUPTION = ("mpc", "rpc", "corrupted_ece")
 
 
 def judge_cell(
@@ -49,7 +48,7 @@ def judge_cell(
     protocol = settings.protocol
     accepted = file.accepted(cell)
     dense = file.baseline.cells.get(DENSE) if file.baseline else None
-    images, _ = images_of(file, cell)
+    images, _ = images_of(file, cell, settings.metrics)
     circumstances = Circumstances(
         noise=protocol.noise,
         false_alarms=protocol.false_alarms,
@@ -60,7 +59,7 @@ def judge_cell(
         dense=dense.metrics if dense else {},
         pairing=pairing,
         first=_first_of(images, accepted) if images and accepted else {},
-        incomparable=_incomparable(file, cell, measurement),
+        incomparable=_incomparable(file, cell, measurement, settings.metrics),
     )
     return judge(
         measurement.metrics,
@@ -89,7 +88,7 @@ def comparisons_of(cells: Iterable[tuple[GateFile, Cell]], settings: Settings) -
     return holm.comparisons(by_model.values())
 
 
-def images_of(file: GateFile, cell: Cell) -> tuple[ByImage | None, str]:
+def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tuple[ImageResults | None, str]:
     """What the baseline knows of a cell image by image, or why it knows nothing."""
     accepted = file.accepted(cell)
     found = file.images.get(cell.id)
@@ -97,7 +96,8 @@ def images_of(file: GateFile, cell: Cell) -> tuple[ByImage | None, str]:
         return None, ""
     if found is None:
         return None, file.unpaired or "the baseline has no results by image of this cell"
-    if any(recorded(found.metrics[name]) != accepted.metrics.get(name) for name in PAIRED):
+    names = paired(found.cell.names, metrics)
+    if any(recorded(found.metrics[name]) != accepted.metrics.get(name) for name in names):
         return None, "the baseline's numbers were edited since its results by image were written"
     return found, ""
 
@@ -113,7 +113,7 @@ def without_images(file: GateFile, cell: Cell, measurement: Measurement, why: st
     return Pairing(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
 
 
-def _first_of(images: ByImage, accepted: AcceptedCell) -> dict[str, float]:
+def _first_of(images: ImageResults, accepted: AcceptedCell) -> dict[str, float]:
     """The numbers of the baseline's first seed, but for those whose means were edited since."""
     means = {name: recorded(mean) for name, mean in images.metrics.items()}
     return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means[name]}
@@ -125,7 +125,9 @@ def environment_of(measurement: Measurement | None) -> dict[str, str]:
     return {key: str(provenance[key]) for key in ENVIRONMENT_FIELDS if key in provenance}
 
 
-def _incomparable(file: GateFile, cell: Cell, measurement: Measurement) -> dict[str, str]:
+def _incomparable(
+    file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
+) -> dict[str, str]:
     """Other corrupted images are another test: what was measured on them is not compared."""
     there = file.baseline.environment_of(cell.id).get("corruptions") if file.baseline else None
     here = environment_of(measurement).get("corruptions")
@@ -135,7 +137,7 @@ def _incomparable(file: GateFile, cell: Cell, measurement: Measurement) -> dict[
         f"the baseline's corrupted images are {there}, this run's {here}; "
         "give the same data folder, or measure again with --prunecal-update"
     )
-    return dict.fromkeys(UNDER_CORRUPTION, reason)
+    return {name: reason for name, metric in metrics.items() if metric.where == CORRUPTED}
 
 
 def accepts(update: str | None, verdict: CellVerdict) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.baseline.file import CELL_FIELDS
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, MODELS, PRUNERS
-from pytest_prunecal.study.metric import METRICS, Metric
+from pytest_prunecal.study.metric import METRICS, Metric, known, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +102,10 @@ def check_extensions(extensions: Extensions) -> None:
                 raise PrunecalError(f"conftest.py adds {what} {name!r}; use letters, digits and underscores")
             if problem := _misfit(what, name, entry):
                 raise PrunecalError(f"conftest.py adds {what} {name!r} {problem}")
+    metrics = known(extensions.metrics.values())
+    for name, metric in extensions.metrics.items():
+        if problem := problem_of(metric, metrics):
+            raise PrunecalError(f"conftest.py adds metric {name!r} {problem}")
 
 
 def _misfit(what: str, name: str, entry: object) -> str:
@@ -111,9 +115,9 @@ def _misfit(what: str, name: str, entry: object) -> str:
             return f"as {entry!r}; it must be a pytest_prunecal.Metric"
         if entry.name != name:
             return f"under the name {entry.name!r}; use one name"
+        if entry.function is None:
+            return ""  # a quotient of others, or else it is refused below
         entry = entry.function
-        if entry is None:
-            return "without a function"
     if isinstance(entry, str):
         return "" if _PATH.fullmatch(entry) else f"as {entry!r}; write package.module:attribute"
     if what == "pruner":

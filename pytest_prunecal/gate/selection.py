@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
-    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.protocol import Protocol
 
 
@@ -49,7 +49,7 @@ class GateFile:
     baseline: Baseline | None
     cells: tuple[Cell, ...]
     grid: frozenset[str]
-    images: dict[str, ByImage] = field(default_factory=dict)
+    images: dict[str, ImageResults] = field(default_factory=dict)
     unpaired: str = ""
 
     def accepted(self, cell: Cell) -> AcceptedCell | None:
@@ -109,7 +109,7 @@ def select(
 
 def _images(
     found: Baseline | None, path: Path, protocol: Protocol, update: str | None
-) -> tuple[dict[str, ByImage], str]:
+) -> tuple[dict[str, ImageResults], str]:
     """Read the results by image that a baseline names, or say why there are none.
 
     Raises:

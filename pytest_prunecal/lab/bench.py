@@ -22,17 +22,19 @@ from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training import loop as training
 from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.store.sources import Sources
+from pytest_prunecal.study.metric import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pytest_prunecal.lab.datasets.base import Dataset
-    from pytest_prunecal.lab.evaluation.evaluate import Evaluated
+    from pytest_prunecal.lab.evaluation.tally import Evaluated
     from pytest_prunecal.lab.training.loop import Pressure
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases
+    from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol, Recipe
 
 
@@ -82,6 +84,11 @@ class Bench:
         """The same bench under each of some seeds, from the protocol's on."""
         for seed in range(self.protocol.seed, self.protocol.seed + seeds):
             yield self.at(seed)
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """Every metric by name, in canonical order, the user's own last."""
+        return known(self.extensions.metrics.values())
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab import base_network as base
 from pytest_prunecal.lab.bench import Bench, train
-from pytest_prunecal.lab.evaluation.bootstrap import Sampled, resampled
-from pytest_prunecal.lab.evaluation.evaluate import evaluate, summary
+from pytest_prunecal.lab.evaluation.evaluate import evaluate
 from pytest_prunecal.lab.evaluation.saved import load, save
+from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.identity import pruner_entry
-from pytest_prunecal.lab.metrics.complexity import conv_weights, macs, parameters, sparsity
+from pytest_prunecal.lab.metrics.complexity import conv_weights
+from pytest_prunecal.lab.metrics.functions import called, function_of
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
 from pytest_prunecal.lab.pruners.base import Pruned, Pruner
 from pytest_prunecal.lab.reproducible import generator_of, reproducible
@@ -24,15 +25,18 @@ from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.store import Artefact
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.metric import NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
-    from pytest_prunecal.lab.evaluation.evaluate import Evaluated
+    from pytest_prunecal.lab.evaluation.tally import Evaluated
     from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.measurement import Number
+    from pytest_prunecal.study.metric import Metric
 
 
 def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
@@ -41,7 +45,7 @@ def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
     Raises:
         PrunecalError: something the user can mend, in one sentence.
     """
-    return combine([measure_once(cell, one) for one in bench.over_seeds(seeds)])
+    return combine([measure_once(cell, one) for one in bench.over_seeds(seeds)], bench.metrics)
 
 
 def measure_once(cell: Cell, bench: Bench) -> Trial:
@@ -69,16 +73,14 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         base_evaluated = evaluated_base(cell, bench, slimming=slimming)
         if not pruner:
             evaluated = base_evaluated
-        own, replicates = own_metrics(evaluated, bench)
-    shape = tuple(bench.dataset.test_images.shape[1:])
+    numbers = evaluated.metrics | of_network(
+        pruned.model,
+        bench.metrics,
+        input_shape=tuple(bench.dataset.test_images.shape[1:]),
+        dense_conv_weights=dense_weights,
+    )
     measurement = Measurement(
-        metrics={
-            **summary(evaluated),
-            "parameters": parameters(pruned.model),
-            "macs": macs(pruned.model, (shape[0], shape[1], shape[2])),
-            "sparsity": sparsity(pruned.model, dense_weights),
-            **own,
-        },
+        metrics={name: numbers[name] for name in bench.metrics},
         corrupted=evaluated.corrupted,
         provenance={
             **bench.environment,
@@ -92,13 +94,12 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
     )
-    sampled = Sampled(evaluated.sampled.columns, evaluated.sampled.replicates | replicates)
     base_result = BaseResult(
         base.digest_of(cell, bench, slimming=slimming),
-        summary(base_evaluated),
+        base_evaluated.metrics,
         base_evaluated.sampled.columns,
     )
-    return Trial(measurement, sampled, base_result)
+    return Trial(measurement, evaluated.sampled, base_result)
 
 
 def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
@@ -134,17 +135,16 @@ def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
         model,
         bench.dataset.test_images,
         bench.corrupted,
-        bench.dataset.test_labels,
+        Tally(bench.metrics, bench.dataset.test_labels, bench.protocol.evaluation.bins),
         bench.forward,
         bench.protocol.evaluation.batch,
-        bench.protocol.evaluation.bins,
         bench.device,
     )
 
 
 def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
     """The base network's own evaluation, made once: the dense cell, and what every change is counted from."""
-    protocol = bench.protocol
+    protocol, own = bench.protocol, bench.extensions
     key = digest(
         {
             "weights": base.digest_of(cell, bench, slimming=slimming),
@@ -152,6 +152,10 @@ def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
             "data": [bench.dataset.digest, bench.corrupted.digest],
             "input": [protocol.mean, protocol.std],
             "evaluation": asdict(protocol.evaluation),
+            "metrics": {
+                name: [metric.where, metric.paired, bench.sources.of_code(metric.function, own.registrars)]
+                for name, metric in own.metrics.items()
+            },
             "made by": [bench.sources.of_package(), protocol.precision, protocol.threads],
             "conditions": conditions(bench.environment["device"]),
         }
@@ -175,13 +179,10 @@ def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
     return results[key]
 
 
-def own_metrics(evaluated: Evaluated, bench: Bench) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """The user's own metrics, on the clean test set, and what they are on resampled images."""
-    values, replicates = {}, {}
-    for name, metric in bench.extensions.metrics.items():
-        function = resolve(metric.function, f"metric {name!r}")
-        values[name] = float(function(evaluated.logits, bench.dataset.test_labels))
-        found = resampled(function, evaluated.logits, bench.dataset.test_labels)
-        if found is not None:
-            replicates[name] = found
-    return values, replicates
+def of_network(model: nn.Module, metrics: Mapping[str, Metric], **offers: object) -> dict[str, Number]:
+    """Metrics of a network itself, each function given the network and those of the offers that it names."""
+    return {
+        name: called(function_of(metric), model, **offers)
+        for name, metric in metrics.items()
+        if metric.where == NETWORK
+    }

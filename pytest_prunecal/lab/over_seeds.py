@@ -7,22 +7,22 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from pytest_prunecal.lab.evaluation.bootstrap import errors_of
-from pytest_prunecal.study.image_results import PAIRED, ByImage
+from pytest_prunecal.lab.evaluation.encoded import encode
+from pytest_prunecal.study.image_results import ImageResults, paired
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from torch import Tensor
 
     from pytest_prunecal.lab.evaluation.bootstrap import Sampled
     from pytest_prunecal.study.measurement import Number, Scores
-
-_DROPPED = 4  # bits of float16's mantissa
-_MOST = 60000.0  # what float16 can hold, with room for rounding
+    from pytest_prunecal.study.metric import Metric
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class BaseResult:
 
     digest: str
     metrics: dict[str, float]
-    columns: Tensor
+    columns: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,12 @@ class Trial:
     base: BaseResult
 
 
-def combine(trials: list[Trial]) -> Measurement:
+def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
     """Sum up the trials of one cell, one a seed.
 
     Args:
         trials: at least one.
+        metrics: all there are.
 
     Returns:
         The measurement: means over seeds, deviations over seeds where there are several, sampling errors, and
@@ -68,7 +69,7 @@ def combine(trials: list[Trial]) -> Measurement:
     first = trials[0].measurement
     numbers = {name: [trial.measurement.metrics[name] for trial in trials] for name in first.metrics}
     errors = errors_of([trial.sampled for trial in trials])
-    metrics = {name: _mean(values) for name, values in numbers.items()}
+    means = {name: _mean(values) for name, values in numbers.items()}
     several = len(trials) > 1
     uncertainty = {
         name: Uncertainty(
@@ -78,33 +79,38 @@ def combine(trials: list[Trial]) -> Measurement:
         if name in errors or (several and statistics.stdev(values))
     }
     bases = [trial.base.digest for trial in trials]
+    names = paired(trials[0].sampled.columns, metrics)
     seconds = sum(float(trial.measurement.provenance["seconds"]) for trial in trials)
     return Measurement(
-        metrics=metrics,
+        metrics=means,
         corrupted=_mean_scores([trial.measurement.corrupted for trial in trials]),
         provenance=first.provenance | {"seconds": round(seconds, 3), "seeds": len(trials)},
         warnings=tuple(dict.fromkeys(text for trial in trials for text in trial.measurement.warnings)),
         uncertainty=uncertainty,
-        by_image=ByImage(
-            metrics={name: float(value) for name, value in metrics.items()},
+        by_image=ImageResults(
+            metrics={name: float(value) for name, value in means.items()},
             first={name: float(value) for name, value in first.metrics.items()},
             base=bases[0] if len(set(bases)) == 1 else hashlib.sha256("".join(bases).encode()).hexdigest(),
             base_metrics={
-                name: statistics.fmean(trial.base.metrics[name] for trial in trials) for name in PAIRED
+                name: statistics.fmean(trial.base.metrics[name] for trial in trials) for name in names
             },
-            cell=_encode(torch.stack([trial.sampled.columns for trial in trials]).mean(0)),
-            base_cell=_encode(torch.stack([trial.base.columns for trial in trials]).mean(0)),
-            change_sd=_change_sd(trials) if several else {},
+            cell=encode(_mean_columns([trial.sampled.columns for trial in trials])),
+            base_cell=encode(_mean_columns([trial.base.columns for trial in trials])),
+            change_sd=_change_sd(trials, names) if several else {},
             seeds=len(trials),
         ),
     )
 
 
-def _change_sd(trials: list[Trial]) -> dict[str, float]:
+def _mean_columns(columns: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([each[name] for each in columns]).mean(0) for name in columns[0]}
+
+
+def _change_sd(trials: list[Trial], names: Iterable[str]) -> dict[str, float]:
     """Deviation over seeds of how far the cell lies from its base network."""
     return {
         name: statistics.stdev(trial.measurement.metrics[name] - trial.base.metrics[name] for trial in trials)
-        for name in PAIRED
+        for name in names
     }
 
 
@@ -127,11 +133,3 @@ def _mean_scores(sets: list[dict[str, dict[str, Scores]]]) -> dict[str, dict[str
         }
         for corruption, levels in sets[0].items()
     }
-
-
-def _encode(columns: Tensor) -> bytes:
-    """Write (6, N) numbers as `byimage` says."""
-    bits = columns.numpy().clip(-_MOST, _MOST).astype(np.float16).view(np.uint16).astype(np.uint32)
-    half = 1 << (_DROPPED - 1)
-    kept = ((bits + half) >> _DROPPED << _DROPPED).astype(np.uint16)
-    return (kept >> 8).astype(np.uint8).tobytes() + (kept & 255).astype(np.uint8).tobytes()

@@ -7,16 +7,44 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-COLUMNS = ("accuracy", "ece", "nll", "brier", "mpc", "corrupted_ece")
-"""Metrics that are means over images."""
-PAIRED = (*COLUMNS, "rpc")
-"""Metrics that are compared image by image; rPC follows from two of the others."""
+    from pytest_prunecal.study.metric import Metric
 
 
 @dataclass(frozen=True)
-class ByImage:
+class Columns:
+    """What each image adds to some metrics, encoded: the high bytes of all numbers, then the low ones.
+
+    Attributes:
+        names: of the metrics.
+        content: of each metric and image a float16 whose last four bits are 0: 2 x metrics x images bytes.
+    """
+
+    names: tuple[str, ...]
+    content: bytes
+
+    @property
+    def images(self) -> int:
+        """How many images."""
+        return len(self.content) // max(2 * len(self.names), 1)
+
+    def plane(self, name: str, half: int) -> bytes:
+        """The high (0) or low (1) bytes of one metric."""
+        start = (half * len(self.names) + self.names.index(name)) * self.images
+        return self.content[start : start + self.images]
+
+    def over(self, other: Columns) -> Columns:
+        """Both side by side; this one's where both have a metric, as two evaluations of one network do."""
+        names = tuple(dict.fromkeys((*other.names, *self.names)))
+        if names == self.names or self.images != other.images:
+            return self
+        owners = [(self if name in self.names else other, name) for name in names]
+        return Columns(names, b"".join(owner.plane(name, half) for half in (0, 1) for owner, name in owners))
+
+
+@dataclass(frozen=True)
+class ImageResults:
     """One cell's results image by image, and those of the base network that it was pruned from.
 
     Attributes:
@@ -24,27 +52,43 @@ class ByImage:
         first: those of the first seed alone, by which a run of one seed recognises itself.
         base: digest of the base network's weights, or of those of all seeds.
         base_metrics: the base network's own metrics.
+        cell: what each image adds to the cell's paired metrics.
+        base_cell: the same of the base network.
         change_sd: deviation over seeds of the cell's distance from its base network; empty with one seed.
         seeds: how many seeds.
-        cell: encoded (6, N) columns, in the order of `COLUMNS`.
-        base_cell: those of the base network.
     """
 
     metrics: dict[str, float]
     first: dict[str, float]
     base: str
     base_metrics: dict[str, float]
-    cell: bytes
-    base_cell: bytes
+    cell: Columns
+    base_cell: Columns
     change_sd: dict[str, float] = field(default_factory=dict)
     seeds: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins only, fit for JSON."""
-        texts = {name: base64.b64encode(getattr(self, name)).decode() for name in ("cell", "base_cell")}
-        return asdict(self) | texts
+        columns = {
+            name: {"names": list(found.names), "content": base64.b64encode(found.content).decode()}
+            for name, found in (("cell", self.cell), ("base_cell", self.base_cell))
+        }
+        return asdict(self) | columns
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ByImage:
+    def from_dict(cls, data: Mapping[str, Any]) -> ImageResults:
         """Inverse of `to_dict`."""
-        return cls(**{**data, **{name: base64.b64decode(data[name]) for name in ("cell", "base_cell")}})
+        columns = {
+            name: Columns(tuple(data[name]["names"]), base64.b64decode(data[name]["content"]))
+            for name in ("cell", "base_cell")
+        }
+        return cls(**{**data, **columns})
+
+
+def paired(names: Iterable[str], metrics: Mapping[str, Metric]) -> list[str]:
+    """Metrics that columns of these names tell of: those themselves, and the quotients of two of them."""
+    known = set(names)
+    quotients = [
+        name for name, metric in metrics.items() if metric.quotient and known.issuperset(metric.quotient)
+    ]
+    return [*(name for name in metrics if name in known), *quotients]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study.image_results import ByImage
+from pytest_prunecal.study.image_results import ImageResults
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 Number = int | float
@@ -35,7 +35,7 @@ class Measurement:
     provenance: dict[str, str | Number] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
-    by_image: ByImage | None = None
+    by_image: ImageResults | None = None
     reused: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +80,6 @@ class Measurement:
             data["provenance"],
             tuple(data["warnings"]),
             {name: Uncertainty(**sure) for name, sure in data["uncertainty"].items()},
-            ByImage.from_dict(data["by_image"]) if data["by_image"] else None,
+            ImageResults.from_dict(data["by_image"]) if data["by_image"] else None,
             data["reused"],
         )

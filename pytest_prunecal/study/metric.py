@@ -66,7 +66,7 @@ _BUILT_IN = (
     Metric(
         "ece",
         higher_is_better=False,
-        function=f"{_LAB}.calibration:ece",
+        function=f"{_LAB}.calibration:ece_over_images",
         paired=True,
         shown=True,
         title="ECE",
@@ -110,7 +110,7 @@ _BUILT_IN = (
     Metric(
         "corrupted_ece",
         higher_is_better=False,
-        function=f"{_LAB}.calibration:ece",
+        function=f"{_LAB}.calibration:ece_over_images",
         where=CORRUPTED,
         paired=True,
         shown=True,
@@ -150,6 +150,18 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 def known(extra: Iterable[Metric] = ()) -> dict[str, Metric]:
     """Metrics by name, the built-in ones first and in canonical order."""
     return METRICS | {metric.name: metric for metric in extra}
+
+
+def problem_of(metric: Metric, metrics: Mapping[str, Metric]) -> str:
+    """What is wrong with a metric's row, as far as can be told without its function; empty if nothing."""
+    if metric.quotient:
+        strange = [name for name in metric.quotient if name not in metrics or not metrics[name].paired]
+        return f"as a quotient of {strange[0]!r}, which is no paired metric" if strange else ""
+    if metric.where not in (IMAGES, CORRUPTED, NETWORK):
+        return f"measured on {metric.where!r}; it must be {IMAGES!r}, {CORRUPTED!r} or {NETWORK!r}"
+    if metric.paired and metric.where == NETWORK:
+        return "as paired, but a metric of the network is no mean over images"
+    return "" if metric.function else "without a function"
 
 
 def shown(metrics: Mapping[str, Metric]) -> list[str]:

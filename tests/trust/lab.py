@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 METRICS = ("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
+COLUMNS = tuple(name for name in METRICS if not metric.METRICS[name].quotient)
 
 
 class Small(nn.Module):
@@ -194,8 +195,8 @@ def _pack(cell_id: str, trial: Trial, kept: dict) -> None:
         "base": [trial.base.digest, trial.base.metrics],
     }
     kept[f"{cell_id}/told"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
-    kept[f"{cell_id}/columns"] = trial.sampled.columns.numpy()
-    kept[f"{cell_id}/base"] = trial.base.columns.numpy()
+    kept[f"{cell_id}/columns"] = torch.stack(list(trial.sampled.columns.values())).numpy()
+    kept[f"{cell_id}/base"] = torch.stack(list(trial.base.columns.values())).numpy()
     names = list(trial.sampled.replicates)
     assert tuple(names) == METRICS
     kept[f"{cell_id}/replicates"] = (
@@ -207,10 +208,14 @@ def _unpack(cell_id: str, kept: dict) -> Trial:
     told = json.loads(kept[f"{cell_id}/told"].tobytes())
     replicates = torch.from_numpy(kept[f"{cell_id}/replicates"]).double()
     digest, metrics = told["base"]
+    columns, base_columns = (
+        dict(zip(COLUMNS, torch.from_numpy(kept[f"{cell_id}/{what}"]), strict=True))
+        for what in ("columns", "base")
+    )
     return Trial(
         Measurement.from_dict({"reused": False} | told["measurement"]),
-        Sampled(torch.from_numpy(kept[f"{cell_id}/columns"]), dict(zip(METRICS, replicates, strict=True))),
-        BaseResult(digest, metrics, torch.from_numpy(kept[f"{cell_id}/base"])),
+        Sampled(columns, dict(zip(METRICS, replicates, strict=True))),
+        BaseResult(digest, metrics, base_columns),
     )
 
 
@@ -254,7 +259,9 @@ class Gate:
 
     def __init__(self, subject: Subject, seeds: list[dict]) -> None:
         self.settings = SimpleNamespace(protocol=subject.protocol, metrics=metric.known())
-        accepted = {cell: combine([trials[cell] for trials in seeds]) for cell in seeds[0]}
+        accepted = {
+            cell: combine([trials[cell] for trials in seeds], self.settings.metrics) for cell in seeds[0]
+        }
         change = refresh.Change(
             subject.model,
             environment_of(next(iter(accepted.values()))),
@@ -280,12 +287,10 @@ class Gate:
         """Judge a run: the trials of one seed or several, each by cell."""
         verdicts = {}
         for cell in self.file.cells:
-            found = combine([trials[cell.id] for trials in seeds])
+            found = combine([trials[cell.id] for trials in seeds], self.settings.metrics)
             accepted = self.file.images[cell.id]
-            pairing = compare(found.by_image, accepted, tuned=cell.pruner is not None)
-            verdicts[cell.id] = judge_cell(
-                self.file, cell, replace(found, pairing=pairing), self.settings, self.comparisons
-            )
+            pairing = compare(found.by_image, accepted, self.settings.metrics, tuned=cell.pruner is not None)
+            verdicts[cell.id] = judge_cell(self.file, cell, found, pairing, self.settings, self.comparisons)
         rules = self.settings.protocol
         rows = [row for verdict in verdicts.values() for row in verdict.metrics]
         level = rules.false_alarms / max(self.comparisons, 1)

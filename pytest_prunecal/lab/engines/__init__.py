@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases
-    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.pairing import Pairing
 
@@ -54,6 +54,6 @@ class Engine(Protocol):
         """Measure one cell over some seeds; raises PrunecalError for what the user can mend."""
         ...
 
-    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
+    def compare(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
         """Compare a cell with what was accepted, image by image; raises PrunecalError if that cannot be."""
         ...

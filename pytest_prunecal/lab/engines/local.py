@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.store.sources import Sources
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.pairing import Pairing
 
@@ -70,10 +70,10 @@ class LocalEngine:
         places = (base.place_of(cell, bench, slimming=slimming) for bench in self._bench.over_seeds(seeds))
         return [place for place in dict.fromkeys(places) if place]
 
-    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
+    def compare(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
         """Compare a cell with what was accepted; see `pytest_prunecal.lab.over_seeds.compare`."""
         with reproducible(self._bench.protocol.threads):
-            return compare(measured, accepted, tuned=tuned)
+            return compare(measured, accepted, self._bench.metrics, tuned=tuned)
 
 
 def resolve_device(device: str, worker: int) -> torch.device:

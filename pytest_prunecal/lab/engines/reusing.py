@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.lab.engines import Setup
     from pytest_prunecal.lab.engines.local import LocalEngine
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ByImage
+    from pytest_prunecal.study.image_results import ImageResults
 
 
 class _EditedError(Exception):
@@ -77,7 +77,7 @@ class ReusingEngine:
         self._measured.add(key)
         return found
 
-    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
+    def compare(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
         """Compare a cell with what was accepted, once; see `pytest_prunecal.lab.over_seeds.compare`."""
         sides = [measured.to_dict(), accepted.to_dict()]
         key = digest([sides, tuned, self._sources.of_package(), conditions("cpu")])

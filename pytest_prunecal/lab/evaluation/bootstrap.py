@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pytest_prunecal.lab.metrics.calibration import predictions_of
-from pytest_prunecal.study.image_results import COLUMNS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-    from pytest_prunecal.lab.metrics.calibration import Predictions
 
 RESAMPLES = 500
 """Bootstrap resamples: the standard error is good to 3 % of itself."""
@@ -31,97 +27,14 @@ class Sampled:
     """One network's results, image by image and resampled.
 
     Attributes:
-        columns: float32 (6, N): what each image adds to each of `COLUMNS`; a row's mean is the metric, for
-            the two calibration errors a little less, see `_softened`.
-        replicates: by metric, float64 (RESAMPLES,): the metric on resampled test images, an image's clean
-            and corrupted versions resampled together, and the same images for every network.
+        columns: by paired metric, what each image adds to it, float32 (N,): the mean of a column is the
+            metric, of a calibration error a little less.
+        replicates: by metric, float64: the metric on resampled test images, an image's clean and corrupted
+            versions resampled together, and the same images for every network.
     """
 
-    columns: Tensor
+    columns: dict[str, Tensor]
     replicates: dict[str, Tensor]
-
-
-class Sampler:
-    """Gathers one network's results over the clean test set and the corrupted ones.
-
-    Args:
-        labels: int64 (N,) on the CPU.
-        bins: of the ECE.
-    """
-
-    def __init__(self, labels: Tensor, bins: int) -> None:
-        self._labels, self._bins = labels, bins
-        self._clean: list[Tensor] = []
-        self._hits: list[Tensor] = []
-        self._gaps: list[Tensor] = []
-        self._eces: list[Tensor] = []
-
-    def clean(self, logits: Tensor, found: Predictions | None = None) -> None:
-        """Take the logits of the clean images, float32 (N, classes) on the CPU.
-
-        Args:
-            logits: of the clean images.
-            found: `predictions_of` them, where they are known already.
-        """
-        hit, gap, ece = self._calibration(logits, found)
-        rows = torch.arange(len(self._labels))
-        log_probability = torch.log_softmax(logits.double(), dim=1)
-        error = log_probability.exp()
-        nll = -log_probability[rows, self._labels]
-        error[rows, self._labels] -= 1
-        self._clean = [hit, gap, nll, error.square().sum(1), ece]
-
-    def corrupted(self, logits: Tensor, found: Predictions | None = None) -> None:
-        """Take the logits of one corrupted version of the same images; see `clean`."""
-        hit, gap, ece = self._calibration(logits, found)
-        self._hits.append(hit)
-        self._gaps.append(gap)
-        self._eces.append(ece)
-
-    def result(self) -> Sampled:
-        """Sum up."""
-        hit, gap, nll, brier, ece = self._clean
-        mpc, corrupted_gap = torch.stack(self._hits).mean(0), torch.stack(self._gaps).mean(0)
-        columns = dict(zip(COLUMNS, (hit, gap, nll, brier, mpc, corrupted_gap), strict=True))
-        weights = resampling(len(self._labels)).double()
-        means = weights @ torch.stack([hit, nll, brier, mpc], dim=1)
-        accuracy = means[:, 0]
-        return Sampled(
-            torch.stack([columns[name] for name in COLUMNS]).float(),
-            {
-                "accuracy": accuracy,
-                "ece": ece,
-                "nll": means[:, 1],
-                "brier": means[:, 2],
-                "mpc": means[:, 3],
-                "rpc": means[:, 3] / accuracy.clamp(min=1 / len(self._labels)),
-                "corrupted_ece": torch.stack(self._eces).mean(0),
-            },
-        )
-
-    def _calibration(self, logits: Tensor, found: Predictions | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Of one test set: which images are right, what each adds to the ECE, the ECE of each resample."""
-        found = found or predictions_of(logits, self._labels)
-        hit = found.correct
-        gap = found.confidence - hit
-        bins = torch.empty(len(gap), dtype=torch.int64)
-        for number, members in enumerate(found.order.tensor_split(self._bins)):
-            bins[members] = number
-        apart = torch.zeros(len(gap), self._bins).scatter_(1, bins[:, None], gap.float()[:, None])
-        ece = (resampling(len(gap)) @ apart).abs().sum(1).double()
-        return hit, _softened(apart.double(), bins) * gap, ece
-
-
-def _softened(apart: Tensor, bins: Tensor) -> Tensor:
-    """The slope of each image's bin: +1 or -1 if its gap is certain, in between if noise may turn its sign.
-
-    The ECE adds up absolute gaps. A gap far from zero moves with each of its images; one that is nothing but
-    noise hardly moves, whichever image changes.
-    """
-    total = apart.sum(0)
-    size = torch.bincount(bins, minlength=apart.shape[1]).clamp(min=1)
-    spread = (apart.square().sum(0) - total.square() / size).clamp(min=1e-24).sqrt()
-    return torch.erf(total / spread / 2**0.5)[bins]
 
 
 @lru_cache(maxsize=2)
@@ -149,6 +62,15 @@ def resampled(function: Callable[..., float], logits: Tensor, labels: Tensor) ->
     return replicates if replicates.isfinite().all() else None
 
 
+def resampled_means(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Means of some columns, each float (N,), on resampled images: float64 (RESAMPLES,) each."""
+    if not columns:
+        return {}
+    stacked = torch.stack(list(columns.values()), dim=1).double()
+    found = resampling(len(stacked)).double() @ stacked
+    return dict(zip(columns, found.unbind(1), strict=True))
+
+
 def errors_of(samples: list[Sampled]) -> dict[str, float]:
     """Standard error, by metric, of the mean over networks tested on the same images.
 
@@ -163,7 +85,4 @@ def errors_of(samples: list[Sampled]) -> dict[str, float]:
 
 def paired_errors(difference: Mapping[str, Tensor]) -> dict[str, float]:
     """Standard errors of the mean of differences by image, each float (N,)."""
-    names = list(difference)
-    stacked = torch.stack([difference[name] for name in names], dim=1).double()
-    spread = (resampling(len(stacked)).double() @ stacked).std(0)
-    return {name: float(error) for name, error in zip(names, spread, strict=True)}
+    return {name: float(means.std()) for name, means in resampled_means(difference).items()}

@@ -10,16 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
-from pytest_prunecal.lab.evaluation.bootstrap import Sampled, Sampler
 from pytest_prunecal.lab.forward import lay_out
-from pytest_prunecal.lab.metrics.calibration import predictions_of
-from pytest_prunecal.lab.metrics.scores import scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pytest_prunecal.lab.evaluation.tally import Evaluated, Tally
     from pytest_prunecal.lab.forward import Forward
-    from pytest_prunecal.study.measurement import Scores
 
 
 class Images(Protocol):
@@ -49,31 +46,13 @@ class TestSet:
     images: Images
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """What evaluating a network gives.
-
-    Attributes:
-        clean: scores of the clean test set.
-        corrupted: scores by corruption and by severity, the latter as text.
-        logits: of the clean test set, float32 (N, classes) on the CPU.
-        sampled: the same image by image, and on resampled images.
-    """
-
-    clean: Scores
-    corrupted: dict[str, dict[str, Scores]]
-    logits: Tensor
-    sampled: Sampled
-
-
 def evaluate(
     model: nn.Module,
     clean: Tensor,
     corrupted: Iterable[TestSet],
-    labels: Tensor,
+    tally: Tally,
     forward: Forward,
     batch: int,
-    bins: int,
     device: torch.device,
 ) -> Evaluated:
     """Evaluate a network as it is after its last epoch.
@@ -82,27 +61,21 @@ def evaluate(
         model: on `device`; left in evaluation mode.
         clean: uint8 (N, 3, H, W) on the CPU.
         corrupted: versions of the same images, in the order of the report.
-        labels: int64 (N,) on the CPU.
+        tally: gathers the logits, and knows the labels and the metrics.
         forward: from uint8 to logits.
         batch: images per forward pass.
-        bins: of the ECE.
         device: where the network is.
+
+    Raises:
+        PrunecalError: out of memory for a single image, or a metric's function returns what it must not.
     """
     lay_out(model, device)
     model.eval()
-    logits = predict(model, clean, forward, batch, device)
-    found = predictions_of(logits, labels)
-    clean_scores = scores(logits, labels, bins, found)
-    sampler = Sampler(labels, bins)
-    sampler.clean(logits, found)
-    by_corruption: dict[str, dict[str, Scores]] = {}
+    tally.clean(predict(model, clean, forward, batch, device))
     for test_set in corrupted:
-        predicted = predict(model, test_set.images, forward, batch, device)
-        found = predictions_of(predicted, labels)
-        levels = by_corruption.setdefault(test_set.corruption, {})
-        levels[str(test_set.severity)] = scores(predicted, labels, bins, found)
-        sampler.corrupted(predicted, found)
-    return Evaluated(clean_scores, by_corruption, logits, sampler.result())
+        logits = predict(model, test_set.images, forward, batch, device)
+        tally.corrupted(test_set.corruption, test_set.severity, logits)
+    return tally.result()
 
 
 def predict(model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device) -> Tensor:
@@ -153,20 +126,3 @@ def _fewer(images: int, device: torch.device) -> int:
             "(a smaller -n) or on a device with more memory"
         )
     return images // 2
-
-
-def summary(evaluated: Evaluated) -> dict[str, float]:
-    """Metrics of a cell from the scores of its test sets.
-
-    mPC is the mean accuracy over corruptions and severities, rPC is mPC over clean accuracy (Michaelis et
-    al. 2019, eq. 1 and 2; 0 for a network that is never right), corrupted_ece the mean ECE over these sets.
-    """
-    sets = [set_scores for levels in evaluated.corrupted.values() for set_scores in levels.values()]
-    mpc = sum(set_scores["accuracy"] for set_scores in sets) / len(sets)
-    accuracy = evaluated.clean["accuracy"]
-    return {
-        **evaluated.clean,
-        "mpc": mpc,
-        "rpc": mpc / accuracy if accuracy else 0.0,
-        "corrupted_ece": sum(set_scores["ece"] for set_scores in sets) / len(sets),
-    }

@@ -9,22 +9,25 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-from pytest_prunecal.lab.evaluation.evaluate import Evaluated
+from pytest_prunecal.lab.evaluation.tally import Evaluated
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_REPLICATES = "replicates."
+_COLUMNS, _REPLICATES = "columns", "replicates"
 
 
 def save(evaluated: Evaluated, path: Path) -> None:
     """Write an evaluation: tensors and plain numbers, every bit of them."""
-    tensors = {"logits": evaluated.logits, "columns": evaluated.sampled.columns}
-    tensors |= {_REPLICATES + name: tensor for name, tensor in evaluated.sampled.replicates.items()}
+    sampled = {_COLUMNS: evaluated.sampled.columns, _REPLICATES: evaluated.sampled.replicates}
+    tensors = {"logits": evaluated.logits}
+    for kind, by_metric in sampled.items():
+        tensors |= {f"{kind}.{name}": tensor for name, tensor in by_metric.items()}
     metadata = {
-        "clean": json.dumps(evaluated.clean),
+        "metrics": json.dumps(evaluated.metrics),
         "corrupted": json.dumps(evaluated.corrupted),
-        "replicates": json.dumps(list(evaluated.sampled.replicates)),  # the file keeps tensors in no order
+        # The file keeps tensors in no order.
+        **{kind: json.dumps(list(by_metric)) for kind, by_metric in sampled.items()},
     }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
 
@@ -34,10 +37,13 @@ def load(path: Path) -> Evaluated:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         metadata = file.metadata()
-    replicates = {name: tensors[_REPLICATES + name] for name in json.loads(metadata["replicates"])}
+    columns, replicates = (
+        {name: tensors[f"{kind}.{name}"] for name in json.loads(metadata[kind])}
+        for kind in (_COLUMNS, _REPLICATES)
+    )
     return Evaluated(
-        clean=json.loads(metadata["clean"]),
+        metrics=json.loads(metadata["metrics"]),
         corrupted=json.loads(metadata["corrupted"]),
         logits=tensors["logits"],
-        sampled=Sampled(tensors["columns"], replicates),
+        sampled=Sampled(columns, replicates),
     )

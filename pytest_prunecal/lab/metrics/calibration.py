@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+
+from pytest_prunecal.lab.metrics.functions import OverImages
+from pytest_prunecal.lab.metrics.predictions import predictions_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pytest_prunecal.lab.metrics.predictions import Predictions
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a network says of N images: all that scores need besides the logits, found once.
-
-    Attributes:
-        probability: softmax, float64 (N, classes), on the CPU.
-        confidence: the highest of each, (N,).
-        correct: 1.0 where it is the label's, float64 (N,).
-        ascending: `confidence` in ascending order.
-        order: int64 (N,), the images in that order; those of equal confidence keep theirs.
-    """
-
-    probability: Tensor
-    confidence: Tensor
-    correct: Tensor
-    ascending: Tensor
-    order: Tensor
-
-
-def predictions_of(logits: Tensor, labels: Tensor) -> Predictions:
-    """Find them: logits (N, classes) of any floating type, labels (N,) integer class indices."""
-    probability = torch.softmax(logits.detach().cpu().to(torch.float64), dim=1)
-    confidence, predicted = probability.max(dim=1)
-    ascending, order = torch.sort(confidence, stable=True)
-    return Predictions(
-        probability, confidence, (predicted == labels.cpu()).to(torch.float64), ascending, order
-    )
-
-
-def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
+def ece(logits: Tensor, labels: Tensor, bins: int = 10, predictions: Predictions | None = None) -> float:
     """Expected calibration error with equal-mass bins (Nguyen & O'Connor 2015; arXiv 2405.20876).
 
     Samples are sorted by confidence and split, as evenly as possible, into `bins` groups; the error is the
@@ -48,15 +26,12 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
         logits: (N, classes), any floating type; the softmax is taken in float64.
         labels: (N,), integer class indices.
         bins: number of groups, >= 1; may exceed N.
+        predictions: `predictions_of` these, where they are known already.
 
     Returns:
         A number in [0, 1]; lower is better.
     """
-    return ece_of(predictions_of(logits, labels), bins)
-
-
-def ece_of(found: Predictions, bins: int) -> float:
-    """The same from predictions; see `ece`."""
+    found = predictions or predictions_of(logits, labels)
     _, group, sizes = torch.unique_consecutive(found.ascending, return_inverse=True, return_counts=True)
     hits = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, group, found.correct[found.order])
     accuracy = (hits / sizes)[group]
@@ -67,14 +42,39 @@ def ece_of(found: Predictions, bins: int) -> float:
     return float(torch.stack(gaps).sum() / len(group))
 
 
-def ece_equal_width(logits: Tensor, labels: Tensor, bins: int = 10) -> float:
-    """Expected calibration error with bins of equal width (Naeini et al. 2015; Guo et al. 2017).
+def ece_over_images(
+    logits: Tensor, labels: Tensor, resamples: Tensor, bins: int = 10, predictions: Predictions | None = None
+) -> OverImages:
+    """The same with what each image adds to it, and what it is on resampled images.
 
-    Bin b holds confidences in (b / bins, (b + 1) / bins]; empty bins count nothing. Arguments and result are
-    those of `ece`.
+    A resample keeps the bins of the whole test set. What the images add is a little less than the error in
+    the mean, see `_softened`.
+
+    Args:
+        logits: as `ece`.
+        labels: as `ece`.
+        resamples: float32 (resamples, N), the weight of each image in each.
+        bins: as `ece`.
+        predictions: as `ece`.
     """
-    found = predictions_of(logits, labels)
-    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-    index = torch.bucketize(found.confidence, edges[1:-1])
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, found.confidence - found.correct)
-    return float(gap.abs().sum() / len(labels))
+    found = predictions or predictions_of(logits, labels)
+    gap = found.confidence - found.correct
+    members = torch.empty(len(gap), dtype=torch.int64)
+    for number, images in enumerate(found.order.tensor_split(bins)):
+        members[images] = number
+    apart = torch.zeros(len(gap), bins).scatter_(1, members[:, None], gap.float()[:, None])
+    replicates = (resamples @ apart).abs().sum(1).double()
+    value = ece(logits, labels, bins, found)
+    return OverImages(value, _softened(apart.double(), members) * gap, replicates)
+
+
+def _softened(apart: Tensor, bins: Tensor) -> Tensor:
+    """The slope of each image's bin: +1 or -1 if its gap is certain, in between if noise may turn its sign.
+
+    The ECE adds up absolute gaps. A gap far from zero moves with each of its images; one that is nothing but
+    noise hardly moves, whichever image changes.
+    """
+    total = apart.sum(0)
+    size = torch.bincount(bins, minlength=apart.shape[1]).clamp(min=1)
+    spread = (apart.square().sum(0) - total.square() / size).clamp(min=1e-24).sqrt()
+    return torch.erf(total / spread / 2**0.5)[bins]

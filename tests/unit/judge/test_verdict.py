@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.study import yaml_reader
-from pytest_prunecal.study.image_results import ByImage
+from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS, Metric, in_order, known, recorded, written
 from pytest_prunecal.study.pairing import Pairing
@@ -277,7 +277,14 @@ def test_measurements_cross_processes_whole():
         {"torch": "2.11.0"},
         ("floored",),
         {"ece": Uncertainty(0.01, 0.02, 3)},
-        ByImage({"ece": 0.1}, {"ece": 0.2}, "cafe", {"ece": 0.3}, b"\0\xff", b""),
+        ImageResults(
+            {"ece": 0.1},
+            {"ece": 0.2},
+            "cafe",
+            {"ece": 0.3},
+            Columns(("ece",), b"\0\xff"),
+            Columns((), b""),
+        ),
     )
     assert json.loads(json.dumps(measurement.to_dict())) == measurement.to_dict()
     assert Measurement.from_dict(measurement.to_dict()) == measurement

@@ -11,28 +11,43 @@ import torch
 from hypothesis import strategies as st
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab import over_seeds, paired
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-from pytest_prunecal.lab.over_seeds import BaseResult, Trial, _encode, combine
-from pytest_prunecal.lab.paired import _columns, compare
-from pytest_prunecal.study.image_results import COLUMNS, PAIRED
+from pytest_prunecal.lab.evaluation.encoded import decode, encode
+from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.metric import METRICS, Metric
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 torch.set_num_threads(1)
 IMAGES = 40
+COLUMNS = ("accuracy", "ece", "nll", "brier", "mpc", "corrupted_ece")
+PAIRED = (*COLUMNS, "rpc")
+
+
+def combine(trials):
+    return over_seeds.combine(trials, METRICS)
+
+
+def compare(measured, accepted, *, tuned, metrics=METRICS):
+    return paired.compare(measured, accepted, metrics, tuned=tuned)
 
 
 def metrics_of(columns):
-    means = {name: float(column) for name, column in zip(COLUMNS, columns.double().mean(1), strict=True)}
+    means = {name: float(column.double().mean()) for name, column in columns.items()}
     return means | {"rpc": means["mpc"] / means["accuracy"]}
+
+
+def random_columns(images, draw):
+    return dict(zip(COLUMNS, torch.rand(len(COLUMNS), images, generator=draw), strict=True))
 
 
 def trial(seed, base="cafe", base_seed=None, images=IMAGES, **extra):
     """A made-up cell: what each image adds is a random number."""
     draw = torch.Generator().manual_seed(seed)
-    columns, base_columns = (torch.rand(6, images, generator=draw) for _ in range(2))
+    columns, base_columns = (random_columns(images, draw) for _ in range(2))
     if base_seed is not None:
-        base_columns = torch.rand(6, images, generator=torch.Generator().manual_seed(base_seed))
+        base_columns = random_columns(images, torch.Generator().manual_seed(base_seed))
     replicates = {name: torch.randn(500, generator=draw).double() * 0.01 for name in PAIRED}
     measurement = Measurement(
         metrics_of(columns) | {"parameters": 100 + seed, "sparsity": 0.5} | extra,
@@ -78,9 +93,9 @@ def test_several_trials_by_hand():
     assert found.warnings == ("floored", "seed 1", "seed 2", "seed 4")
     assert found.by_image.first == trials[0].measurement.metrics
     assert found.by_image.metrics == pytest.approx(found.metrics)
-    means = torch.stack([one.sampled.columns for one in trials]).mean(0)
-    read = _columns(found.by_image.cell, found.by_image.metrics)
-    assert float(read["nll"].mean()) == pytest.approx(float(means[2].mean()), rel=0.005)
+    means = torch.stack([one.sampled.columns["nll"] for one in trials]).mean(0)
+    read = decode(found.by_image.cell)
+    assert float(read["nll"].mean()) == pytest.approx(float(means.mean()), rel=0.005)
 
 
 def test_the_base_of_several_seeds_is_known_by_all_of_them():
@@ -113,7 +128,7 @@ def test_another_network_from_the_same_base():
         {name: measured.metrics[name] - accepted.metrics[name] for name in PAIRED}
     )
     assert found.change_errors == pytest.approx(found.paired)
-    differences = trial(1).sampled.columns[2] - trial(2).sampled.columns[2]
+    differences = trial(1).sampled.columns["nll"] - trial(2).sampled.columns["nll"]
     assert found.paired["nll"] == pytest.approx(float(differences.std()) / math.sqrt(IMAGES), rel=0.2)
 
 
@@ -133,7 +148,7 @@ def test_a_base_and_its_cell_that_move_together_are_compared_sharply():
     sides = []
     for seed in (1, 2):
         one = trial(seed)
-        columns = one.base.columns + 0.25
+        columns = {name: column + 0.25 for name, column in one.base.columns.items()}
         measurement = replace(one.measurement, metrics=metrics_of(columns))
         sides.append(combine([Trial(measurement, replace(one.sampled, columns=columns), one.base)]).by_image)
     found = compare(*sides, tuned=True)
@@ -154,8 +169,7 @@ def test_several_seeds_say_how_the_distance_from_the_base_varies():
 
 def test_a_network_that_is_never_right_is_compared_all_the_same():
     one = trial(1)
-    columns = one.sampled.columns.clone()
-    columns[0] = 0
+    columns = one.sampled.columns | {"accuracy": torch.zeros(IMAGES)}
     metrics = one.measurement.metrics | {"accuracy": 0.0, "rpc": 0.0}
     wrong = combine(
         [Trial(replace(one.measurement, metrics=metrics), replace(one.sampled, columns=columns), one.base)]
@@ -171,17 +185,34 @@ def test_other_numbers_of_images_are_refused():
         compare(combine([trial(1)]).by_image, combine([trial(1, images=41)]).by_image, tuned=True)
 
 
+def test_a_side_that_lacks_a_column_is_compared_in_the_others():
+    measured, accepted = (combine([trial(seed)]).by_image for seed in (1, 2))
+    own = random_columns(IMAGES, torch.Generator().manual_seed(3))["ece"]
+    newer = replace(
+        measured,
+        metrics=measured.metrics | {"mine": 0.5},
+        base_metrics=measured.base_metrics | {"mine": 0.5},
+        cell=encode(decode(measured.cell) | {"mine": own}),
+        base_cell=encode(decode(measured.base_cell) | {"mine": own}),
+    )
+    metrics = METRICS | {"mine": Metric("mine", higher_is_better=True, paired=True)}
+    assert compare(newer, accepted, tuned=True, metrics=metrics) == compare(measured, accepted, tuned=True)
+    both = compare(newer, newer, tuned=True, metrics=metrics)
+    assert set(both.paired) == {*PAIRED, "mine"}
+    # A metric that nobody knows any more is left alone.
+    assert compare(newer, newer, tuned=True) == compare(measured, measured, tuned=True)
+
+
 @hypothesis.given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20))
 def test_what_an_image_adds_is_kept_to_a_percent(values):
-    columns = torch.tensor([values] * 6)
-    read = _columns(_encode(columns), {"accuracy": 0.0, "rpc": 0.0})
-    assert set(read) == set(PAIRED)
-    assert not read.pop("rpc").any()
-    for found in read.values():
+    columns = {"nll": torch.tensor(values), "ece": torch.tensor(values) / 2}
+    read = decode(encode(columns))
+    assert list(read) == ["nll", "ece"]
+    for name, found in read.items():
         # Rounded twice: to float16, then to six bits of its mantissa.
-        assert found.tolist() == pytest.approx(values, rel=2**-11 + 2**-7, abs=1e-6)
+        assert found.tolist() == pytest.approx(columns[name].tolist(), rel=2**-11 + 2**-7, abs=1e-6)
 
 
 def test_what_is_too_large_stays_finite():
-    columns = torch.tensor([[1e9, -1e9, 65504.0, 7e4]] * 6)
-    assert _columns(_encode(columns), {"accuracy": 0.0, "rpc": 0.0})["nll"].isfinite().all()
+    columns = {"nll": torch.tensor([1e9, -1e9, 65504.0, 7e4])}
+    assert decode(encode(columns))["nll"].isfinite().all()

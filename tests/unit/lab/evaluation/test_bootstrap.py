@@ -12,17 +12,22 @@ from pytest_prunecal.lab.evaluation.bootstrap import (
     FEW_RESAMPLES,
     RESAMPLES,
     Sampled,
-    Sampler,
     errors_of,
     paired_errors,
     resampled,
     resampling,
 )
-from pytest_prunecal.lab.metrics.scores import scores
-from pytest_prunecal.study.image_results import COLUMNS
+from pytest_prunecal.lab.evaluation.scored import Scores
+from pytest_prunecal.lab.evaluation.tally import Tally
+from pytest_prunecal.study.metric import METRICS
 
 torch.set_num_threads(1)
 BINS = 7
+
+
+def scores(logits, labels, bins):
+    found = Scores(logits, labels, bins)
+    return {name: found.of(METRICS[name]).value for name in ("accuracy", "ece", "nll", "brier")}
 
 
 def logits_of(images, seed, right=2.0, classes=5):
@@ -36,11 +41,11 @@ def logits_of(images, seed, right=2.0, classes=5):
 
 def sampled(images=300, seed=0, corrupted=2):
     logits, labels = logits_of(images, seed)
-    sampler = Sampler(labels, BINS)
-    sampler.clean(logits)
+    tally = Tally(METRICS, labels, BINS)
+    tally.clean(logits)
     for number in range(corrupted):
-        sampler.corrupted(logits_of(images, seed + 100 + number, right=1.0)[0])
-    return sampler.result()
+        tally.corrupted("fog", number, logits_of(images, seed + 100 + number, right=1.0)[0])
+    return tally.result().sampled
 
 
 def counts(images):
@@ -61,8 +66,9 @@ def test_resamples_are_as_large_as_the_test_set_and_always_the_same():
 def test_means_over_images_are_the_metrics():
     logits, labels = logits_of(300, 0)
     found, clean = sampled(), scores(logits, labels, BINS)
-    columns = dict(zip(COLUMNS, found.columns, strict=True))
-    assert (found.columns.shape, found.columns.dtype) == ((6, 300), torch.float32)
+    columns = found.columns
+    assert list(columns) == ["accuracy", "ece", "nll", "brier", "mpc", "corrupted_ece"]
+    assert {(column.shape, column.dtype) for column in columns.values()} == {((300,), torch.float32)}
     for name in ("accuracy", "nll", "brier"):
         assert float(columns[name].mean()) == pytest.approx(clean[name], abs=1e-6)
     levels = [scores(logits_of(300, 100 + n, right=1.0)[0], labels, BINS) for n in range(2)]
@@ -77,7 +83,7 @@ def test_errors_of_means_are_the_textbooks(images):
     logits, labels = logits_of(images, 1)
     found = sampled(images, 1)
     errors = errors_of([found])
-    columns = dict(zip(COLUMNS, found.columns.double(), strict=True))
+    columns = {name: column.double() for name, column in found.columns.items()}
     accuracy = scores(logits, labels, BINS)["accuracy"]
     assert errors["accuracy"] == pytest.approx(math.sqrt(accuracy * (1 - accuracy) / images), rel=0.12)
     for name in ("nll", "brier", "mpc"):
@@ -130,10 +136,10 @@ def test_the_error_of_the_ece_is_that_of_another_bootstrap():
 def test_an_images_versions_are_resampled_together():
     # Right under corruption wherever right at all: the share of what is kept does not vary at all.
     logits, labels = logits_of(200, 2)
-    sampler = Sampler(labels, BINS)
-    sampler.clean(logits)
-    sampler.corrupted(logits)
-    found = sampler.result()
+    tally = Tally(METRICS, labels, BINS)
+    tally.clean(logits)
+    tally.corrupted("fog", 1, logits)
+    found = tally.result().sampled
     assert torch.allclose(found.replicates["rpc"], torch.ones(RESAMPLES).double(), atol=1e-6)
     assert errors_of([found])["rpc"] == pytest.approx(0, abs=1e-6)
 
@@ -142,11 +148,11 @@ def test_a_network_that_is_never_right_has_finite_errors():
     labels = torch.zeros(50, dtype=torch.int64)
     logits = torch.zeros(50, 3)
     logits[:, 1] = 500.0
-    sampler = Sampler(labels, BINS)
-    sampler.clean(logits)
-    sampler.corrupted(logits)
-    found = sampler.result()
-    assert found.columns.isfinite().all()
+    tally = Tally(METRICS, labels, BINS)
+    tally.clean(logits)
+    tally.corrupted("fog", 1, logits)
+    found = tally.result().sampled
+    assert all(column.isfinite().all() for column in found.columns.values())
     errors = errors_of([found])
     assert all(math.isfinite(error) for error in errors.values())
     assert errors["accuracy"] == errors["rpc"] == 0
@@ -155,7 +161,7 @@ def test_a_network_that_is_never_right_has_finite_errors():
 @pytest.mark.parametrize("images", [1, 2, 5])
 def test_fewer_images_than_bins(images):
     found = sampled(images, 4)
-    assert found.columns.isfinite().all()
+    assert all(column.isfinite().all() for column in found.columns.values())
     assert all(replicates.isfinite().all() for replicates in found.replicates.values())
 
 
@@ -168,7 +174,7 @@ def test_networks_tested_on_the_same_images_share_their_luck():
 
 def test_a_metric_without_an_error_under_one_seed_has_none():
     own = {"mine": torch.tensor([0.4, 0.6])}
-    both = [Sampled(torch.empty(6, 0), {"shared": torch.tensor([0.1, 0.3]), **more}) for more in (own, {})]
+    both = [Sampled({}, {"shared": torch.tensor([0.1, 0.3]), **more}) for more in (own, {})]
     assert list(errors_of(both)) == list(errors_of(both[::-1])) == ["shared"]
 
 
@@ -189,7 +195,7 @@ def test_a_metric_of_ones_own():
     logits, labels = logits_of(300, 1)
     found = resampled(first_is_right, logits, labels)
     assert (found.shape, found.dtype) == ((FEW_RESAMPLES,), torch.float64)
-    errors = errors_of([Sampled(torch.empty(6, 0), {"mine": found})])
+    errors = errors_of([Sampled({}, {"mine": found})])
     assert errors["mine"] == pytest.approx(errors_of([sampled(300, 1)])["accuracy"], rel=0.35)
     assert torch.equal(resampled(first_is_right, logits, labels), found)
 

@@ -17,9 +17,11 @@ from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
 from pytest_prunecal.lab.evaluation.evaluate import evaluate
+from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Forward, Normalisation
 from pytest_prunecal.store.store import Store
 from pytest_prunecal.study.builtin import BENCHMARK
+from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.protocol import Evaluation
 
 SHARER = """
@@ -162,13 +164,13 @@ def evaluated(dataset, sets):
         model,
         dataset.test_images,
         sets,
-        dataset.test_labels,
+        Tally(METRICS, dataset.test_labels, 10),
         Forward(Normalisation((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))),
         4,
-        10,
         torch.device("cpu"),
     )
-    return found.clean, found.corrupted, found.sampled.columns.tolist()
+    columns = {name: column.tolist() for name, column in found.sampled.columns.items()}
+    return found.metrics, found.corrupted, columns
 
 
 def test_sets_too_large_to_keep_are_streamed_to_the_same_numbers(dataset, tmp_path, monkeypatch):

@@ -1,18 +1,16 @@
-"""Evaluation: what is predicted, and how the scores of many test sets become a cell's metrics."""
+"""Evaluation: what is predicted of the clean test images and of every corrupted version."""
 
 import warnings
 
-import hypothesis
 import pytest
 import torch
-from hypothesis import strategies as st
 from torch import nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
-from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-from pytest_prunecal.lab.evaluation.evaluate import Evaluated, TestSet, evaluate, predict, summary
+from pytest_prunecal.lab.evaluation.evaluate import TestSet, evaluate, predict
+from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Forward, Normalisation
-from pytest_prunecal.lab.metrics.scores import scores
+from pytest_prunecal.study.metric import METRICS
 
 NORMALISATION = Normalisation((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 FORWARD = Forward(NORMALISATION)
@@ -36,47 +34,6 @@ def data(count=50, seed=0):
     return images, torch.randint(0, 5, (count,), generator=draw)
 
 
-values = st.floats(0, 1)
-score_sets = st.fixed_dictionaries({"accuracy": values, "ece": values, "nll": values, "brier": values})
-corrupted_sets = st.dictionaries(
-    st.sampled_from(["fog", "snow", "frost", "jpeg_compression"]),
-    st.dictionaries(st.sampled_from("12345"), score_sets, min_size=1),
-    min_size=1,
-)
-
-
-def evaluated(clean, corrupted):
-    return Evaluated(clean, corrupted, torch.empty(0), Sampled(torch.empty(6, 0), {}))
-
-
-@hypothesis.settings(max_examples=50, deadline=None)
-@hypothesis.given(score_sets, corrupted_sets)
-def test_the_summary_is_that_of_a_plain_loop(clean, corrupted):
-    accuracy, error, count = 0.0, 0.0, 0
-    for levels in corrupted.values():
-        for found in levels.values():
-            accuracy, error, count = accuracy + found["accuracy"], error + found["ece"], count + 1
-    metrics = summary(evaluated(clean, corrupted))
-    assert metrics.keys() == {*clean, "mpc", "rpc", "corrupted_ece"}
-    assert {name: metrics[name] for name in clean} == clean
-    assert metrics["mpc"] == pytest.approx(accuracy / count, abs=1e-12)
-    assert metrics["corrupted_ece"] == pytest.approx(error / count, abs=1e-12)
-    expected = accuracy / count / clean["accuracy"] if clean["accuracy"] else 0.0
-    assert metrics["rpc"] == pytest.approx(expected, rel=1e-12)
-
-
-def test_every_severity_weighs_the_same():
-    # Two severities of one corruption, one of another: the mean over the three sets.
-    level = {"ece": 0.0, "nll": 0.0, "brier": 0.0}
-    corrupted = {
-        "fog": {"1": {"accuracy": 0.9, **level}, "5": {"accuracy": 0.3, **level}},
-        "snow": {"1": {"accuracy": 0.6, **level}},
-    }
-    metrics = summary(evaluated({"accuracy": 0.8, **level}, corrupted))
-    assert metrics["mpc"] == pytest.approx(0.6)
-    assert metrics["rpc"] == pytest.approx(0.75)
-
-
 @pytest.mark.parametrize("batch", [1, 7, 49, 50, 64])
 def test_predictions_do_not_depend_on_the_batch(batch):
     model, (images, _) = network().eval(), data()
@@ -96,7 +53,7 @@ def test_evaluation():
         TestSet("fog", 3, images // 4),
         TestSet("snow", 1, 255 - images),
     ]
-    found = evaluate(model, images, iter(darker), labels, FORWARD, 16, 10, CPU)
+    found = evaluate(model, images, iter(darker), Tally(METRICS, labels, 10), FORWARD, 16, CPU)
     assert not model.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert {name: list(levels) for name, levels in found.corrupted.items()} == {
@@ -105,10 +62,14 @@ def test_evaluation():
     }
     logits = predict(model, images, FORWARD, 50, CPU)
     torch.testing.assert_close(found.logits, logits, rtol=0, atol=1e-5)
-    assert found.clean == scores(found.logits, labels, 10)
+    tally = Tally(METRICS, labels, 10)
+    tally.clean(found.logits)
     for test_set in darker:
-        expected = scores(predict(model, test_set.images, FORWARD, 16, CPU), labels, 10)
-        assert found.corrupted[test_set.corruption][str(test_set.severity)] == expected
+        tally.corrupted(
+            test_set.corruption, test_set.severity, predict(model, test_set.images, FORWARD, 16, CPU)
+        )
+    expected = tally.result()
+    assert (found.metrics, found.corrupted) == (expected.metrics, expected.corrupted)
 
 
 def test_the_users_own_metrics_may_need_gradients():

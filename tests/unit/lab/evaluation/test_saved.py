@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 
 from pytest_prunecal.lab.evaluation import saved
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-from pytest_prunecal.lab.evaluation.evaluate import Evaluated
+from pytest_prunecal.lab.evaluation.tally import Evaluated
 
 
 @pytest.fixture
@@ -19,11 +19,12 @@ def found():
         return torch.randn(*shape, generator=drawn, dtype=dtype)
 
     return Evaluated(
-        clean={"nll": 0.1, "accuracy": 1 / 3},
+        metrics={"nll": 0.1, "accuracy": 1 / 3},
         corrupted={"fog": {"1": 0.2}, "blur": {"1": float("inf")}},
         logits=random(5, 3),
         sampled=Sampled(
-            random(6, 5), {name: random(4, dtype=torch.float64) for name in ("nll", "accuracy", "mpc")}
+            {name: random(5) for name in ("nll", "accuracy")},
+            {name: random(4, dtype=torch.float64) for name in ("nll", "accuracy", "mpc")},
         ),
     )
 
@@ -31,10 +32,12 @@ def found():
 def test_it_is_read_back_as_it_was_in_every_bit_and_in_the_same_order(found, tmp_path):
     saved.save(found, tmp_path / "kept")
     read = saved.load(tmp_path / "kept")
-    assert list(read.clean.items()) == list(found.clean.items())
+    assert list(read.metrics.items()) == list(found.metrics.items())
     assert list(read.corrupted.items()) == list(found.corrupted.items())
     assert torch.equal(read.logits, found.logits)
-    assert torch.equal(read.sampled.columns, found.sampled.columns)
+    assert list(read.sampled.columns) == ["nll", "accuracy"]
+    for name, column in read.sampled.columns.items():
+        assert torch.equal(column, found.sampled.columns[name])
     assert list(read.sampled.replicates) == ["nll", "accuracy", "mpc"]
     for name, replicates in read.sampled.replicates.items():
         assert replicates.dtype == torch.float64
