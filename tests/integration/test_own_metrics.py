@@ -1,4 +1,4 @@
-"""A user's own metrics have the standing of the built-in ones: paired, shown, under corruption, of networks."""
+"""A user's metrics have the standing of the built-in ones: paired, shown, under corruption, of networks."""
 
 import json
 
