@@ -155,7 +155,7 @@ def read(path: Path, name: str) -> Baseline:
 def parse(content: str, name: str) -> Baseline:
     """Read a baseline from its text; see `read`."""
     top = yaml_reader.parse(content, name)
-    check_format(top, "baseline", FORMAT, _MISSING)
+    check_format(top, "baseline", FORMAT)
     return Baseline(name=name, **_BASELINE(top))
 
 
@@ -239,11 +239,9 @@ _IMAGES = record(
     sha256=text,
 )
 
-_MISSING = "this is no baseline file: it has no {key!r}"
-
 _BASELINE = record(
     lambda protocol, **fields: {**protocol, **fields},
-    _MISSING,
+    "this is no baseline file: it has no {key!r}",
     prunecal=None,
     model=text,
     protocol=record(

@@ -101,7 +101,7 @@ def _dataset_name(value: Value | None) -> str:
 
 def _read(top: Value, stem: str) -> Protocol:
     """Turn the merged document into types, every field checked."""
-    check_format(top, "protocol", FORMAT, _MISSING)
+    check_format(top, "protocol", FORMAT)
     named = top.mapping().get("name")
     name = named.text() if named and named.name == top.name else stem  # a name is never inherited
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -115,8 +115,8 @@ def _protocol(name: str) -> Reader[Protocol]:
         lambda normalise, augment, **fields: Protocol(name=name, **normalise, **augment, **fields),
         _MISSING,
         prunecal=None,
-        extends=None,
-        name=None,
+        extends=optional(None),
+        name=optional(None),
         description=optional(text),
         dataset=_dataset,
         normalise=checked(

@@ -87,10 +87,10 @@ def checked(read: Reader[T], check: Callable[[Value, T], None]) -> Reader[T]:
 
 
 class _Optional(NamedTuple):
-    read: Reader[Any]
+    read: Reader[Any] | None
 
 
-def optional(read: Reader[Any]) -> _Optional:
+def optional(read: Reader[Any] | None) -> _Optional:
     """A field that may be missing: it is not handed on then, and the type's own default holds."""
     return _Optional(read)
 
@@ -101,35 +101,32 @@ def record(
     """A mapping with these keys and no others, each handed to `build` by its name.
 
     Args:
-        build: the type, or a function where the type's fields are called otherwise.
+        build: the type, or a function where the type's fields have other names.
         missing: the sentence about a key that is not there, with {label} and {key!r}.
-        fields: the reader of each key, called in this order; None for a key that is read elsewhere.
+        fields: how each key is read; None if it is allowed here and read elsewhere.
     """
+    needed = [key for key, field in fields.items() if not isinstance(field, _Optional)]
+    readers = {key: field.read if isinstance(field, _Optional) else field for key, field in fields.items()}
 
     def read(value: Value) -> T:
         entries = value.mapping(fields)
-        found: dict[str, object] = {}
-        for key, field in fields.items():
-            if isinstance(field, _Optional):
-                if key in entries:
-                    found[key] = field.read(entries[key])
-            elif field:
-                found[key] = field(entry(value, key, missing))
-        return build(**found)
+        for key in needed:
+            entry(value, key, missing)
+        return build(**{key: item(entries[key]) for key, item in readers.items() if item and key in entries})
 
     return read
 
 
 def entry(owner: Value, key: str, missing: str = MISSING) -> Value:
-    """What stands behind a key of a mapping that must have it."""
+    """What stands behind a key that a mapping must have."""
     found = owner.mapping().get(key)
     if found is None:
         owner.fail(missing.format(label=owner.label, key=key))
     return found
 
 
-def check_format(top: Value, kind: str, known: int, missing: str = MISSING) -> None:
-    """Refuse a file of another format, before the rest of it is read: its other keys may be new, too."""
-    found = entry(top, "prunecal", missing)
-    if found.integer() != known:
+def check_format(top: Value, kind: str, known: int) -> None:
+    """Refuse a file of another format before anything else is read: its other keys may be new, too."""
+    found = top.mapping().get("prunecal")
+    if found and found.integer() != known:
         found.fail(f"{kind} format {found.integer()} is not known here; this version reads {known}")
