@@ -187,6 +187,7 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
 
 
 def _known(value: Value) -> Known:
+    """Read `known: why`, or `known: {reason: why, until: 2027-01-31}`."""
     return Known(**_REASON(value), where=value.where)
 
 

@@ -19,7 +19,6 @@ from pytest_prunecal.study.yaml_schema import (
     checked,
     choice,
     either,
-    entry,
     integer,
     mapping_of,
     number,
@@ -142,8 +141,9 @@ def _protocol(name: str) -> Reader[Protocol]:
 
 def _dataset(value: Value) -> dict[str, str | int | float | bool]:
     """Its name and its options; one without a value is as if it were not there."""
-    entry(value, "name", _MISSING)
-    options = mapping_of(_option)(value)
+    options = {key: text(item) if key == "name" else _option(item) for key, item in value.mapping().items()}
+    if "name" not in options:
+        value.fail(_MISSING.format(label=value.label, key="name"))
     return {key: option for key, option in options.items() if option is not None}
 
 
@@ -188,7 +188,7 @@ def _distinct(value: Value, found: tuple[object, ...]) -> None:
 
 def _has_momentum(value: Value, recipe: Recipe) -> None:
     if recipe.nesterov and not recipe.momentum:
-        nesterov = entry(value, "nesterov")
+        nesterov = value.mapping()["nesterov"]
         nesterov.fail(f"{nesterov.label} needs a momentum above 0")
 
 

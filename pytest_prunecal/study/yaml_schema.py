@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Reader = Callable[[Value], T]
 
-MISSING = "{label} has no {key!r}; add it"
-
 text = Value.text
 boolean = Value.boolean
 numeric = Value.numeric
@@ -46,12 +44,11 @@ def integer(low: float = -math.inf, high: float = math.inf) -> Reader[int]:
 def choice(*choices: str) -> Reader[str]:
     """One of a few texts."""
 
-    def read(value: Value) -> str:
-        if value.text() not in choices:
-            value.fail(f"{value.label} is {value.text()!r}; it must be one of {', '.join(choices)}")
-        return value.text()
+    def check(value: Value, found: str) -> None:
+        if found not in choices:
+            value.fail(f"{value.label} is {found!r}; it must be one of {', '.join(choices)}")
 
-    return read
+    return checked(text, check)
 
 
 def sequence(item: Reader[T]) -> Reader[tuple[T, ...]]:
@@ -86,17 +83,17 @@ def checked(read: Reader[T], check: Callable[[Value, T], None]) -> Reader[T]:
     return read_and_check
 
 
-class _Optional(NamedTuple):
+class optional(NamedTuple):  # noqa: N801 - stands among functions, in a declaration
+    """A field that may be missing: it is not handed on then, and the type's own default holds."""
+
     read: Reader[Any] | None
 
 
-def optional(read: Reader[Any] | None) -> _Optional:
-    """A field that may be missing: it is not handed on then, and the type's own default holds."""
-    return _Optional(read)
-
-
 def record(
-    build: Callable[..., T], missing: str = MISSING, /, **fields: Reader[Any] | _Optional | None
+    build: Callable[..., T],
+    missing: str = "{label} has no {key!r}; add it",
+    /,
+    **fields: Reader[Any] | optional | None,
 ) -> Reader[T]:
     """A mapping with these keys and no others, each handed to `build` by its name.
 
@@ -105,24 +102,17 @@ def record(
         missing: the sentence about a key that is not there, with {label} and {key!r}.
         fields: how each key is read; None if it is allowed here and read elsewhere.
     """
-    needed = [key for key, field in fields.items() if not isinstance(field, _Optional)]
-    readers = {key: field.read if isinstance(field, _Optional) else field for key, field in fields.items()}
+    needed = [key for key, field in fields.items() if not isinstance(field, optional)]
+    readers = {key: field.read if isinstance(field, optional) else field for key, field in fields.items()}
 
     def read(value: Value) -> T:
         entries = value.mapping(fields)
         for key in needed:
-            entry(value, key, missing)
+            if key not in entries:
+                value.fail(missing.format(label=value.label, key=key))
         return build(**{key: item(entries[key]) for key, item in readers.items() if item and key in entries})
 
     return read
-
-
-def entry(owner: Value, key: str, missing: str = MISSING) -> Value:
-    """What stands behind a key that a mapping must have."""
-    found = owner.mapping().get(key)
-    if found is None:
-        owner.fail(missing.format(label=owner.label, key=key))
-    return found
 
 
 def check_format(top: Value, kind: str, known: int) -> None:
