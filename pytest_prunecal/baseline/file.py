@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study import uncertainty, yaml_reader
 from pytest_prunecal.study.cell import baseline_name, cell_from_id
 from pytest_prunecal.study.tolerance import Tolerance, read_tolerances, resolve
+from pytest_prunecal.study.yaml_schema import check_format, either, mapping_of, optional, record, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.protocol import Protocol
     from pytest_prunecal.study.uncertainty import Uncertainty
     from pytest_prunecal.study.yaml_reader import Value
+    from pytest_prunecal.study.yaml_schema import Reader
 
 FORMAT = 1
 BASE_KINDS = ("plain", "slimmed")
-CELL_FIELDS = ("note", "known", "environment", "tolerance")
 ENVIRONMENT_FIELDS = ("torch", "device", "threads", "corruptions", "base")
 
 
@@ -55,13 +56,13 @@ class Known:
 
     Attributes:
         reason: why it is tolerated.
-        until: last day on which it is; None for ever.
         where: `file:line`.
+        until: last day on which it is; None for ever.
     """
 
     reason: str
-    until: date | None
     where: str
+    until: date | None = None
 
     def expired(self, today: date) -> bool:
         """Whether the last day has passed."""
@@ -105,22 +106,22 @@ class Baseline:
         model: the model's name.
         protocol: the protocol's name.
         fingerprint: of the protocol that measured the numbers.
+        cells: accepted cells by id, in file order.
         environment: where they were measured.
         base: pinned base networks by kind, `plain` or `slimmed`.
         images: where the results by image are; None if there are none.
         tolerance: the file's rules by metric, over the protocol's.
-        cells: accepted cells by id, in file order.
     """
 
     name: str
     model: str
     protocol: str
     fingerprint: str
-    environment: dict[str, str]
-    base: dict[str, PinnedBase]
-    tolerance: dict[str, Tolerance]
     cells: dict[str, AcceptedCell]
+    environment: dict[str, str] = field(default_factory=dict)
+    base: dict[str, PinnedBase] = field(default_factory=dict)
     images: ImagesFile | None = None
+    tolerance: dict[str, Tolerance] = field(default_factory=dict)
 
     def tolerances_of(self, cell_id: str, protocol: Protocol) -> dict[str, Tolerance]:
         """Rules that apply to one cell: its own over the file's over the protocol's."""
@@ -151,39 +152,20 @@ def read(path: Path, name: str) -> Baseline:
     return parse(yaml_reader.read_text(path, name), name)
 
 
-def parse(text: str, name: str) -> Baseline:
+def parse(content: str, name: str) -> Baseline:
     """Read a baseline from its text; see `read`."""
-    top = yaml_reader.parse(text, name)
-    entries = top.mapping(
-        ("prunecal", "model", "protocol", "environment", "base", "images", "tolerance", "cells")
-    )
-    for key in ("prunecal", "model", "protocol", "cells"):
-        if key not in entries:
-            top.fail(f"this is no baseline file: it has no {key!r}")
-    version = entries["prunecal"].integer()
-    if version != FORMAT:
-        entries["prunecal"].fail(f"baseline format {version} is not known here; this version reads {FORMAT}")
-    protocol = entries["protocol"].mapping(("name", "fingerprint"))
-    for key in ("name", "fingerprint"):
-        if key not in protocol:
-            entries["protocol"].fail(f"protocol has no {key!r}; write {{name: quick, fingerprint: 1a2b3c4d}}")
-    cells = entries["cells"]
-    return Baseline(
-        name=name,
-        model=entries["model"].text(),
-        protocol=protocol["name"].text(),
-        fingerprint=protocol["fingerprint"].text(),
-        environment=_environment(entries["environment"]) if "environment" in entries else {},
-        base=_pinned(entries["base"]) if "base" in entries else {},
-        tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
-        images=_images(entries["images"]) if "images" in entries else None,
-        cells={} if empty(cells) else {key: _cell(key, value) for key, value in cells.mapping().items()},
-    )
+    top = yaml_reader.parse(content, name)
+    check_format(top, "baseline", FORMAT)
+    return Baseline(name=name, **_BASELINE(top))
 
 
 def empty(value: Value) -> bool:
     """Whether nothing stands behind a key."""
     return value.content is None and value.scalar() is None
+
+
+def _cells(value: Value) -> dict[str, AcceptedCell]:
+    return {} if empty(value) else {key: _cell(key, cell) for key, cell in value.mapping().items()}
 
 
 def _cell(cell_id: str, value: Value) -> AcceptedCell:
@@ -198,53 +180,83 @@ def _cell(cell_id: str, value: Value) -> AcceptedCell:
     numbers = {key: uncertainty.read(entry) for key, entry in entries.items() if key not in CELL_FIELDS}
     return AcceptedCell(
         metrics={key: mean for key, (mean, _) in numbers.items()},
-        tolerance=read_tolerances(entries["tolerance"]) if "tolerance" in entries else {},
-        note=entries["note"].text() if "note" in entries else "",
-        environment=_environment(entries["environment"]) if "environment" in entries else {},
         line=line,
         uncertainty={key: sure for key, (_, sure) in numbers.items() if sure != uncertainty.UNKNOWN},
-        known=_known(entries["known"]) if "known" in entries else None,
+        **{key: read_field(entries[key]) for key, read_field in CELL_FIELDS.items() if key in entries},
     )
 
 
 def _known(value: Value) -> Known:
-    if value.content is None:
-        return Known(value.text(), None, value.where)
-    entries = value.mapping(("reason", "until"))
-    if "reason" not in entries:
-        value.fail(f"{value.label} has no reason; write {{reason: why it is tolerated, until: 2027-01-31}}")
-    until = None
-    if "until" in entries:
-        try:
-            until = date.fromisoformat(entries["until"].text())
-        except ValueError:
-            entries["until"].fail(f"{entries['until'].label} is no date; write one such as 2027-01-31")
-    return Known(entries["reason"].text(), until, value.where)
+    """Read `known: why`, or `known: {reason: why, until: 2027-01-31}`."""
+    return Known(**_REASON(value), where=value.where)
 
 
-def _images(value: Value) -> ImagesFile:
-    fields = {key: part.text() for key, part in value.mapping(("file", "sha256")).items()}
-    if len(fields) < len(("file", "sha256")):
-        value.fail(f"{value.label} needs file and sha256, as --prunecal-update writes them")
-    if Path(fields["file"]).name != fields["file"]:
-        value.fail(f"{value.label}.file must be the name of a file in this folder")
-    return ImagesFile(**fields)
+def _day(value: Value) -> date:
+    try:
+        return date.fromisoformat(value.text())
+    except ValueError:
+        value.fail(f"{value.label} is no date; write one such as 2027-01-31")
 
 
-def _pinned(value: Value) -> dict[str, PinnedBase]:
-    bases = {}
-    for kind, entry in value.mapping(BASE_KINDS).items():
-        fields = {key: part.text() for key, part in entry.mapping(("file", "sha256", "recipe")).items()}
-        if len(fields) < len(("file", "sha256", "recipe")):
-            entry.fail(f"{entry.label} needs file, sha256 and recipe, as --prunecal-pin writes them")
-        if Path(fields["file"]).name != fields["file"]:
-            entry.fail(f"{entry.label}.file must be the name of a file in this folder")
-        bases[kind] = PinnedBase(**fields)
-    return bases
+def _beside(value: Value) -> str:
+    """Read the name of a file that lies beside this one."""
+    if Path(value.text()).name != value.text():
+        value.fail(f"{value.label} must be the name of a file in this folder")
+    return value.text()
 
 
-def _environment(value: Value) -> dict[str, str]:
-    return {key: entry.text() for key, entry in value.mapping(ENVIRONMENT_FIELDS).items()}
+_ENVIRONMENT = mapping_of(text, ENVIRONMENT_FIELDS)
+
+_REASON: Reader[dict[str, Any]] = either(
+    lambda value: {"reason": value.text()},
+    record(
+        dict,
+        "{label} has no reason; write {{reason: why it is tolerated, until: 2027-01-31}}",
+        reason=text,
+        until=optional(_day),
+    ),
+)
+
+CELL_FIELDS: dict[str, Reader[Any]] = {
+    "note": text,
+    "known": _known,
+    "environment": _ENVIRONMENT,
+    "tolerance": read_tolerances,
+}
+"""What may stand in a cell beside its metrics; each is a field of `AcceptedCell`, too."""
+
+_PINNED = record(
+    PinnedBase,
+    "{label} needs file, sha256 and recipe, as --prunecal-pin writes them",
+    file=_beside,
+    sha256=text,
+    recipe=text,
+)
+
+_IMAGES = record(
+    ImagesFile,
+    "{label} needs file and sha256, as --prunecal-update writes them",
+    file=_beside,
+    sha256=text,
+)
+
+_BASELINE = record(
+    lambda protocol, **fields: {**protocol, **fields},
+    "this is no baseline file: it has no {key!r}",
+    prunecal=None,
+    model=text,
+    protocol=record(
+        lambda name, fingerprint: {"protocol": name, "fingerprint": fingerprint},
+        "{label} has no {key!r}; write {{name: quick, fingerprint: 1a2b3c4d}}",
+        name=text,
+        fingerprint=text,
+    ),
+    environment=optional(_ENVIRONMENT),
+    base=optional(mapping_of(_PINNED, BASE_KINDS)),
+    images=optional(_IMAGES),
+    tolerance=optional(read_tolerances),
+    cells=_cells,
+)
 
 
 def check(baseline: Baseline, model: str, protocol: Protocol) -> None:

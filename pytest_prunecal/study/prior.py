@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pytest_prunecal.study.yaml_reader import Value
 
 KINDS = ("finetune", "change", "retrain")
 """Where a comparison's training noise comes from: fine-tuning from the same base network; the change from a
@@ -55,28 +51,3 @@ class Noise:
         """The prior of one metric under one kind of comparison."""
         by_metric = self.shares[kind]
         return by_metric.get(metric, by_metric[DEFAULT])
-
-
-def read(value: Value) -> Noise:
-    """Read a protocol's `noise:`."""
-    entries = value.mapping(("freedom", "paired", *KINDS))
-    for key in ("freedom", "paired", *KINDS):
-        if key not in entries:
-            value.fail(f"{value.label} has no {key!r}; add it, or start with `extends: quick`")
-    return Noise(
-        entries["freedom"].integer(1, 1000),
-        entries["paired"].number(0, 1),
-        {kind: _shares(entries[kind]) for kind in KINDS},
-    )
-
-
-def _shares(value: Value) -> dict[str, Share]:
-    shares = {
-        metric: Share(
-            **{key: part.number(low=0) for key, part in entry.mapping(("error", "damage", "value")).items()}
-        )
-        for metric, entry in value.mapping().items()
-    }
-    if DEFAULT not in shares:
-        value.fail(f"{value.label} needs a `default` for metrics that it does not name")
-    return shares

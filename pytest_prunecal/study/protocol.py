@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.study.digest import digest
@@ -84,7 +84,7 @@ class Evaluation:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """All that turns a cell into numbers.
 
@@ -113,7 +113,7 @@ class Protocol:
     """
 
     name: str
-    description: str
+    description: str = ""
     dataset: dict[str, str | int | float | bool]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -129,7 +129,7 @@ class Protocol:
     seed: int
     threads: int
     precision: str
-    tolerance: dict[str, Tolerance]
+    tolerance: dict[str, Tolerance] = field(default_factory=dict)
     noise: Noise
     min_effect: dict[str, Tolerance]
     false_alarms: float

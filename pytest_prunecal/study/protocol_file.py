@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import prior, yaml_reader
+from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.cell import unique_ratios
+from pytest_prunecal.study.prior import DEFAULT, KINDS, Noise, Share
 from pytest_prunecal.study.protocol import Evaluation, Protocol, Recipe, Slimming
-from pytest_prunecal.study.tolerance import Tolerance, read_tolerances
+from pytest_prunecal.study.tolerance import read_tolerances
+from pytest_prunecal.study.yaml_schema import (
+    boolean,
+    check_format,
+    checked,
+    choice,
+    either,
+    integer,
+    mapping_of,
+    number,
+    optional,
+    record,
+    sequence,
+    text,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from pytest_prunecal.study.tolerance import Tolerance
     from pytest_prunecal.study.yaml_reader import Value
+    from pytest_prunecal.study.yaml_schema import Reader, T
 
 BUILT_IN = Path(__file__).parent / "protocols"
 FORMAT = 1
-SCHEDULES = ("step", "cosine")
-PRECISIONS = ("float32", "bfloat16")
-SOURCES = ("generated", "published", "auto")
 CHANNELS = 3
 MAX_DEPTH = 8
+_MISSING = "{label} has no {key!r}; add it, or start with `extends: quick`"
 
 
 def built_in_names() -> list[str]:
@@ -88,77 +100,50 @@ def _dataset_name(value: Value | None) -> str:
 
 def _read(top: Value, stem: str) -> Protocol:
     """Turn the merged document into types, every field checked."""
-    allowed = {field.name for field in fields(Protocol)} - {"mean", "std", "pad", "flip"}
-    entries = top.mapping({"prunecal", "extends", "normalise", "augment"} | allowed)
-    version = _required(top, entries, "prunecal").integer()
-    if version != FORMAT:
-        entries["prunecal"].fail(f"format {version} is not known here; this version reads {FORMAT}")
-    normalise = _required(top, entries, "normalise").mapping(("mean", "std"))
-    mean, std = (
-        tuple(value.number() for value in _required(entries["normalise"], normalise, key).sequence())
-        for key in ("mean", "std")
-    )
-    if len(mean) != CHANNELS or len(std) != CHANNELS or min(std) <= 0:
-        entries["normalise"].fail(f"normalise needs {CHANNELS} means and {CHANNELS} positive deviations")
-    augment = _required(top, entries, "augment").mapping(("pad", "flip"))
-    named = entries.get("name")
+    check_format(top, "protocol", FORMAT)
+    named = top.mapping().get("name")
     name = named.text() if named and named.name == top.name else stem  # a name is never inherited
-    tolerance = entries.get("tolerance")
-    return Protocol(
-        name=_checked_name(top, name),
-        description=entries["description"].text() if "description" in entries else "",
-        dataset=_dataset(_required(top, entries, "dataset")),
-        mean=mean,
-        std=std,
-        pad=_required(entries["augment"], augment, "pad").integer(0, 64),
-        flip=_required(entries["augment"], augment, "flip").boolean(),
-        width=_width(_required(top, entries, "width")),
-        ratios=_ratios(_required(top, entries, "ratios")),
-        pruners=tuple(value.text() for value in _required(top, entries, "pruners").sequence()),
-        base=_recipe(_required(top, entries, "base")),
-        finetune=_recipe(_required(top, entries, "finetune")),
-        slimming=_slimming(_required(top, entries, "slimming")),
-        evaluation=_evaluation(_required(top, entries, "evaluation")),
-        seed=_required(top, entries, "seed").integer(0, 2**31 - 1),
-        threads=_required(top, entries, "threads").integer(1, 1024),
-        precision=_choice(_required(top, entries, "precision"), PRECISIONS),
-        tolerance=read_tolerances(tolerance, f"protocol {name}") if tolerance else {},
-        noise=prior.read(_required(top, entries, "noise")),
-        min_effect=_min_effect(_required(top, entries, "min_effect"), name),
-        false_alarms=_required(top, entries, "false_alarms").number(1e-9, 0.5),
-    )
-
-
-def _min_effect(value: Value, name: str) -> dict[str, Tolerance]:
-    effects = read_tolerances(value, f"min_effect of protocol {name}")
-    for metric, effect in effects.items():
-        if effect.auto:
-            value.fail(f"{value.label}.{metric} is auto; it must be what matters to you, such as 0.005")
-    return effects
-
-
-def _required(owner: Value, entries: Mapping[str, Value], key: str) -> Value:
-    if key not in entries:
-        owner.fail(f"{owner.label} has no {key!r}; add it, or start with `extends: quick`")
-    return entries[key]
-
-
-def _checked_name(top: Value, name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         top.fail(f"{name!r} cannot name a folder of baselines; use letters, digits, dots and dashes")
-    return name
+    return _protocol(name)(top)
 
 
-def _choice(value: Value, choices: tuple[str, ...]) -> str:
-    if value.text() not in choices:
-        value.fail(f"{value.label} is {value.text()!r}; it must be one of {', '.join(choices)}")
-    return value.text()
+def _protocol(name: str) -> Reader[Protocol]:
+    """All that a protocol file says, key by key; what is None here was read before."""
+    return record(
+        lambda normalise, augment, **fields: Protocol(name=name, **normalise, **augment, **fields),
+        _MISSING,
+        prunecal=None,
+        extends=optional(None),
+        name=optional(None),
+        description=optional(text),
+        dataset=_dataset,
+        normalise=checked(
+            record(dict, _MISSING, mean=sequence(number()), std=sequence(number())), _three_channels
+        ),
+        augment=record(dict, _MISSING, pad=integer(0, 64), flip=boolean),
+        width=either(lambda value: {DEFAULT: _WIDTH(value)}, _with_default(_WIDTH, "models")),
+        ratios=_ratios,
+        pruners=sequence(text),
+        base=_RECIPE,
+        finetune=_RECIPE,
+        slimming=_SLIMMING,
+        evaluation=_EVALUATION,
+        seed=integer(0, 2**31 - 1),
+        threads=integer(1, 1024),
+        precision=choice("float32", "bfloat16"),
+        tolerance=optional(partial(read_tolerances, source=f"protocol {name}")),
+        noise=_NOISE,
+        min_effect=checked(partial(read_tolerances, source=f"min_effect of protocol {name}"), _in_numbers),
+        false_alarms=number(1e-9, 0.5),
+    )
 
 
 def _dataset(value: Value) -> dict[str, str | int | float | bool]:
-    entries = value.mapping()
-    _required(value, entries, "name")
-    options = {key: _option(entry) for key, entry in entries.items()}
+    """Its name and its options; one without a value is as if it were not there."""
+    options = {key: text(item) if key == "name" else _option(item) for key, item in value.mapping().items()}
+    if "name" not in options:
+        value.fail(_MISSING.format(label=value.label, key="name"))
     return {key: option for key, option in options.items() if option is not None}
 
 
@@ -167,68 +152,90 @@ def _option(value: Value) -> str | int | float | bool | None:
     return option if option is None or isinstance(option, (str, bool)) else value.numeric()
 
 
-def _width(value: Value) -> dict[str, float]:
-    """Read one multiplier for all models, or one by model name with a `default`."""
-    if value.content is None:
-        return {"default": value.number(low=1e-3, high=64)}
-    return _by_model(value, low=1e-3, high=64)
-
-
-def _by_model(value: Value, low: float, high: float) -> dict[str, float]:
-    numbers = {key: item.number(low, high) for key, item in value.mapping().items()}
-    if "default" not in numbers:
-        value.fail(f"{value.label} needs a `default` for models that it does not name")
-    return numbers
-
-
 def _ratios(value: Value) -> tuple[float, ...]:
-    texts = [item.text() for item in value.sequence()]
+    texts = sequence(text)(value)
     try:
         return unique_ratios(texts)
     except PrunecalError as error:
         value.fail(str(error))
 
 
-def _recipe(value: Value) -> Recipe:
-    entries = value.mapping({field.name for field in fields(Recipe)})
-    milestones = tuple(item.integer(1) for item in _required(value, entries, "milestones").sequence())
-    if list(milestones) != sorted(set(milestones)):
-        entries["milestones"].fail(f"{entries['milestones'].label} must ascend")
-    momentum = _required(value, entries, "momentum").number(0, 1)
-    nesterov = _required(value, entries, "nesterov").boolean()
-    if nesterov and not momentum:
-        entries["nesterov"].fail(f"{entries['nesterov'].label} needs a momentum above 0")
-    return Recipe(
-        epochs=_required(value, entries, "epochs").integer(0),
-        batch=_required(value, entries, "batch").integer(2),
-        learning_rate=_required(value, entries, "learning_rate").number(low=0),
-        schedule=_choice(_required(value, entries, "schedule"), SCHEDULES),
-        milestones=milestones,
-        decay=_required(value, entries, "decay").number(0, 1),
-        warmup=_required(value, entries, "warmup").number(low=0),
-        momentum=momentum,
-        weight_decay=_required(value, entries, "weight_decay").number(low=0),
-        nesterov=nesterov,
-    )
+def _with_default(item: Reader[T], others: str) -> Reader[dict[str, T]]:
+    """By name, with a `default` for what is not named."""
+
+    def check(value: Value, found: dict[str, T]) -> None:
+        if DEFAULT not in found:
+            value.fail(f"{value.label} needs a `{DEFAULT}` for {others} that it does not name")
+
+    return checked(mapping_of(item), check)
 
 
-def _slimming(value: Value) -> Slimming:
-    entries = value.mapping(("scale", "penalty"))
-    penalty = _by_model(_required(value, entries, "penalty"), low=0, high=math.inf)
-    return Slimming(scale=_required(value, entries, "scale").number(low=0), penalty=penalty)
+def _three_channels(value: Value, found: dict[str, tuple[float, ...]]) -> None:
+    mean, std = found["mean"], found["std"]
+    if len(mean) != CHANNELS or len(std) != CHANNELS or min(std) <= 0:
+        value.fail(f"{value.label} needs {CHANNELS} means and {CHANNELS} positive deviations")
 
 
-def _evaluation(value: Value) -> Evaluation:
-    entries = value.mapping({field.name for field in fields(Evaluation)})
-    corruptions = tuple(item.text() for item in _required(value, entries, "corruptions").sequence())
-    severities = tuple(item.integer(1, 5) for item in _required(value, entries, "severities").sequence())
-    for key, items in (("corruptions", corruptions), ("severities", severities)):
-        if not items or len(set(items)) != len(items):
-            entries[key].fail(f"{entries[key].label} must name at least one, and none twice")
-    return Evaluation(
-        batch=_required(value, entries, "batch").integer(1),
-        bins=_required(value, entries, "bins").integer(1),
-        corruptions=corruptions,
-        severities=severities,
-        source=_choice(_required(value, entries, "source"), SOURCES),
-    )
+def _ascends(value: Value, found: tuple[int, ...]) -> None:
+    if list(found) != sorted(set(found)):
+        value.fail(f"{value.label} must ascend")
+
+
+def _distinct(value: Value, found: tuple[object, ...]) -> None:
+    if not found or len(set(found)) != len(found):
+        value.fail(f"{value.label} must name at least one, and none twice")
+
+
+def _has_momentum(value: Value, recipe: Recipe) -> None:
+    if recipe.nesterov and not recipe.momentum:
+        nesterov = value.mapping()["nesterov"]
+        nesterov.fail(f"{nesterov.label} needs a momentum above 0")
+
+
+def _in_numbers(value: Value, effects: dict[str, Tolerance]) -> None:
+    for metric, effect in effects.items():
+        if effect.auto:
+            value.fail(f"{value.label}.{metric} is auto; it must be what matters to you, such as 0.005")
+
+
+_WIDTH = number(1e-3, 64)  # a multiplier of channel counts
+
+_RECIPE = checked(
+    record(
+        Recipe,
+        _MISSING,
+        epochs=integer(0),
+        batch=integer(2),
+        learning_rate=number(0),
+        schedule=choice("step", "cosine"),
+        milestones=checked(sequence(integer(1)), _ascends),
+        decay=number(0, 1),
+        warmup=number(0),
+        momentum=number(0, 1),
+        weight_decay=number(0),
+        nesterov=boolean,
+    ),
+    _has_momentum,
+)
+
+_SLIMMING = record(Slimming, _MISSING, scale=number(0), penalty=_with_default(number(0), "models"))
+
+_EVALUATION = record(
+    Evaluation,
+    _MISSING,
+    batch=integer(1),
+    bins=integer(1),
+    corruptions=checked(sequence(text), _distinct),
+    severities=checked(sequence(integer(1, 5)), _distinct),
+    source=choice("generated", "published", "auto"),
+)
+
+_SHARE = record(Share, error=optional(number(0)), damage=optional(number(0)), value=optional(number(0)))
+
+_NOISE = record(
+    lambda freedom, paired, **shares: Noise(freedom, paired, shares),
+    _MISSING,
+    freedom=integer(1, 1000),
+    paired=number(0, 1),
+    **dict.fromkeys(KINDS, _with_default(_SHARE, "metrics")),
+)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pytest_prunecal.study.yaml_schema import number, optional, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.study.yaml_reader import Value
+    from pytest_prunecal.study.yaml_schema import Reader
 
 ALL = "*"
 """Stands for every metric, where a file says `tolerance: auto`."""
@@ -58,15 +61,18 @@ def read_tolerances(value: Value, source: str = "") -> dict[str, Tolerance]:
     return {metric: _rule(rule, source) for metric, rule in value.mapping().items()}
 
 
+_BOUNDS: Reader[dict[str, Any]] = record(dict, abs=optional(number(0)), rel=optional(number(0)))
+
+
 def _rule(rule: Value, source: str) -> Tolerance:
     if rule.content is None:
         if rule.scalar() == "auto":
             return _single(rule, source)
         return Tolerance(rule.number(low=0), source=source or rule.where)
-    bounds = {kind: bound.number(low=0) for kind, bound in rule.mapping(("abs", "rel")).items()}
+    bounds = _BOUNDS(rule)
     if not bounds:
         rule.fail(f"{rule.label} is empty; give abs, rel or both, such as {{abs: 0.02}}, or auto")
-    return Tolerance(bounds.get("abs", 0.0), bounds.get("rel", 0.0), source or rule.where)
+    return Tolerance(**bounds, source=source or rule.where)
 
 
 def _single(value: Value, source: str) -> Tolerance:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_prunecal.study.yaml_schema import checked, either, integer, number, numeric, optional, record
+
 if TYPE_CHECKING:
     from pytest_prunecal.study.yaml_reader import Value
+    from pytest_prunecal.study.yaml_schema import Reader
 
 _DIGITS = 2  # significant ones: an error is not known better, and a refresh should change few lines
 
@@ -70,17 +73,23 @@ def written(mean: str, uncertainty: Uncertainty) -> str:
     return mean if len(parts) == 1 else f"{{{', '.join(parts)}}}"
 
 
-def read(value: Value) -> tuple[int | float, Uncertainty]:
-    """Read a metric of a baseline file: a number, or a mapping with `mean`, `se`, `sd` and `seeds`."""
-    if not isinstance(value.content, dict):
-        return value.numeric(), UNKNOWN
-    entries = value.mapping(("mean", "se", "sd", "seeds"))
-    if "mean" not in entries:
-        value.fail(f"{value.label} has no mean; write a number, or {{mean: 0.9850, se: 0.0043}}")
-    if ("sd" in entries) != ("seeds" in entries):
+def _sd_says_over_how_many(value: Value, _: object) -> None:
+    if len(value.mapping().keys() & {"sd", "seeds"}) == 1:
         value.fail(f"{value.label} needs sd and seeds together: a deviation says over how many seeds")
-    return entries["mean"].numeric(), Uncertainty(
-        entries["se"].number(low=0) if "se" in entries else None,
-        entries["sd"].number(low=0) if "sd" in entries else None,
-        entries["seeds"].integer(2) if "seeds" in entries else 1,
-    )
+
+
+read: Reader[tuple[int | float, Uncertainty]] = either(
+    lambda value: (value.numeric(), UNKNOWN),
+    checked(
+        record(
+            lambda mean, **errors: (mean, Uncertainty(**errors)),
+            "{label} has no mean; write a number, or {{mean: 0.9850, se: 0.0043}}",
+            mean=numeric,
+            se=optional(number(0)),
+            sd=optional(number(0)),
+            seeds=optional(integer(2)),
+        ),
+        _sd_says_over_how_many,
+    ),
+)
+"""Reads a metric of a baseline file: a number, or a mapping with `mean`, `se`, `sd` and `seeds`."""

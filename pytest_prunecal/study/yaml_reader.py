@@ -67,9 +67,10 @@ class Value:
         """Read a mapping, in file order, whose keys are all in `allowed` (None: any key)."""
         if not isinstance(self.content, dict):
             self.fail(f"{self.label} must be a mapping of `key: value` lines")
-        for key, value in self.content.items():
-            if allowed is not None and key not in allowed:
-                value.fail(f"unknown key {key!r} in {self.label}; known are {', '.join(sorted(allowed))}")
+        if allowed is not None:
+            for key, value in self.content.items():
+                if key not in allowed:
+                    value.fail(f"unknown key {key!r} in {self.label}; known are {', '.join(sorted(allowed))}")
         return self.content
 
     def over(self, base: Value) -> Value:
@@ -126,9 +127,10 @@ class Value:
         if not isinstance(self.node, yaml.ScalarNode):
             self.fail(f"{self.label} must be a single value")
         text = str(self.node.value)
-        if not _DECIMAL.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+        decimal = _DECIMAL.fullmatch(text)
+        if not decimal and not _NOT_FINITE.fullmatch(text):
             self.fail(f"{self.label} is {text!r}, which is not a number")
-        value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+        value = float(text) if decimal else math.nan
         if not math.isfinite(value):
             self.fail(f"{self.label} is {text}, which is not a finite number")
         return int(text) if text.lstrip("+-").isdecimal() else value

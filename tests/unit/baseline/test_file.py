@@ -1,6 +1,7 @@
 """Baseline files: what they say, and the one sentence about what they should not say."""
 
 import dataclasses
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ def test_the_nearest_tolerance_wins():
         (HEAD + "cells:\n  dense:\n    note: [a]\n", 6, "must be a single value"),
         (HEAD + "cells:\n  dense:\n    tolerance: {ece: {abs: big}}\n", 6, "'big', which is not a number"),
         (HEAD + "environment: {gpu: x}\ncells:\n", 4, "unknown key 'gpu' in environment"),
+        (HEAD + "base: {other: {}}\ncells:\n", 4, "unknown key 'other' in base; known are plain, slimmed"),
+        (
+            HEAD + "base:\n  plain: {file: a.pt, sha256: b}\ncells:\n",
+            5,
+            "base.plain needs file, sha256 and recipe, as --prunecal-pin writes them",
+        ),
+        (
+            HEAD + "base:\n  plain:\n    sha256: b\n    file: x/a.pt\n    recipe: c\ncells:\n",
+            7,
+            "base.plain.file must be the name of a file in this folder",
+        ),
+        (
+            HEAD.replace("prunecal: 1", "prunecal: 2") + "new: 1\ncells:\n",
+            1,
+            "baseline format 2 is not known",
+        ),
+        (HEAD + "cells:\n  dense: {known: [a]}\n", 5, "known must be a single value, or a mapping"),
         (HEAD + "environment:\ncells:\n", 4, "environment must be a mapping"),
         (HEAD + "cells:\n  dense:\n    ece: 1\n    ece: 2\n", 7, "'ece' stands twice in cells.dense"),
     ],
@@ -90,6 +108,30 @@ def test_what_is_no_baseline(text, line, says):
     assert str(error.value).startswith(f"f.yaml:{line}: ")
     assert says in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_a_file_may_leave_out():
+    file = baseline.parse(f"{HEAD}cells:\n  dense: {{ece: 1}}\n", "f.yaml")
+    assert file == baseline.Baseline(
+        name="f.yaml",
+        model="vgg19",
+        protocol="quick",
+        fingerprint="5b1c9e02",
+        cells={"dense": baseline.AcceptedCell({"ece": 1}, line=5)},
+    )
+    assert (file.environment, file.base, file.images, file.tolerance) == ({}, {}, None, {})
+
+
+def test_networks_and_results_beside_the_file():
+    text = (
+        "base:\n  plain: {file: a.pt, sha256: 12, recipe: 5b1c9e02}\nimages: {file: a.zip, sha256: 0034}\n"
+        "cells:\n  dense:\n    known: worn out\n  weight-0.3:\n    known: {reason: x, until: 2027-01-31}\n"
+    )
+    file = baseline.parse(HEAD + text, "f.yaml")
+    assert file.base == {"plain": baseline.PinnedBase("a.pt", "12", "5b1c9e02")}
+    assert file.images == baseline.ImagesFile("a.zip", "0034")
+    assert file.cells["dense"].known == baseline.Known(reason="worn out", where="f.yaml:9")
+    assert file.cells["weight-0.3"].known == baseline.Known("x", "f.yaml:11", date(2027, 1, 31))
 
 
 @pytest.mark.parametrize("cells", ["cells:", "cells: ~", "cells: {}", "cells:  # none yet"])

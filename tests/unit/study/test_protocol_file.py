@@ -225,6 +225,10 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("precision: float16", 2, "precision is 'float16'; it must be one of float32, bfloat16"),
         ("threads: 0", 2, "must lie in"),
         ("prunecal: 2", 2, "format 2 is not known here"),
+        ("prunecal: 2\ncolour: red", 2, "format 2 is not known here"),
+        ("noise:\n  change: [1]", 3, "noise.change must be a mapping"),
+        ("width: [1]", 2, "width must be a single value, or a mapping of `key: value` lines"),
+        ("slimming:\n  scale: -1", 3, "slimming.scale is -1; it must lie in [0, inf]"),
         ("dataset: digits", 2, "dataset must be a mapping"),
         ("dataset: {size: 016}", 2, "'016', which is not a number"),
         ("name: ../up", 1, "cannot name a folder"),
@@ -267,6 +271,29 @@ def test_every_field_is_checked(written, text, where, says):
 )
 def test_nothing_is_assumed_where_a_field_is_missing(written, key):
     assert repr(key.rsplit("__", maxsplit=1)[-1])[1:-1] in refused(written, paper_like(**{key: None}))
+
+
+def test_what_a_file_may_leave_out(written):
+    mine = written(paper_like(name=None, description=None, tolerance=None))
+    assert (mine.name, mine.description, mine.tolerance) == ("mine", "", {})
+    assert mine.fingerprint == load("paper", BUILT_IN).fingerprint
+
+
+@pytest.mark.parametrize("key", ["normalise__mean", "augment__flip", "finetune__nesterov"])
+def test_what_is_missing_inside_a_field_is_named_there(written, key):
+    owner, field = key.split("__")
+    text = paper_like(**{key: None})
+    line = text.splitlines().index(f"{owner}:") + 2
+    assert refused(written, text) == (
+        f"mine.yaml:{line}: {owner} has no {field!r}; add it, or start with `extends: quick`"
+    )
+
+
+def test_a_data_set_has_a_name(written):
+    for name in ("''", "~", ""):
+        text = paper_like().replace("name: cifar10", f"name: {name}")
+        assert refused(written, text).endswith("dataset.name must be a text and is empty")
+    assert written(paper_like().replace("name: cifar10", "name: 010")).dataset == {"name": "010"}
 
 
 JUDGING = {
