@@ -21,18 +21,19 @@ from pytest_prunecal.lab.reproducible import generator_of, reproducible
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.store.environment import conditions
-from pytest_prunecal.store.store import Artefact
+from pytest_prunecal.store.store import Kind
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from torch import Tensor, nn
 
     from pytest_prunecal.lab.evaluation.evaluate import Evaluated
     from pytest_prunecal.study.cell import Cell
+
+_EVALUATION = Kind("evaluation", ".safetensors", save, load)
 
 
 def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
@@ -156,23 +157,14 @@ def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
             "conditions": conditions(bench.environment["device"]),
         }
     )
-    results = bench.base_results
-    if key not in results:
-
-        def write(path: Path) -> None:
-            network = base.base_network(cell, bench, slimming=slimming)
-            results[key] = evaluate_on_all(network, bench)
-            save(results[key], path)
-
-        artefact = Artefact("evaluation", key, ".safetensors", write)
-        try:
-            if bench.fresh:
-                bench.store.renew(artefact)
-            results[key] = bench.store.read(artefact, load)
-        except OSError:
-            if key not in results:
-                raise
-    return results[key]
+    if key not in bench.base_results:
+        bench.base_results[key] = bench.store.remember(
+            _EVALUATION,
+            key,
+            lambda: evaluate_on_all(base.base_network(cell, bench, slimming=slimming), bench),
+            anew=bench.fresh,
+        ).content
+    return bench.base_results[key]
 
 
 def own_metrics(evaluated: Evaluated, bench: Bench) -> tuple[dict[str, float], dict[str, Tensor]]:
