@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
-from pytest_prunecal.lab import base_network as base
-from pytest_prunecal.lab.bench import Bench, train
+from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled, resampled
-from pytest_prunecal.lab.evaluation.evaluate import evaluate, summary
-from pytest_prunecal.lab.evaluation.saved import load, save
+from pytest_prunecal.lab.evaluation.evaluate import summary
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import conv_weights, macs, parameters, sparsity
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
@@ -20,20 +17,16 @@ from pytest_prunecal.lab.pruners.base import Pruned, Pruner
 from pytest_prunecal.lab.reproducible import generator_of, reproducible
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training.loop import Pressure
-from pytest_prunecal.store.environment import conditions
-from pytest_prunecal.store.store import Kind
-from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.lab.evaluation.evaluate import Evaluated
     from pytest_prunecal.study.cell import Cell
-
-_EVALUATION = Kind("evaluation", ".safetensors", save, load)
 
 
 def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
@@ -59,15 +52,15 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
     with reproducible(bench.protocol.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pruner = pruner_of(cell, bench)
-        slimming = pruner is not None and pruner.slimming
-        network = base.base_network(cell, bench, slimming=slimming)
+        base = base_of(cell, bench)
+        network = base.network()
         dense_weights = conv_weights(network)
         pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network, {}, ())
         if pruner:
             fine_tune(pruned, cell, bench)
-            evaluated = evaluate_on_all(pruned.model, bench)
+            evaluated = bench.evaluate(pruned.model)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
-        base_evaluated = evaluated_base(cell, bench, slimming=slimming)
+        base_evaluated = base.evaluated()
         if not pruner:
             evaluated = base_evaluated
         own, replicates = own_metrics(evaluated, bench)
@@ -84,7 +77,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         provenance={
             **bench.environment,
             "corruptions": bench.corrupted.source,
-            **base.provenance(cell, bench, slimming=slimming),
+            **base.provenance(),
             "protocol": bench.protocol.name,
             "fingerprint": bench.protocol.fingerprint,
             "dataset": bench.dataset.name,
@@ -94,11 +87,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         warnings=tuple(dict.fromkeys(_told(caught))),
     )
     sampled = Sampled(evaluated.sampled.columns, evaluated.sampled.replicates | replicates)
-    base_result = BaseResult(
-        base.digest_of(cell, bench, slimming=slimming),
-        summary(base_evaluated),
-        base_evaluated.sampled.columns,
-    )
+    base_result = BaseResult(base.digest, summary(base_evaluated), base_evaluated.sampled.columns)
     return Trial(measurement, sampled, base_result)
 
 
@@ -115,7 +104,7 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     """The cell's pruner; None in the dense cell."""
     if cell.pruner is None:
         return None
-    pruner = resolve(pruner_entry(cell.pruner, bench.extensions), f"pruner {cell.pruner!r}")
+    pruner = resolve(pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}")
     if not isinstance(pruner, Pruner):
         raise PrunecalError(
             f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"
@@ -123,54 +112,22 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     return pruner
 
 
+def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
+    """The network that a cell starts from."""
+    pruner = pruner_of(cell, bench)
+    return BaseNetwork(cell.model, bench, slimming=pruner is not None and pruner.slimming)
+
+
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
     """Fine-tune a pruned network in place: fresh optimiser, zeros held, no penalty on BN scales."""
     generator = generator_of(bench.protocol.seed, "finetune", cell.model, cell.id)
-    train(pruned.model, bench.protocol.finetune, generator, Pressure(masks=pruned.masks), bench)
-
-
-def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
-    """Evaluate a network on the clean and on every corrupted test set."""
-    return evaluate(
-        model,
-        bench.dataset.test_images,
-        bench.corrupted,
-        bench.dataset.test_labels,
-        bench.forward,
-        bench.protocol.evaluation.batch,
-        bench.protocol.evaluation.bins,
-        bench.device,
-    )
-
-
-def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
-    """The base network's own evaluation, made once: the dense cell, and what every change is counted from."""
-    protocol = bench.protocol
-    key = digest(
-        {
-            "weights": base.digest_of(cell, bench, slimming=slimming),
-            "model": [cell.model, protocol.width_of(cell.model), base.code_of(cell, bench)],
-            "data": [bench.dataset.digest, bench.corrupted.digest],
-            "input": [protocol.mean, protocol.std],
-            "evaluation": asdict(protocol.evaluation),
-            "made by": [bench.sources.of_package(), protocol.precision, protocol.threads],
-            "conditions": conditions(bench.environment["device"]),
-        }
-    )
-    if key not in bench.base_results:
-        bench.base_results[key] = bench.store.remember(
-            _EVALUATION,
-            key,
-            lambda: evaluate_on_all(base.base_network(cell, bench, slimming=slimming), bench),
-            anew=bench.fresh,
-        ).content
-    return bench.base_results[key]
+    bench.trainer.train(pruned.model, bench.protocol.finetune, generator, Pressure(masks=pruned.masks))
 
 
 def own_metrics(evaluated: Evaluated, bench: Bench) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The user's own metrics, on the clean test set, and what they are on resampled images."""
     values, replicates = {}, {}
-    for name, metric in bench.extensions.metrics.items():
+    for name, metric in bench.setup.extensions.metrics.items():
         function = resolve(metric.function, f"metric {name!r}")
         values[name] = float(function(evaluated.logits, bench.dataset.test_labels))
         found = resampled(function, evaluated.logits, bench.dataset.test_labels)

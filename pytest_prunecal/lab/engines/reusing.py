@@ -7,10 +7,13 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.identity import Identity, data_of
+from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.store.environment import conditions, is_surely_cpu
 from pytest_prunecal.store.sources import Sources, file_digest
 from pytest_prunecal.store.store import Kind, Store
+from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.pairing import Pairing
@@ -18,16 +21,18 @@ from pytest_prunecal.study.pairing import Pairing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_prunecal.lab.engines import Setup
-    from pytest_prunecal.lab.engines.local import LocalEngine
+    from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.image_results import ByImage
 
 
-class ReusingEngine:
-    """Measures what the store does not know; see `Setup`.
+class ReusingEngine(Engine):
+    """Gives what the store knows, and has the setup's engine measure the rest.
 
     Nothing here imports torch, and the engine that does is made when it is first needed.
+
+    Args:
+        setup: what to measure with.
 
     Raises:
         PrunecalError: the store cannot be written.
@@ -38,6 +43,20 @@ class ReusingEngine:
         self._sources = Sources(setup.started)
         self._store = Store(setup.store)
         self._measured: set[str] = set()
+
+    @cached_property
+    def device(self) -> str:
+        """`cpu`, or the name of the GPU."""
+        return "cpu" if is_surely_cpu(self._setup.device) else self._measuring.device
+
+    @cached_property
+    def data(self) -> str:
+        """Digest of the data's files, or of the images where no files can tell; see `identity.data_of`."""
+        found = data_of(self._setup.protocol, self._setup.data, self._sources)
+        if found is None:
+            of_images = self._measuring.data  # which may fetch them
+            found = data_of(self._setup.protocol, self._setup.data, self._sources) or of_images
+        return found
 
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
         """Measure one cell, or give what was measured before; see `pytest_prunecal.lab.measure.measure`."""
@@ -59,40 +78,28 @@ class ReusingEngine:
         self._measured.add(key)
         return replace(found.content, reused=found.reused)
 
-    def compare(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
+    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+        """Places in the store of the base networks that were trained for a cell."""
+        return self._measuring.trained_bases(cell, seeds)
+
+    def pair(self, measured: ByImage, accepted: ByImage, *, tuned: bool) -> Pairing:
         """Compare a cell with what was accepted, once; see `pytest_prunecal.lab.paired.compare`."""
         sides = [measured.to_dict(), accepted.to_dict()]
         key = digest([sides, tuned, self._sources.of_package(), conditions("cpu")])
         found = self._store.remember(
-            _PAIRING, key, lambda: self._measuring.compare(measured, accepted, tuned=tuned)
+            _PAIRING, key, lambda: self._measuring.pair(measured, accepted, tuned=tuned)
         )
         return found.content
 
     @cached_property
-    def _measuring(self) -> LocalEngine:
-        from pytest_prunecal.lab.engines.local import LocalEngine  # noqa: PLC0415 - this imports torch
-
-        return LocalEngine(self._setup, self._store, self._sources)
+    def _measuring(self) -> Engine:
+        name = self._setup.engine
+        made: Engine = resolve(ENGINES[name], f"engine {name!r}")(self._setup, self._store, self._sources)
+        return made
 
     @cached_property
     def _identity(self) -> Identity:
-        setup = self._setup
-        return Identity(
-            protocol=setup.protocol,
-            extensions=setup.extensions,
-            bases=setup.bases,
-            one_base=setup.one_base,
-            device="cpu" if is_surely_cpu(setup.device) else self._measuring.device,
-            data=self._data(),
-            sources=self._sources,
-        )
-
-    def _data(self) -> str:
-        of_files = data_of(self._setup.protocol, self._setup.data, self._sources)
-        if of_files is None:
-            of_images = self._measuring.data  # which may fetch them
-            of_files = data_of(self._setup.protocol, self._setup.data, self._sources) or of_images
-        return of_files
+        return Identity(self._setup, self.device, self.data, self._sources)
 
     def _edited(self) -> str:
         """Why nothing that is measured now may be kept: its key tells of sources as they were before."""
