@@ -41,8 +41,7 @@ _COMPARISONS = pytest.StashKey[int]()
 def engine_of(config: pytest.Config, settings: Settings) -> Engine:
     """The session's engine, made at the first measurement."""
     if _ENGINE not in config.stash:
-        from pytest_prunecal.lab.engines import Setup  # noqa: PLC0415 - only sessions that measure need it
-        from pytest_prunecal.lab.engines.reusing import ReusingEngine  # noqa: PLC0415 - likewise
+        from pytest_prunecal.lab.engines import Setup, start  # noqa: PLC0415 - for sessions that measure
 
         setup = Setup(
             protocol=settings.protocol,
@@ -51,12 +50,12 @@ def engine_of(config: pytest.Config, settings: Settings) -> Engine:
             data=settings.data,
             extensions=settings.extensions,
             bases=settings.bases,
-            one_base=settings.pin,
+            pin=settings.pin,
             worker=int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")),
             started=settings.started,
             fresh=settings.fresh,
         )
-        config.stash[_ENGINE] = ReusingEngine(setup)
+        config.stash[_ENGINE] = start(setup)
     return config.stash[_ENGINE]
 
 
@@ -150,7 +149,7 @@ class CellItem(pytest.Item):
         accepted, why = images_of(self.file, self.cell, settings.metrics)
         if accepted is None or measurement.by_image is None:
             return measurement, without_images(self.file, self.cell, measurement, why)
-        return measurement, engine.compare(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
+        return measurement, engine.pair(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
 
     def repr_failure(
         self,

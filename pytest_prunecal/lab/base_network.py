@@ -2,180 +2,147 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load_file, save_file
 
-from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab import bench as bench_module
-from pytest_prunecal.lab import datasets, forward, models, reproducible
-from pytest_prunecal.lab.bench import build, builder_of, train
-from pytest_prunecal.lab.identity import declared, model_entry
-from pytest_prunecal.lab.pruners import channel
-from pytest_prunecal.lab.pruners.channel import init_bn_scales
-from pytest_prunecal.lab.reproducible import generator_of
-from pytest_prunecal.lab.training import augmentation as images
-from pytest_prunecal.lab.training import loop as training
-from pytest_prunecal.lab.training import sgd as optimiser
-from pytest_prunecal.lab.training.loop import Pressure
-from pytest_prunecal.store import environment
+from pytest_prunecal.lab import models
+from pytest_prunecal.lab.checkpoint import load_given
+from pytest_prunecal.lab.evaluation import saved
+from pytest_prunecal.lab.identity import declared, model_entry, own_metrics
+from pytest_prunecal.lab.training import trainer
+from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.sources import file_digest, package_digest
-from pytest_prunecal.store.store import Artefact
+from pytest_prunecal.store.store import Artefact, Kind
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from pytest_prunecal.lab.bench import Bench
-    from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.given_base import GivenBase
+    from pytest_prunecal.lab.evaluation.tally import Evaluated
 
-# What shapes a base checkpoint; an edit anywhere here trains it again.
-_MADE_BY = (
-    sys.modules[__name__],
-    bench_module,
-    channel,
-    datasets,
-    environment,
-    forward,
-    images,
-    models,
-    optimiser,
-    reproducible,
-    training,
-)
+_EVALUATION = Kind("evaluation", ".safetensors", saved.save, saved.load)
 
 
-def base_network(cell: Cell, bench: Bench, *, slimming: bool) -> nn.Module:
-    """The trained network that the cell starts from, trained now if nobody has yet.
+def training_code() -> str:
+    """Digest of the code that trains base networks: what the trainer reaches, and the models, by name."""
+    return package_digest(models, reached_from=trainer)
 
-    Every process reads it back from the store, so that who trained it makes no difference.
+
+class BaseNetwork:
+    """The trained network that cells of a model start from; a user's checkpoint takes its place.
+
+    Attributes:
+        kind: `slimmed` if it is trained for sparsity, as the channel pruner wants it, else `plain`. A user's
+            checkpoint serves as either, whether or not it was trained for sparsity.
+        given: the user's checkpoint, or what is pinned in a baseline; None where it is trained.
+
+    Args:
+        model: the model's name.
+        bench: trains, keeps and evaluates it.
+        slimming: whether it is trained for sparsity.
     """
-    given = _given(cell, bench, slimming=slimming)
-    if given:
-        return _from_file(given, cell.model, bench)
-    model = build(cell.model, bench)
-    artefact = _artefact(cell, bench, slimming=slimming)
-    model.load_state_dict(bench.store.read(artefact, partial(load_file, device=str(bench.device))))
-    return model
 
+    def __init__(self, model: str, bench: Bench, *, slimming: bool) -> None:
+        self._model, self._bench, self._slimming = model, bench, slimming
+        self.kind = "slimmed" if slimming else "plain"
+        self.given = bench.setup.bases.get((model, self.kind))
 
-def _given(cell: Cell, bench: Bench, *, slimming: bool) -> GivenBase | None:
-    return bench.bases.get((cell.model, _kind(slimming=slimming)))
+    def network(self) -> nn.Module:
+        """A copy of it on the device, trained now if nobody has yet.
 
+        Every process reads it back from the store, so that who trained it makes no difference.
 
-def _kind(*, slimming: bool) -> str:
-    return "slimmed" if slimming else "plain"
+        Raises:
+            PrunecalError: what is given does not fit the model.
+        """
+        network = self._bench.build(self._model)
+        if self.given:
+            load_given(network, self.given, self._model)
+        else:
+            read = partial(load_file, device=str(self._bench.device))
+            network.load_state_dict(self._bench.store.read(self._artefact, read))
+        return network
 
+    def trained(self) -> Path:
+        """The store's entry of what base training gives, whatever is given; trained now if nobody has yet."""
+        return self._bench.store.obtain(self._artefact)
 
-def trained_base(cell: Cell, bench: Bench, *, slimming: bool) -> Path:
-    """The store's entry of the network that base training gives, trained now if nobody has yet."""
-    return bench.store.obtain(_artefact(cell, bench, slimming=slimming))
+    @property
+    def place(self) -> str:
+        """Where the store has what was trained, such as `base/KEY.safetensors`; empty if it was given."""
+        return "" if self.given else self.trained().relative_to(self._bench.store.root).as_posix()
 
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of its file of weights."""
+        return file_digest(self.given.path if self.given else self.trained())
 
-def _artefact(cell: Cell, bench: Bench, *, slimming: bool) -> Artefact:
-    penalty = bench.protocol.slimming.lambda_of(cell.model) if slimming else None
-    key = {
-        "model": [cell.model, code_of(cell, bench)],
-        "made by": [package_digest(*_MADE_BY), bench.environment],
-        "data": bench.dataset.digest,
-        "recipe": asdict(bench.protocol.base),
-        "input": [bench.protocol.mean, bench.protocol.std, bench.protocol.pad, bench.protocol.flip],
-        "width": bench.protocol.width_of(cell.model),
-        "slimming": None if penalty is None else [bench.protocol.slimming.scale, penalty],
-        "seed": bench.base_seed,
-        "precision": bench.protocol.precision,
-    }
-    return Artefact("base", digest(key), ".safetensors", partial(_train_base, cell, bench, penalty))
+    def provenance(self) -> dict[str, str]:
+        """What a measurement says of it.
 
+        `base` is `pinned`, or twelve hex digits of a user's checkpoint; it is absent where the base was
+        trained, and `base_entry` is then its place in the store. `base_kind` is `plain` or `slimmed`.
+        """
+        if self.given is None:
+            return {"base_kind": self.kind, "base_entry": self.place}
+        return {"base_kind": self.kind, "base": "pinned" if self.given.sha256 else self.digest[:12]}
 
-def code_of(cell: Cell, bench: Bench) -> str:
-    """Digest of the code that a cell's model is made of, and of the files that the user says it reads."""
-    builder_of(cell.model, bench)  # imported first: what is edited after this is noticed
-    own = bench.extensions
-    code = bench.sources.of_code(model_entry(cell.model, own), own.registrars)
-    return digest([code, declared(own, bench.sources)])
+    def evaluated(self) -> Evaluated:
+        """Its own evaluation, made once: the dense cell, and what every change is counted from."""
+        bench, protocol = self._bench, self._bench.protocol
+        key = digest(
+            {
+                "weights": self.digest,
+                "model": [self._model, protocol.width_of(self._model), self._code],
+                "data": [bench.dataset.digest, bench.corrupted.digest],
+                "input": [protocol.mean, protocol.std],
+                "evaluation": asdict(protocol.evaluation),
+                "metrics": own_metrics(bench.setup.extensions, bench.sources),
+                "made by": [bench.sources.of_package(), protocol.precision, protocol.threads],
+                "conditions": conditions(bench.environment["device"]),
+            }
+        )
+        if key not in bench.base_results:
+            bench.base_results[key] = bench.store.remember(
+                _EVALUATION, key, lambda: bench.evaluate(self.network()), anew=bench.setup.fresh
+            ).content
+        return bench.base_results[key]
 
+    @cached_property
+    def _artefact(self) -> Artefact:
+        """Its entry: the key holds all that `Trainer.train_base` is given, and the code that it runs."""
+        bench, protocol = self._bench, self._bench.protocol
+        penalty = protocol.slimming.lambda_of(self._model)
+        key = {
+            "model": [self._model, self._code],
+            "made by": [training_code(), bench.environment],
+            "data": bench.dataset.digest,
+            "recipe": asdict(protocol.base),
+            "input": [protocol.mean, protocol.std, protocol.pad, protocol.flip],
+            "width": protocol.width_of(self._model),
+            "slimming": [protocol.slimming.scale, penalty] if self._slimming else None,
+            "seed": bench.base_seed,
+            "precision": protocol.precision,
+        }
+        return Artefact("base", digest(key), ".safetensors", self._train)
 
-def _train_base(cell: Cell, bench: Bench, penalty: float | None, path: Path) -> None:
-    model = build(cell.model, bench)
-    if penalty is not None:
-        init_bn_scales(model, bench.protocol.slimming.scale)
-    generator = generator_of(bench.base_seed, "base", cell.model)
-    train(model, bench.protocol.base, generator, Pressure(slimming=penalty or 0.0), bench)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, path)
+    @cached_property
+    def _code(self) -> str:
+        """Digest of the code that the model is made of, and of the files that the user says it reads."""
+        self._bench.builder_of(self._model)  # imported first: what is edited after this is noticed
+        own, sources = self._bench.setup.extensions, self._bench.sources
+        return digest(
+            [sources.of_code(model_entry(self._model, own), own.registrars), declared(own, sources)]
+        )
 
-
-def _from_file(given: GivenBase, model: str, bench: Bench) -> nn.Module:
-    """Load a given network; safetensors files hold tensors and nothing that could run.
-
-    A user's checkpoint serves the channel pruner too, whether or not it was trained for sparsity.
-    """
-    what = f"{'pinned base' if given.sha256 else 'checkpoint'} {given.path}"
-    network = build(model, bench)
-    try:
-        content = given.path.read_bytes()
-        if given.sha256 and hashlib.sha256(content).hexdigest() != given.sha256:
-            raise PrunecalError(f"{what}: is not the file that the baseline names: its sha256 differs")
-        state = load(content)
-    except (OSError, SafetensorError) as error:
-        raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
-    wanted = network.state_dict()
-    problem = _mismatch(wanted, state)
-    if problem:
-        raise PrunecalError(f"{what}: {problem}, so it is no {model} of this protocol")
-    network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
-    return network
-
-
-def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
-    """Say how a checkpoint differs from what a network needs; empty if it fits."""
-    # Counts of seen batches: some exporters leave them out, and nothing here reads them.
-    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
-    for names, problem in (
-        (needed - found.keys(), "it lacks"),
-        (found.keys() - wanted.keys(), "it has the unknown"),
-    ):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            return f"{problem} {min(names)}{more}"
-    for name, tensor in found.items():
-        if tensor.shape != wanted[name].shape:
-            return f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}"
-        if not torch.isfinite(tensor).all():
-            return f"{name} holds NaN or infinite values"
-    return ""
-
-
-def place_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
-    """Where the store has the trained network that the cell starts from; empty if it was given instead."""
-    if _given(cell, bench, slimming=slimming):
-        return ""
-    return trained_base(cell, bench, slimming=slimming).relative_to(bench.store.root).as_posix()
-
-
-def digest_of(cell: Cell, bench: Bench, *, slimming: bool) -> str:
-    """SHA-256, in hex, of the file of weights that the cell starts from."""
-    given = _given(cell, bench, slimming=slimming)
-    return file_digest(given.path if given else trained_base(cell, bench, slimming=slimming))
-
-
-def provenance(cell: Cell, bench: Bench, *, slimming: bool) -> dict[str, str]:
-    """What a measurement says of its base.
-
-    `base` is `pinned`, or twelve hex digits of a user's checkpoint; it is absent where the base was trained,
-    and `base_entry` is then its place in the store. `base_kind` is `plain` or `slimmed`.
-    """
-    kind, given = _kind(slimming=slimming), _given(cell, bench, slimming=slimming)
-    if given is None:
-        return {"base_kind": kind, "base_entry": place_of(cell, bench, slimming=slimming)}
-    return {"base_kind": kind, "base": "pinned" if given.sha256 else file_digest(given.path)[:12]}
+    def _train(self, path: Path) -> None:
+        bench = self._bench
+        builder = bench.builder_of(self._model)
+        state = bench.trainer.train_base(self._model, builder, bench.base_seed, slimming=self._slimming)
+        save_file(state, path)

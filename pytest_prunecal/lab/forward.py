@@ -12,6 +12,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torch import nn
 
+    from pytest_prunecal.study.protocol import Protocol
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -49,6 +51,11 @@ class Forward:
 
     normalisation: Normalisation
     precision: str = "float32"
+
+    @classmethod
+    def of(cls, protocol: Protocol) -> Forward:
+        """As a protocol says."""
+        return cls(Normalisation(protocol.mean, protocol.std), protocol.precision)
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes)."""

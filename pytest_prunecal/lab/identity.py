@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.store.sources import Sources
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.extensions import Extensions
-    from pytest_prunecal.study.given_base import Bases
     from pytest_prunecal.study.protocol import Protocol
 
 
@@ -30,31 +30,26 @@ class Identity:
     """What all measurements of a session have in common; a file that cannot be read raises OSError.
 
     Attributes:
-        protocol: turns cells into numbers.
-        extensions: the user's own.
-        bases: trained networks to start from.
-        one_base: whether all seeds share one base network.
+        setup: what the session measures with.
         device: `cpu`, or the name of the GPU.
         data: digest of the test and training images, and of published corrupted ones.
         sources: reads files.
     """
 
-    protocol: Protocol
-    extensions: Extensions
-    bases: Bases
-    one_base: bool
+    setup: Setup
     device: str
     data: str
     sources: Sources
 
     def of(self, cell: Cell, seeds: int) -> str:
         """Digest of all that the measurement of a cell over some seeds depends on."""
-        given = {kind: base for (model, kind), base in self.bases.items() if model == cell.model}
+        setup, protocol = self.setup, self.setup.protocol
+        given = {kind: base for (model, kind), base in setup.bases.items() if model == cell.model}
         return digest(
             {
                 "cell": [cell.model, cell.pruner, cell.ratio],
-                "seeds": [seeds, self.one_base],
-                "protocol": [self.protocol.name, self.protocol.threads, self.protocol.measuring],
+                "seeds": [seeds, setup.pin],
+                "protocol": [protocol.name, protocol.threads, protocol.measuring],
                 "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
                 "data": self.data,
                 "code": self._code(cell),
@@ -68,13 +63,10 @@ class Identity:
 
     def _code(self, cell: Cell) -> dict[str, Any]:
         """Whatever of the user's own takes part in a cell."""
-        own = self.extensions
+        own = self.setup.extensions
         code: dict[str, Any] = {
             "model": self.sources.of_code(model_entry(cell.model, own), own.registrars),
-            "metrics": {
-                name: self.sources.of_code(metric.function, own.registrars)
-                for name, metric in own.metrics.items()
-            },
+            "metrics": own_metrics(own, self.sources),
             "files": declared(own, self.sources),
             "plugins": self.sources.of_files(own.plugins),
         }
@@ -91,6 +83,19 @@ def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
 def pruner_entry(name: str, extensions: Extensions) -> object:
     """How a pruner is registered: the user's own, or built in."""
     return extensions.pruners.get(name) or PRUNERS[name]
+
+
+def own_metrics(extensions: Extensions, sources: Sources) -> dict[str, list[object]]:
+    """By name, whatever of the user's own metrics their numbers depend on."""
+    return {
+        name: [
+            metric.where,
+            metric.paired,
+            metric.quotient,
+            sources.of_code(metric.function, extensions.registrars),
+        ]
+        for name, metric in extensions.metrics.items()
+    }
 
 
 def declared(extensions: Extensions, sources: Sources) -> str:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
-from pytest_prunecal.lab import base_network as base
-from pytest_prunecal.lab.bench import Bench, train
-from pytest_prunecal.lab.evaluation.evaluate import evaluate
-from pytest_prunecal.lab.evaluation.saved import load, save
-from pytest_prunecal.lab.evaluation.tally import Tally
+from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import conv_weights
 from pytest_prunecal.lab.metrics.functions import called, function_of
@@ -21,19 +16,15 @@ from pytest_prunecal.lab.pruners.base import Pruned, Pruner
 from pytest_prunecal.lab.reproducible import generator_of, reproducible
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.lab.training.loop import Pressure
-from pytest_prunecal.store.environment import conditions
-from pytest_prunecal.store.store import Artefact
-from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from torch import nn
 
-    from pytest_prunecal.lab.evaluation.tally import Evaluated
+    from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
@@ -62,15 +53,15 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
     with reproducible(bench.protocol.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         pruner = pruner_of(cell, bench)
-        slimming = pruner is not None and pruner.slimming
-        network = base.base_network(cell, bench, slimming=slimming)
+        base = base_of(cell, bench)
+        network = base.network()
         dense_weights = conv_weights(network)
         pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network, {}, ())
         if pruner:
             fine_tune(pruned, cell, bench)
-            evaluated = evaluate_on_all(pruned.model, bench)
+            evaluated = bench.evaluate(pruned.model)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
-        base_evaluated = evaluated_base(cell, bench, slimming=slimming)
+        base_evaluated = base.evaluated()
         if not pruner:
             evaluated = base_evaluated
     numbers = evaluated.metrics | of_network(
@@ -85,7 +76,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         provenance={
             **bench.environment,
             "corruptions": bench.corrupted.source,
-            **base.provenance(cell, bench, slimming=slimming),
+            **base.provenance(),
             "protocol": bench.protocol.name,
             "fingerprint": bench.protocol.fingerprint,
             "dataset": bench.dataset.name,
@@ -94,11 +85,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
     )
-    base_result = BaseResult(
-        base.digest_of(cell, bench, slimming=slimming),
-        base_evaluated.metrics,
-        base_evaluated.sampled.columns,
-    )
+    base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result)
 
 
@@ -115,7 +102,7 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     """The cell's pruner; None in the dense cell."""
     if cell.pruner is None:
         return None
-    pruner = resolve(pruner_entry(cell.pruner, bench.extensions), f"pruner {cell.pruner!r}")
+    pruner = resolve(pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}")
     if not isinstance(pruner, Pruner):
         raise PrunecalError(
             f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"
@@ -123,60 +110,16 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     return pruner
 
 
+def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
+    """The network that a cell starts from."""
+    pruner = pruner_of(cell, bench)
+    return BaseNetwork(cell.model, bench, slimming=pruner is not None and pruner.slimming)
+
+
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
     """Fine-tune a pruned network in place: fresh optimiser, zeros held, no penalty on BN scales."""
     generator = generator_of(bench.protocol.seed, "finetune", cell.model, cell.id)
-    train(pruned.model, bench.protocol.finetune, generator, Pressure(masks=pruned.masks), bench)
-
-
-def evaluate_on_all(model: nn.Module, bench: Bench) -> Evaluated:
-    """Evaluate a network on the clean and on every corrupted test set."""
-    return evaluate(
-        model,
-        bench.dataset.test_images,
-        bench.corrupted,
-        Tally(bench.metrics, bench.dataset.test_labels, bench.protocol.evaluation.bins),
-        bench.forward,
-        bench.protocol.evaluation.batch,
-        bench.device,
-    )
-
-
-def evaluated_base(cell: Cell, bench: Bench, *, slimming: bool) -> Evaluated:
-    """The base network's own evaluation, made once: the dense cell, and what every change is counted from."""
-    protocol, own = bench.protocol, bench.extensions
-    key = digest(
-        {
-            "weights": base.digest_of(cell, bench, slimming=slimming),
-            "model": [cell.model, protocol.width_of(cell.model), base.code_of(cell, bench)],
-            "data": [bench.dataset.digest, bench.corrupted.digest],
-            "input": [protocol.mean, protocol.std],
-            "evaluation": asdict(protocol.evaluation),
-            "metrics": {
-                name: [metric.where, metric.paired, bench.sources.of_code(metric.function, own.registrars)]
-                for name, metric in own.metrics.items()
-            },
-            "made by": [bench.sources.of_package(), protocol.precision, protocol.threads],
-            "conditions": conditions(bench.environment["device"]),
-        }
-    )
-    results = bench.base_results
-    if key not in results:
-
-        def write(path: Path) -> None:
-            network = base.base_network(cell, bench, slimming=slimming)
-            results[key] = evaluate_on_all(network, bench)
-            save(results[key], path)
-
-        artefact = Artefact("evaluation", key, ".safetensors", write)
-        try:
-            if bench.fresh:
-                bench.store.renew(artefact)
-            results[key] = bench.store.read(artefact, load)
-        except OSError:
-            if key not in results:
-                raise
-    return results[key]
+    bench.trainer.train(pruned.model, bench.protocol.finetune, generator, Pressure(masks=pruned.masks))
 
 
 def of_network(model: nn.Module, metrics: Mapping[str, Metric], **offers: object) -> dict[str, Number]:

@@ -1,7 +1,8 @@
 """The modules that some code reaches, found by reading it: nothing of it is imported or run.
 
-Reading finds more than running would: an import that only stands in a function counts too. What no reading
-can find is an import whose name is computed; the module's whole package is then taken to be reached.
+Reading finds more than running would: an import that only stands in a function counts too, though none under
+`if TYPE_CHECKING:`, which never runs. What no reading can find is an import whose name is computed; the
+module's whole package is then taken to be reached.
 """
 
 from __future__ import annotations
@@ -87,6 +88,43 @@ def reached(start: Iterable[Module]) -> Reached:
         if imports.computed:
             pending.extend(_siblings(module))
     return Reached(frozenset(found), frozenset(others))
+
+
+def reached_within(package: Path, start: Iterable[Path]) -> set[Path]:
+    """Follow imports from some files of a package on, through that package alone; the start is part of it.
+
+    Computed names are not followed, and neither is the outermost `__init__`, by which all of it is imported.
+
+    Args:
+        package: its folder, which is called as it is.
+        start: Python files in it.
+    """
+    found: set[Path] = set()
+    pending = list(start)
+    while pending:
+        path = pending.pop()
+        if path in found:
+            continue
+        found.add(path)
+        module = Module(_dotted(package, path), path)
+        for name in {module.name, *_imports(module).names}:
+            pending.extend(_run_for(package, name))
+    return found
+
+
+def _dotted(package: Path, path: Path) -> str:
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _run_for(package: Path, name: str) -> Iterator[Path]:
+    """The files of a package that run when a name is imported: the module, and the packages around it."""
+    place = package.parent.joinpath(*name.split("."))
+    while package in place.parents:
+        for file in (place.with_suffix(".py"), place / "__init__.py"):
+            if file.is_file():
+                yield file
+        place = place.parent
 
 
 def locate(name: str) -> Module | None:
@@ -196,7 +234,7 @@ def _parsed(module: Module, content: bytes) -> _Imports:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
         return imports
-    for node in ast.walk(tree):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             imports.names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -208,10 +246,26 @@ def _parsed(module: Module, content: bytes) -> _Imports:
     return imports
 
 
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only type checkers read."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        yield node
+        if isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING":
+            pending.extend(node.orelse)
+        else:
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def _name_of(node: ast.expr) -> str:
+    """What an expression is called: `b` of `b` and of `a.b`."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def _called(node: ast.Call, module: Module, imports: _Imports) -> None:
     """Note a call that imports."""
-    function = node.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    name = _name_of(node.func)
     if name in _COMPUTED:
         imports.computed = True
     elif name in _IMPORTING:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.store.imports import Module, locate, reached
+from pytest_prunecal.store.imports import Module, locate, reached, reached_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,22 +25,27 @@ _NAME = _PACKAGE.name
 
 
 @cache
-def package_digest(*parts: ModuleType) -> str:
-    """SHA-256, in hex, of the source of some of this package's modules; a package counts with all below it.
+def package_digest(*parts: ModuleType, reached_from: ModuleType | None = None) -> str:
+    """SHA-256, in hex, of the source of some of this package's modules.
 
-    Parts are imported, not named by text: one that was renamed or is not there cannot be left out in silence.
+    Modules are imported, not named by text: one that was renamed or is not there is not left out in silence.
+
+    Args:
+        parts: which; a package counts with all below it.
+        reached_from: it counts as well, and so does every module of this package that it reaches by imports.
 
     Raises:
         FileNotFoundError: a part has no file, or a package no folder.
     """
-    return Sources().of_files(package_files(*parts))
+    files = {path for part in parts for path in _files(_place(part))}
+    if reached_from is not None:
+        files |= reached_within(_PACKAGE, _files(_place(reached_from)))
+    return Sources().of_files(_named(files))
 
 
-def package_files(*parts: ModuleType) -> list[tuple[str, Path]]:
-    """Files of this package, by their place in it; of all of it without `parts`."""
-    places = [_place(part) for part in parts] or [_PACKAGE]
-    found = {path for place in places for path in _files(place)}
-    return [(path.relative_to(_PACKAGE).as_posix(), path) for path in found]
+def _named(files: Iterable[Path]) -> list[tuple[str, Path]]:
+    """Files of this package, by their place in it."""
+    return [(path.relative_to(_PACKAGE).as_posix(), path) for path in files]
 
 
 def _place(part: ModuleType) -> Path:
@@ -82,7 +87,7 @@ class Sources:
 
     def of_package(self) -> str:
         """SHA-256, in hex, of all of this package."""
-        self._package = self._package or self.of_files(package_files())
+        self._package = self._package or self.of_files(_named(_files(_PACKAGE)))
         return self._package
 
     def of_code(self, entry: Any, registrars: Sequence[Registrar] = ()) -> str:  # noqa: ANN401 - a user's own

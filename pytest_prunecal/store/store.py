@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _Content = TypeVar("_Content")
-_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError),
+    *(SafetensorError, PrunecalError),
+)
 """What reading an entry raises that is not what was written, whatever became of it."""
 
 
@@ -37,6 +42,38 @@ class Artefact(NamedTuple):
     key: str
     suffix: str
     write: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Kind(Generic[_Content]):
+    """A sort of thing that the store can remember.
+
+    Attributes:
+        folder: where in the store its entries lie, such as `evaluation`.
+        suffix: of their files.
+        save: writes one to a path; an OSError or SafetensorError means that it cannot be kept.
+        load: reads it back; raises one of `_DAMAGED` if the file is no such thing.
+    """
+
+    folder: str
+    suffix: str
+    save: Callable[[_Content, Path], None]
+    load: Callable[[Path], _Content]
+
+
+@dataclass(frozen=True)
+class Remembered(Generic[_Content]):
+    """What `Store.remember` gives.
+
+    Attributes:
+        content: the thing itself.
+        reused: whether the store had it, instead of its being made now.
+        problem: why it could not be kept; empty if it is.
+    """
+
+    content: _Content
+    reused: bool = False
+    problem: str = ""
 
 
 class Store:
@@ -79,13 +116,6 @@ class Store:
         """As `obtain`, but None at once where another process is making the entry."""
         return self._found_or_made(artefact, wait=False)
 
-    def renew(self, artefact: Artefact) -> Path:
-        """Make an entry anew, whether or not there is one."""
-        entry = self._place(artefact)
-        with self._lock(entry):
-            self._make(entry, artefact.write, anew=True)
-        return entry
-
     def read(self, artefact: Artefact, read: Callable[[Path], _Content]) -> _Content:
         """Read an entry, found or made; one that a disk or a copy has damaged is made anew.
 
@@ -97,15 +127,63 @@ class Store:
         try:
             return read(entry)
         except _DAMAGED:
-            return read(self.renew(artefact))
+            with self._lock(entry):
+                self._make(entry, artefact.write)
+            return read(entry)
+
+    def remember(
+        self,
+        kind: Kind[_Content],
+        key: str,
+        make: Callable[[], _Content],
+        *,
+        anew: bool = False,
+        unfit: Callable[[], str] | None = None,
+    ) -> Remembered[_Content]:
+        """Find a thing, or make and keep it; give what was made even where it cannot be kept.
+
+        Of several processes that want it, one makes it and others wait. An entry that cannot be read is made
+        anew. Nothing is made twice, and what the making raises comes out as it is: an OSError of `make` says
+        nothing about the store.
+
+        Args:
+            kind: where it is kept, how it is written and how read.
+            key: digest of what makes it; the caller answers for its being complete.
+            make: makes it.
+            anew: make it whether or not there is one.
+            unfit: asked when it is made, says why it must not be kept; nothing if it may.
+        """
+        entry = self.root / kind.folder / f"{key}{kind.suffix}"
+        if not anew and (found := _loaded(kind, entry)):
+            return found
+        with ExitStack() as stack:
+            problem = ""
+            try:
+                stack.enter_context(self._lock(entry))
+                if not anew and (found := self._arrived(kind, entry)):
+                    return found
+            except OSError as error:
+                problem = str(error)
+            content = make()
+            problem = problem or (unfit() if unfit else "")
+            if not problem:
+                try:
+                    self._make(entry, partial(kind.save, content))
+                except (OSError, SafetensorError) as error:
+                    problem = str(error)
+            return Remembered(content, problem=problem)
 
     def find(self, place: str) -> Path | None:
         """Find an entry by its place in the store, such as `base/KEY.safetensors`; None if there is none."""
         entry = self.root / place
-        if self._remote is not None and not entry.exists() and self._remote.exists(self._address(entry)):
+        if self._remote is not None and not entry.exists():
             with self._lock(entry):
-                self._make(entry, _vanished)
+                self._fetch(entry)
         return entry if entry.exists() else None
+
+    def _arrived(self, kind: Kind[_Content], entry: Path) -> Remembered[_Content] | None:
+        """What others have made by the time that the lock is held, here or on another machine."""
+        return _loaded(kind, entry) or (_loaded(kind, entry) if self._fetch(entry) else None)
 
     def _place(self, artefact: Artefact) -> Path:
         return self.root / artefact.kind / f"{artefact.key}{artefact.suffix}"
@@ -117,7 +195,7 @@ class Store:
         with self._lock(entry, wait=wait) as held:
             if not held:
                 return None
-            if not entry.exists():
+            if not entry.exists() and not self._fetch(entry):
                 self._make(entry, artefact.write)
         return entry
 
@@ -140,27 +218,39 @@ class Store:
     def _address(self, entry: Path) -> str:
         return f"{self._remote_root}/{entry.relative_to(self.root).as_posix()}"
 
-    def _make(self, entry: Path, write: Callable[[Path], None], *, anew: bool = False) -> None:
-        partial = entry.with_name(f".{entry.name}.partial")  # ours alone: the lock is held
-        remote = self._address(entry)
-        try:
-            if self._remote is not None and not anew and self._remote.exists(remote):
-                self._remote.get_file(remote, str(partial))
-            else:
-                write(partial)
-                if self._remote is not None:
-                    self._upload(partial, remote)
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            partial.replace(entry)
-        finally:
-            partial.unlink(missing_ok=True)
+    def _fetch(self, entry: Path) -> bool:
+        """Bring an entry of a URL here, if there is one; its lock is held."""
+        if self._remote is None or not self._remote.exists(self._address(entry)):
+            return False
+        self._put(entry, lambda path: self._remote.get_file(self._address(entry), str(path)))
+        return True
 
-    def _upload(self, partial: Path, remote: str) -> None:
+    def _make(self, entry: Path, write: Callable[[Path], None]) -> None:
+        """Make an entry, here and at the URL; its lock is held."""
+
+        def made(path: Path) -> None:
+            write(path)
+            if self._remote is not None:
+                self._upload(path, self._address(entry))
+
+        self._put(entry, made)
+
+    def _put(self, entry: Path, write: Callable[[Path], None]) -> None:
+        """Have an entry written whole or not at all."""
+        passing = entry.with_name(f".{entry.name}.partial")  # ours alone: the lock is held
+        try:
+            write(passing)
+            with passing.open("rb") as file:
+                os.fsync(file.fileno())
+            passing.replace(entry)
+        finally:
+            passing.unlink(missing_ok=True)
+
+    def _upload(self, path: Path, remote: str) -> None:
         """Upload under a passing name, then rename, so that no other machine reads half a file."""
         self._remote.makedirs(remote.rpartition("/")[0], exist_ok=True)
         passing = f"{remote}.{os.getpid()}.partial"
-        self._remote.put_file(str(partial), passing)
+        self._remote.put_file(str(path), passing)
         self._remote.mv(passing, remote)
 
     def _prepare(self) -> None:
@@ -171,5 +261,9 @@ class Store:
                 file.write("# Made by pytest-prunecal; safe to delete.\n*\n")
 
 
-def _vanished(path: Path) -> None:
-    raise PrunecalError(f"{path.name.strip('.')}: was removed from the store while it was read")
+def _loaded(kind: Kind[_Content], entry: Path) -> Remembered[_Content] | None:
+    """An entry's content; None if there is none, or none that can be read."""
+    try:
+        return Remembered(kind.load(entry), reused=True)
+    except _DAMAGED:
+        return None

@@ -13,26 +13,20 @@ def bench(tmp_path_factory):
     from pathlib import Path
 
     from pytest_prunecal.lab.bench import Bench
+    from pytest_prunecal.lab.engines import Setup
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study import protocol_file
     from pytest_prunecal.study.extensions import Extensions
 
-    made = Bench(
-        protocol_file.load("quick", Path()),
-        Store(str(tmp_path_factory.mktemp("store"))),
-        torch.device("cpu"),
-        None,
-        Extensions(),
-    )
+    quick, store = protocol_file.load("quick", Path()), str(tmp_path_factory.mktemp("store"))
+    made = Bench(Setup(quick, store, "cpu", None, Extensions()), Store(store), torch.device("cpu"))
     list(made.corrupted)  # generated before anything is timed
     return made
 
 
 @pytest.fixture(scope="module", params=["vgg19", "resnet20"])
 def network(request, bench):
-    from pytest_prunecal.lab.bench import build
-
-    return build(request.param, bench).eval()
+    return bench.build(request.param).eval()
 
 
 @pytest.fixture(autouse=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import replace
 from unittest.mock import patch
 
 import torch
 
 from pytest_prunecal.lab import measure
-from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation import evaluate as evaluation
 from pytest_prunecal.lab.forward import Normalisation
@@ -78,56 +78,57 @@ def _bn_not_carried(put, _bench, _strength):
     put(measure, "fine_tune", untracked)
 
 
+class _Changed:
+    """A trainer that trains otherwise."""
+
+    def __init__(self, bench, change):
+        self._bench, self._change = bench, change
+
+    def train(self, network, recipe, generator, pressure):
+        trainer, recipe, pressure = self._change(self._bench.trainer, recipe, pressure, self._bench)
+        trainer.train(network, recipe, generator, pressure)
+
+
 def _finetune_with(put, change):
-    train = measure.train
+    fine_tune = measure.fine_tune
 
-    def changed(model, recipe, generator, pressure, bench):
-        train(model, *change(recipe, generator, pressure, bench))
+    def changed(pruned, cell, bench):
+        other = copy(bench)
+        other.trainer = _Changed(bench, change)
+        fine_tune(pruned, cell, other)
 
-    put(measure, "train", changed)
+    put(measure, "fine_tune", changed)
 
 
 def _penalty(put, bench, strength):
     penalty = bench.protocol.slimming.penalty["default"] * (strength or 1)
-    _finetune_with(put, lambda r, g, p, b: (r, g, Pressure(masks=p.masks, slimming=penalty), b))
+    _finetune_with(put, lambda t, r, p, _: (t, r, Pressure(masks=p.masks, slimming=penalty)))
 
 
 def _rate(put, _bench, strength):
     factor = strength or 10
-    _finetune_with(put, lambda r, g, p, b: (replace(r, learning_rate=factor * r.learning_rate), g, p, b))
+    _finetune_with(put, lambda t, r, p, _: (t, replace(r, learning_rate=factor * r.learning_rate), p))
 
 
 def _no_augmentation(put, _bench, _strength):
-    def bare(b):
-        other = _with_training_set(b, *b.training_set)
-        other.protocol = replace(b.protocol, pad=0)
-        return other
-
-    _finetune_with(put, lambda r, g, p, b: (r, g, p, bare(b)))
+    _finetune_with(put, lambda t, r, p, _: (replace(t, protocol=replace(t.protocol, pad=0)), r, p))
 
 
-_FIELDS = ("protocol", "store", "device", "data", "extensions", "bases")
-
-
-def _with_training_set(b, images, labels):
-    other = Bench(**{k: getattr(b, k) for k in _FIELDS}, fresh=True)
-    other.__dict__["dataset"] = b.dataset
-    other.__dict__["training_set"] = (images, labels)
-    return other
+def _trained_on(trainer, **part):
+    return replace(trainer, dataset=replace(trainer.dataset, **part))
 
 
 def _labels(put, _bench, strength):
     share = strength or 0.02
 
-    def shuffled(b):
-        images, labels = b.training_set
-        generator = torch.Generator().manual_seed(b.protocol.seed)
+    def shuffled(trainer, seed):
+        labels = trainer.dataset.train_labels.clone()
+        generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
-        labels = labels.clone()
         labels[chosen] = labels[chosen.roll(1)]
-        return _with_training_set(b, images, labels)
+        return _trained_on(trainer, train_labels=labels)
 
-    _finetune_with(put, lambda r, g, p, b: (r, g, p, shuffled(b)))
+    _finetune_with(put, lambda t, r, p, b: (shuffled(t, b.protocol.seed), r, p))
 
 
 def _logits(put, _bench, strength):
@@ -149,14 +150,14 @@ def _head(put, _bench, strength):
 def _overfit(put, _bench, strength):
     amount = strength or 2.0
 
-    def sharpened(b):
-        images, labels = b.training_set
+    def sharpened(trainer):
+        images = trainer.dataset.train_images
         pixels = images.float()
         blurred = torch.nn.functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
         sharp = (pixels + amount * (pixels - blurred)).clamp(0, 255).to(images.dtype)
-        return _with_training_set(b, sharp, labels)
+        return _trained_on(trainer, train_images=sharp)
 
-    _finetune_with(put, lambda r, g, p, b: (r, g, p, sharpened(b)))
+    _finetune_with(put, lambda t, r, p, _: (sharpened(t), r, p))
 
 
 def _constants(put, _bench, _strength):
@@ -225,25 +226,10 @@ def _twice(put, _bench, _strength):
 
 def _stale(lab):
     """A bench on the base network as it was after a third of its epochs."""
-    from pytest_prunecal.study.given_base import GivenBase
-
-    subject = lab.subject
-    recipe = replace(subject.protocol.base, epochs=max(subject.protocol.base.epochs // 3, 1))
-    old = lab.bench(bases={})
-    old.protocol = replace(subject.protocol, base=recipe)
-    if not lab.pinned:
-        return old
-    from pytest_prunecal.baseline.file import BASE_KINDS
-    from pytest_prunecal.lab.base_network import trained_base
-    from pytest_prunecal.lab.reproducible import reproducible
-    from pytest_prunecal.study.cell import Cell
-
-    with reproducible(1):
-        paths = {
-            kind: trained_base(Cell(subject.model, None, 0), old, slimming=kind == "slimmed")
-            for kind in BASE_KINDS
-        }
-    return lab.bench(bases={(subject.model, kind): GivenBase(path) for kind, path in paths.items()})
+    protocol = lab.subject.protocol
+    recipe = replace(protocol.base, epochs=max(protocol.base.epochs // 3, 1))
+    old = lab.bench(bases={}, protocol=replace(protocol, base=recipe))
+    return lab.bench(bases=lab.trained(old)) if lab.pinned else old
 
 
 _PLANTS = {

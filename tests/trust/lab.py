@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -19,12 +19,15 @@ from pytest_prunecal.baseline import refresh
 from pytest_prunecal.gate.outcome import comparisons_of, environment_of, judge_cell
 from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
 from pytest_prunecal.lab.measure import measure_once
 from pytest_prunecal.lab.models.groups import ChannelGroup
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
 from pytest_prunecal.lab.paired import compare
+from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import metric, protocol_file
 from pytest_prunecal.study.cell import Cell, grid
@@ -129,35 +132,35 @@ class Lab:
         self._bases = self._given() if pinned else {}
         self._bench = self.bench()
 
-    def bench(self, bases: dict | None = None) -> Bench:
-        """A fresh bench; `bases` in the place of the pinned ones."""
-        return Bench(
+    def bench(self, **changes) -> Bench:
+        """A fresh bench; `changes` of its setup, such as other bases than the pinned ones."""
+        setup = Setup(
             self.subject.protocol,
-            self._store,
-            torch.device("cpu"),
+            str(self._store.root),
+            "cpu",
             self.subject.data,
             self.subject.extensions,
-            self._bases if bases is None else bases,
+            self._bases,
             fresh=True,  # a fault planted in memory changes no source, by which stored numbers are known
         )
+        return Bench(replace(setup, **changes), self._store, torch.device("cpu"))
+
+    def trained(self, bench: Bench) -> dict:
+        """Both base networks as training gives them on a bench."""
+        model = self.subject.model
+        with reproducible(1):
+            return {
+                (model, kind): GivenBase(BaseNetwork(model, bench, slimming=kind == "slimmed").trained())
+                for kind in baseline.BASE_KINDS
+            }
 
     def _given(self) -> dict:
-        from pytest_prunecal.lab.base_network import trained_base
-        from pytest_prunecal.lab.reproducible import reproducible
-
         if self.subject.checkpoint:
             return {
                 (self.subject.model, kind): GivenBase(self.subject.checkpoint) for kind in baseline.BASE_KINDS
             }
         self._bases = {}
-        bench = self.bench()
-        with reproducible(1):
-            return {
-                (self.subject.model, kind): GivenBase(
-                    trained_base(Cell(self.subject.model, None, 0), bench, slimming=kind == "slimmed")
-                )
-                for kind in baseline.BASE_KINDS
-            }
+        return self.trained(self.bench())
 
     def measure(self, seed: int, fault: str = "none") -> None:
         """Measure the whole grid under one seed, with a fault in the code; keep the result."""

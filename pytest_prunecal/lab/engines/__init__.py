@@ -1,59 +1,72 @@
-"""Engines: where measuring runs."""
+"""Engines: where measuring runs. An engine is one file here and one line in `study.builtin.ENGINES`."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from pytest_prunecal.lab.setup import Setup
 
-    from pytest_prunecal.study import protocol
+if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.extensions import Extensions
-    from pytest_prunecal.study.given_base import Bases
     from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.pairing import Pairing
 
-
-@dataclass(frozen=True)
-class Setup:
-    """What an engine measures with, besides the cell.
-
-    Attributes:
-        protocol: turns cells into numbers.
-        store: directory or fsspec URL of the store.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        data: the user's data folder, or None.
-        extensions: the user's own models, pruners, data sets and metrics.
-        bases: trained networks to start from instead of base training.
-        one_base: whether all seeds start from the base network of the protocol's seed.
-        worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
-        started: when the session began, see `sources.Sources`.
-        fresh: whether numbers that lie in the store are measured again.
-    """
-
-    protocol: protocol.Protocol
-    store: str
-    device: str
-    data: Path | None
-    extensions: Extensions
-    bases: Bases = field(default_factory=dict)
-    one_base: bool = False
-    worker: int = 0
-    started: float = math.inf
-    fresh: bool = False
+__all__ = ["Engine", "Setup", "start"]
 
 
 class Engine(Protocol):
-    """Measures cells, one call a cell."""
+    """Measures cells: all that a session calls of an engine.
+
+    A session has one engine a process, in front of which stands what reuses stored numbers (see `start`). The
+    class is called with `(setup, store, sources)` when something must be measured, compared or asked for that
+    the store cannot answer, and not before: it may import torch, and it may raise PrunecalError. Then its
+    methods are called, one after the other.
+
+    Numbers must not depend on which engine it is: what one of them measured is reused whatever measures now.
+    Whatever a method raises fails the cell that is measured and is shown to the user, a PrunecalError as one
+    sentence, anything else with its traceback; neither ends the session.
+    """
+
+    @property
+    def device(self) -> str:
+        """Where it measures: `cpu`, or the name of the GPU. Engines of one device agree to the last bit."""
+        ...
+
+    @property
+    def data(self) -> str:
+        """Digest of the images, and of published corrupted ones; asked for before the first cell is measured.
+
+        Only where the data's files cannot tell (see `identity.data_of`), so it may load them, and fetch them.
+        """
+        ...
 
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
-        """Measure one cell over some seeds; raises PrunecalError for what the user can mend."""
+        """Measure one cell over the protocol's seed and those that follow it.
+
+        Meanwhile other processes that want the same cell wait, for what is then in the store.
+        """
         ...
 
-    def compare(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
-        """Compare a cell with what was accepted, image by image; raises PrunecalError if that cannot be."""
+    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+        """Places in the store of the base networks that were trained for a cell; none if they were given.
+
+        Asked after the cell was measured: what is kept of it counts as long as these are what they were. An
+        OSError means that it cannot be kept.
+        """
         ...
+
+    def pair(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
+        """Compare a cell with what was accepted, image by image; see `pytest_prunecal.lab.paired.compare`."""
+        ...
+
+
+def start(setup: Setup) -> Engine:
+    """Start a session's engine: it gives what the store has, and measures the rest. Imports no torch.
+
+    Raises:
+        PrunecalError: the store cannot be written.
+    """
+    from pytest_prunecal.lab.engines.reusing import ReusingEngine  # noqa: PLC0415 - which imports this module
+
+    return ReusingEngine(setup)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab import base_network as base
 from pytest_prunecal.lab.bench import Bench
-from pytest_prunecal.lab.measure import measure, pruner_of
+from pytest_prunecal.lab.engines import Engine
+from pytest_prunecal.lab.measure import base_of, measure
 from pytest_prunecal.lab.paired import compare
 from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
-    from pytest_prunecal.lab.engines import Setup
+    from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.store.sources import Sources
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study.cell import Cell
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.pairing import Pairing
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Measures in this process, one cell after the other.
 
     Args:
         setup: what to measure with.
-        store: keeps base checkpoints and corrupted test sets.
+        store: keeps base networks, corrupted test sets and evaluations.
         sources: reads what these are made by.
 
     Raises:
@@ -37,17 +37,7 @@ class LocalEngine:
     """
 
     def __init__(self, setup: Setup, store: Store, sources: Sources) -> None:
-        self._bench = Bench(
-            setup.protocol,
-            store,
-            resolve_device(setup.device, setup.worker),
-            setup.data,
-            setup.extensions,
-            setup.bases,
-            setup.protocol.seed if setup.one_base else None,
-            sources=sources,
-            fresh=setup.fresh,
-        )
+        self._bench = Bench(setup, store, resolve_device(setup.device, setup.worker), sources)
 
     @property
     def device(self) -> str:
@@ -65,13 +55,11 @@ class LocalEngine:
 
     def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given."""
-        pruner = pruner_of(cell, self._bench)
-        slimming = pruner is not None and pruner.slimming
-        places = (base.place_of(cell, bench, slimming=slimming) for bench in self._bench.over_seeds(seeds))
+        places = (base_of(cell, bench).place for bench in self._bench.over_seeds(seeds))
         return [place for place in dict.fromkeys(places) if place]
 
-    def compare(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
-        """Compare a cell with what was accepted; see `pytest_prunecal.lab.over_seeds.compare`."""
+    def pair(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
+        """Compare a cell with what was accepted; see `pytest_prunecal.lab.paired.compare`."""
         with reproducible(self._bench.protocol.threads):
             return compare(measured, accepted, self._bench.metrics, tuned=tuned)
 

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.base_network import base_network
-from pytest_prunecal.lab.bench import Bench, build
+from pytest_prunecal.lab.base_network import BaseNetwork
+from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.measure import measure
+from pytest_prunecal.lab.training.trainer import Trainer
 from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import Cell
@@ -35,13 +37,22 @@ def bench(tmp_path) -> Bench:
         finetune=replace(quick.finetune, epochs=1),
         evaluation=replace(quick.evaluation, corruptions=("contrast",)),
     )
-    return Bench(tiny, Store(str(tmp_path / "store")), torch.device("cpu"), None, Extensions())
+    setup = Setup(tiny, str(tmp_path / "store"), "cpu", None, Extensions())
+    return Bench(setup, Store(setup.store), torch.device("cpu"))
+
+
+def changed(bench: Bench, **setup) -> Bench:
+    return replace(bench, setup=replace(bench.setup, **setup))
+
+
+def base_network(bench: Bench, *, slimming: bool) -> nn.Module:
+    return BaseNetwork("resnet20", bench, slimming=slimming).network()
 
 
 @pytest.fixture
 def checkpoint(bench, tmp_path) -> Path:
     """A network that no training of this bench could give: every BN scale is 0.7."""
-    state = build("resnet20", bench).state_dict()
+    state = bench.build("resnet20").state_dict()
     for name, tensor in state.items():
         if name.endswith("bn1.weight"):
             tensor.fill_(0.7)
@@ -52,13 +63,13 @@ def checkpoint(bench, tmp_path) -> Path:
 
 def using(bench: Bench, checkpoint: Path) -> Bench:
     given = GivenBase(checkpoint)
-    return replace(bench, bases={("resnet20", "plain"): given, ("resnet20", "slimmed"): given})
+    return changed(bench, bases={("resnet20", "plain"): given, ("resnet20", "slimmed"): given})
 
 
 def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
-    first = base_network(DENSE, bench, slimming=False).state_dict()
-    monkeypatch.setattr("pytest_prunecal.lab.base_network.train", lambda *_: pytest.fail("trained again"))
-    again = base_network(DENSE, bench, slimming=False).state_dict()
+    first = base_network(bench, slimming=False).state_dict()
+    monkeypatch.setattr(Trainer, "train", lambda *_: pytest.fail("trained again"))
+    again = base_network(bench, slimming=False).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
@@ -74,14 +85,66 @@ def test_a_base_is_trained_once_and_read_back(bench, monkeypatch):
     ids=lambda change: next(iter(change)),
 )
 def test_whatever_shapes_a_base_trains_another_one(bench, change):
-    base_network(DENSE, bench, slimming=False)
-    base_network(DENSE, replace(bench, protocol=replace(bench.protocol, **change)), slimming=False)
+    base_network(bench, slimming=False)
+    base_network(changed(bench, protocol=replace(bench.protocol, **change)), slimming=False)
     assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
 
 
+def test_all_seeds_share_a_base_that_is_pinned(bench):
+    def places(on):
+        return {BaseNetwork("resnet20", one, slimming=False).place for one in on.over_seeds(3)}
+
+    pinned = changed(bench, pin=True)
+    assert len(places(pinned)) == 1
+    assert places(pinned) < places(bench)
+    assert [one.protocol.seed for one in pinned.over_seeds(3)] == [1, 2, 3]
+
+
+def test_training_a_base_leaves_the_process_as_it_was(bench):
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    bench.trainer.train_base("resnet20", bench.builder_of("resnet20"), 1, slimming=True)
+    after = torch.rand(3)
+    torch.manual_seed(5)
+    assert torch.equal(after, torch.rand(3))
+    assert torch.get_num_threads() == threads
+
+
+class Forgetful(nn.Sequential):
+    """Draws random numbers of its own whenever it is trained."""
+
+    def __init__(self, num_classes: int) -> None:
+        head = nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 36, num_classes)
+        super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU(), *head)
+
+
+def test_who_trained_the_base_makes_no_difference_to_a_networks_own_draws(bench):
+    forgetful = changed(bench, extensions=Extensions(models={"forgetful": Forgetful}))
+    cell = Cell("forgetful", "weight", 0.5)
+    first, again = measure(cell, forgetful), measure(cell, forgetful)
+    assert first.metrics == again.metrics
+
+
+def test_an_evaluation_is_made_once_and_anew_where_that_is_asked_for(bench, monkeypatch):
+    evaluated, asked = Bench.evaluate, []
+    monkeypatch.setattr(Bench, "evaluate", lambda *args: asked.append(1) or evaluated(*args))
+
+    def on(one):
+        return BaseNetwork("resnet20", one, slimming=False).evaluated()
+
+    first = on(bench)
+    assert on(bench) is first
+    assert on(replace(bench, base_results={})).clean == first.clean
+    assert len(asked) == 1
+    fresh = replace(changed(bench, fresh=True), base_results={})
+    assert on(fresh) is on(fresh)
+    assert on(fresh).clean == first.clean
+    assert len(asked) == 2
+
+
 def test_the_sparsity_trained_base_is_another_one(bench):
-    plain = base_network(DENSE, bench, slimming=False)
-    slim = base_network(DENSE, bench, slimming=True)
+    plain = base_network(bench, slimming=False)
+    slim = base_network(bench, slimming=True)
     assert len(list((bench.store.root / "base").glob("*.safetensors"))) == 2
     assert plain.bn1.weight.mean() > slim.bn1.weight.mean()  # which began at 0.5
 
@@ -89,7 +152,7 @@ def test_the_sparsity_trained_base_is_another_one(bench):
 def test_a_checkpoint_replaces_base_training(bench, checkpoint):
     with_mine = using(bench, checkpoint)
     for slimming in (False, True):
-        state = base_network(DENSE, with_mine, slimming=slimming).state_dict()
+        state = base_network(with_mine, slimming=slimming).state_dict()
         assert all(torch.equal(tensor, state[name]) for name, tensor in load_file(checkpoint).items())
     assert not (bench.store.root / "base").exists()
 
@@ -109,7 +172,7 @@ def test_all_pruners_start_from_the_checkpoint(bench, checkpoint):
 
 def refusal(bench: Bench, path: Path) -> str:
     with pytest.raises(PrunecalError) as caught:
-        base_network(DENSE, using(bench, path), slimming=False)
+        base_network(using(bench, path), slimming=False)
     text = str(caught.value)
     assert "\n" not in text
     assert str(path) in text
@@ -157,11 +220,11 @@ def test_weights_that_are_not_finite_are_refused(bench, checkpoint):
 
 def test_a_pinned_base_is_taken_only_if_it_is_the_very_file(bench, checkpoint):
     right = GivenBase(checkpoint, hashlib.sha256(checkpoint.read_bytes()).hexdigest())
-    pinned = replace(bench, bases={("resnet20", "plain"): right})
+    pinned = changed(bench, bases={("resnet20", "plain"): right})
     assert measure(DENSE, pinned).provenance["base"] == "pinned"
-    wrong = replace(bench, bases={("resnet20", "plain"): replace(right, sha256="0" * 64)})
+    wrong = changed(bench, bases={("resnet20", "plain"): replace(right, sha256="0" * 64)})
     with pytest.raises(PrunecalError, match="its sha256 differs"):
-        base_network(DENSE, wrong, slimming=False)
+        base_network(wrong, slimming=False)
 
 
 def test_a_pruners_warnings_belong_to_the_measurement(bench):
@@ -175,7 +238,7 @@ def test_other_warnings_go_on_to_pytest(bench):
         warnings.warn("a user's own", UserWarning, stacklevel=1)
         return nn.Sequential(nn.Conv2d(3, num_classes, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten())
 
-    with_loud = replace(bench, extensions=Extensions(models={"loud": loud}))
+    with_loud = changed(bench, extensions=Extensions(models={"loud": loud}))
     with pytest.warns(UserWarning, match="a user's own"):
         measured = measure(Cell("loud", None, 0.0), with_loud)
     assert measured.warnings == ()

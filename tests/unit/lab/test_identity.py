@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.store import environment, sources
 from pytest_prunecal.store.sources import Sources
@@ -48,7 +49,7 @@ class Project:
         for name, text in FILES.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text)
-        self.protocol, self.device, self.data, self.one_base = QUICK, "cpu", "data", False
+        self.protocol, self.device, self.data, self.pin = QUICK, "cpu", "data", False
         self.cell, self.seeds = CELL, 1
         self.extensions = Extensions(
             models={"mine": "my_zoo.net:net"},
@@ -60,9 +61,8 @@ class Project:
         self.bases = {("mine", "plain"): GivenBase(path / "base.safetensors")}
 
     def identity(self) -> str:
-        return Identity(
-            self.protocol, self.extensions, self.bases, self.one_base, self.device, self.data, Sources()
-        ).of(self.cell, self.seeds)
+        setup = Setup(self.protocol, "store", "auto", None, self.extensions, bases=self.bases, pin=self.pin)
+        return Identity(setup, self.device, self.data, Sources()).of(self.cell, self.seeds)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_new_file_in_a_declared_folder(project):
         {"cell": Cell("mine", "weight", 0.5)},
         {"cell": Cell("vgg19", "halving", 0.5)},
         {"seeds": 2},
-        {"one_base": True},
+        {"pin": True},
         {"device": "NVIDIA H100"},
         {"data": "other data"},
         {"bases": {}},

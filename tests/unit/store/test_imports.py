@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from pytest_prunecal.store.imports import Module, is_first_party, locate, reached
+from pytest_prunecal.store.imports import Module, is_first_party, locate, reached, reached_within
 
 
 @pytest.fixture
@@ -78,6 +78,26 @@ def test_what_a_package_does_when_it_is_imported(tree):
 def test_wherever_an_import_stands(tree, text):
     tree({"net_of_mine.py": text, "helper.py": "thing = 1\n"})
     assert names("net_of_mine") == {"net_of_mine", "helper"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reaches"),
+    [
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import helper\n", False),
+        ("import typing\nif typing.TYPE_CHECKING:\n    from helper import thing\n", False),
+        ("import typing as t\nif t.TYPE_CHECKING:\n    if True:\n        import helper\n", False),
+        ("def build():\n    if TYPE_CHECKING:\n        import helper\n", False),
+        ("if TYPE_CHECKING:\n    helper = __import__('helper')\n", False),
+        ("if TYPE_CHECKING:\n    import os\nelse:\n    import helper\n", True),
+        ("if TYPE_CHECKING:\n    import os\nelif build():\n    import helper\n", True),
+        ("if not TYPE_CHECKING:\n    import helper\n", True),
+        ("if TYPE_CHECKING:\n    import helper\nimport helper\n", True),
+        ("if CHECKING:\n    import helper\n", True),
+    ],
+)
+def test_what_only_type_checkers_read_is_not_reached(tree, text, reaches):
+    tree({"net_of_mine.py": text, "helper.py": "thing = 1\n"})
+    assert names("net_of_mine") == ({"net_of_mine", "helper"} if reaches else {"net_of_mine"})
 
 
 def test_a_relative_name_in_a_call(tree):
@@ -175,3 +195,37 @@ def test_whose_a_file_is(tmp_path):
     assert is_first_party(locate(__name__).path if locate(__name__) else tmp_path)
     for name in ("json", "torch", "pytest_prunecal.store.imports"):
         assert not is_first_party(locate(name).path)
+
+
+def test_within_a_package_what_its_files_run(tree):
+    folder = tree(
+        {
+            "zoo/__init__.py": "from zoo import names\n",
+            "zoo/names.py": "",
+            "zoo/train/__init__.py": "from . import steps\n",
+            "zoo/train/steps.py": "import torch, net_of_mine\nfrom ..nets import vgg\n",
+            "zoo/train/loop.py": """
+                from typing import TYPE_CHECKING
+                from zoo.train import sgd
+                if TYPE_CHECKING:
+                    from zoo.nets import typed
+                def step(name):
+                    from zoo.nets.late import late
+                    return __import__(name)
+                """,
+            "zoo/train/sgd.py": "import zoo.train.loop\n",
+            "zoo/train/unused.py": "",
+            "zoo/nets/__init__.py": "",
+            "zoo/nets/vgg.py": "",
+            "zoo/nets/late.py": "late = 1\n",
+            "zoo/nets/typed.py": "",
+            "zoom/sgd.py": "",
+            "net_of_mine.py": "import zoo.nets.typed\n",
+        }
+    )
+    found = reached_within(folder / "zoo", [folder / "zoo/train/loop.py"])
+    assert {path.relative_to(folder / "zoo").as_posix() for path in found} == {
+        *("train/__init__.py", "train/loop.py", "train/sgd.py", "train/steps.py"),
+        *("nets/__init__.py", "nets/vgg.py", "nets/late.py"),
+    }
+    assert not any(name.partition(".")[0] == "zoo" for name in sys.modules)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.bench import Bench, build, train
+from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.measure import measure
 from pytest_prunecal.lab.pruners.base import PruneWarning
@@ -32,7 +33,12 @@ def bench(tmp_path):
         finetune=replace(quick.finetune, epochs=1, batch=16),
         evaluation=replace(quick.evaluation, corruptions=("contrast",)),
     )
-    return Bench(tiny, Store(str(tmp_path / "store")), torch.device("cpu"), None, Extensions())
+    setup = Setup(tiny, str(tmp_path / "store"), "cpu", None, Extensions())
+    return Bench(setup, Store(setup.store), torch.device("cpu"))
+
+
+def changed(bench, **protocol):
+    return replace(bench, setup=replace(bench.setup, protocol=replace(bench.protocol, **protocol)))
 
 
 @pytest.fixture
@@ -53,9 +59,9 @@ def room(monkeypatch):
 
 def test_training_without_room_is_one_clear_sentence(bench, room):
     room(15)
-    model = build("resnet20", bench)
+    model = bench.build("resnet20")
     with pytest.raises(PrunecalError) as caught:
-        train(model, bench.protocol.finetune, torch.Generator(), Pressure(), bench)
+        bench.trainer.train(model, bench.protocol.finetune, torch.Generator(), Pressure())
     assert str(caught.value) == (
         "out of memory on cpu while training on batches of 16 images, which are part of the recipe; run "
         "fewer workers at once (a smaller -n) or on a device with more memory"
@@ -77,7 +83,7 @@ def test_a_smaller_batch_of_evaluation_is_told_with_the_numbers(bench, room):
 
 
 def test_pruners_warnings_are_told_as_before(bench):
-    bench = replace(bench, protocol=replace(bench.protocol, base=replace(bench.protocol.base, epochs=0)))
+    bench = changed(bench, base=replace(bench.protocol.base, epochs=0))
     found = measure(Cell("resnet20", "weight", 0.999), bench)
     assert any("would have emptied" in warning for warning in found.warnings)
     assert issubclass(PruneWarning, UserWarning)
@@ -92,14 +98,14 @@ def test_the_precision_is_that_of_base_training_fine_tuning_and_evaluation(bench
         return logits(self, model, images)
 
     monkeypatch.setattr(Forward, "logits", note)
-    measure(CELL, replace(bench, protocol=replace(bench.protocol, precision=precision)))
+    measure(CELL, changed(bench, precision=precision))
     # Base training, fine-tuning, the cell's two test sets, the base's two.
     expected = [True] * 4 + [True] * 4 + [False] * 2 + [False] * 2
     assert passes == [(precision, training) for training in expected]
 
 
 def test_bfloat16_has_numbers_of_its_own_that_repeat(bench):
-    half = replace(bench, protocol=replace(bench.protocol, precision="bfloat16"))
+    half = changed(bench, precision="bfloat16")
     found, full = measure(CELL, half), measure(CELL, bench)
     again = measure(
         CELL, replace(half, store=Store(str(Path(half.store.root).parent / "other")), base_results={})

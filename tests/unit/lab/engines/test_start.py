@@ -1,0 +1,151 @@
+"""An engine is one file and one line; in front of it stands what reuses stored numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab.engines import Setup, start
+from pytest_prunecal.study import protocol_file
+from pytest_prunecal.study.builtin import ENGINES
+from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.extensions import Extensions
+from pytest_prunecal.study.image_results import ImageResults
+from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.pairing import Pairing
+
+CELL = Cell("vgg19", "weight", 0.5)
+CLUSTER = """
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.pairing import Pairing
+
+asked = []
+
+
+class Cluster:
+    data = "data"
+
+    def __init__(self, setup, store, sources):
+        asked.append("made")
+        self.setup = setup
+
+    @property
+    def device(self):
+        asked.append("device")
+        return "Many GPUs"
+
+    def measure(self, cell, seeds=1):
+        asked.append(cell.id)
+        if cell.ratio > 0.8:
+            raise OSError(f"no node for {cell.id}")
+        if seeds > 5:
+            raise PrunecalError("too many seeds")
+        return Measurement({"accuracy": cell.ratio, "seeds": seeds})
+
+    def trained_bases(self, cell, seeds):
+        return []
+
+    def pair(self, measured, accepted, *, tuned):
+        asked.append("pair")
+        return Pairing(tuned=tuned, changes={"accuracy": measured.metrics["accuracy"]})
+"""
+
+
+@pytest.fixture
+def setup(tmp_path, monkeypatch):
+    """A session's setup with an engine of one's own: a file and a line."""
+    (tmp_path / "cluster.py").write_text(CLUSTER)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ENGINES, "cluster", "cluster:Cluster")
+    monkeypatch.delitem(sys.modules, "cluster", raising=False)
+    quick = protocol_file.load("quick", Path())
+    return Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions(), engine="cluster")
+
+
+def asked():
+    """What the engine was asked for since this was last called."""
+    module = sys.modules.get("cluster")
+    found = list(module.asked) if module else []
+    if module:
+        module.asked.clear()
+    return found
+
+
+def test_it_measures_what_the_store_does_not_have(setup):
+    engine = start(setup)
+    assert asked() == []  # nothing is needed of it yet
+    assert engine.measure(CELL) == Measurement({"accuracy": 0.5, "seeds": 1})
+    assert engine.measure(CELL, seeds=3) == Measurement({"accuracy": 0.5, "seeds": 3})
+    assert asked() == ["made", CELL.id, CELL.id]
+    again = start(setup).measure(CELL)
+    assert again == Measurement({"accuracy": 0.5, "seeds": 1}, reused=True)
+    assert asked() == []
+
+
+def test_it_measures_again_what_is_to_be_fresh_once(setup):
+    start(setup).measure(CELL)
+    engine = start(replace(setup, fresh=True))
+    assert [engine.measure(CELL).reused for _ in range(2)] == [False, True]
+    assert asked() == ["made", CELL.id, "made", CELL.id]
+
+
+def test_it_is_asked_for_the_device_where_only_it_can_tell(setup):
+    assert start(setup).device == "cpu"
+    assert asked() == []
+    engine = start(replace(setup, device="cuda"))
+    assert engine.device == "Many GPUs"
+    engine.measure(CELL)
+    assert asked() == ["made", "device", CELL.id]
+    assert not start(setup).measure(CELL).reused  # numbers of another device are other numbers
+
+
+def test_it_pairs_once(setup):
+    sides = [ImageResults({"accuracy": value}, {}, "base", {}, b"", b"") for value in (0.75, 0.5)]
+    engine = start(setup)
+    expected = Pairing(tuned=False, changes={"accuracy": 0.75})
+    assert engine.pair(*sides, tuned=False) == expected
+    assert asked() == ["made", "pair"]
+    assert start(setup).pair(*sides, tuned=False) == expected
+    assert asked() == []
+    assert start(setup).pair(*sides, tuned=True) == replace(expected, tuned=True)
+
+
+@pytest.mark.parametrize(
+    ("cell", "seeds", "error"), [(Cell("vgg19", "weight", 0.9), 1, OSError), (CELL, 9, PrunecalError)]
+)
+def test_what_it_raises_comes_out_and_it_is_not_asked_again(setup, cell, seeds, error):
+    engine = start(setup)
+    with pytest.raises(error, match=r"no node|too many seeds"):
+        engine.measure(cell, seeds)
+    assert asked() == ["made", cell.id]
+
+
+def test_edits_meanwhile_are_told_and_nothing_is_kept(setup, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("1")
+    setup = replace(setup, extensions=Extensions(files=(table,)))
+    engine = start(setup)
+    assert engine.measure(CELL).warnings == ()
+    table.write_text("12")
+    told = (f"not kept for another run: {table} was edited meanwhile",)
+    assert engine.measure(Cell("vgg19", "weight", 0.25)).warnings == told
+    assert not engine.measure(Cell("vgg19", "weight", 0.25)).reused
+
+
+def test_without_torch():
+    imports = "import sys, pytest_prunecal.lab.engines, pytest_prunecal.lab.engines.reusing"
+    code = f"{imports}; sys.exit(bool({{'torch', 'numpy'}} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_is_there(name, tmp_path):
+    quick = protocol_file.load("quick", Path())
+    setup = Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions(), engine=name)
+    assert start(setup).trained_bases(Cell("vgg19", None, 0.0), 0) == []
