@@ -15,7 +15,7 @@ from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
-from pytest_prunecal.study.image_results import ImageResults
+from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.pairing import Pairing
 
@@ -106,7 +106,8 @@ def test_it_is_asked_for_the_device_where_only_it_can_tell(setup):
 
 
 def test_it_pairs_once(setup):
-    sides = [ImageResults({"accuracy": value}, {}, "base", {}, b"", b"") for value in (0.75, 0.5)]
+    none = Columns((), b"")
+    sides = [ImageResults({"accuracy": value}, {}, "base", {}, none, none) for value in (0.75, 0.5)]
     engine = start(setup)
     expected = Pairing(tuned=False, changes={"accuracy": 0.75})
     assert engine.pair(*sides, tuned=False) == expected
