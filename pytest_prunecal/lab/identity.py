@@ -33,7 +33,7 @@ class Identity:
         protocol: turns cells into numbers.
         extensions: the user's own.
         bases: trained networks to start from.
-        one_base: whether all seeds share one base network.
+        pin: whether all seeds share one base network.
         device: `cpu`, or the name of the GPU.
         data: digest of the test and training images, and of published corrupted ones.
         sources: reads files.
@@ -42,7 +42,7 @@ class Identity:
     protocol: Protocol
     extensions: Extensions
     bases: Bases
-    one_base: bool
+    pin: bool
     device: str
     data: str
     sources: Sources
@@ -53,7 +53,7 @@ class Identity:
         return digest(
             {
                 "cell": [cell.model, cell.pruner, cell.ratio],
-                "seeds": [seeds, self.one_base],
+                "seeds": [seeds, self.pin],
                 "protocol": [self.protocol.name, self.protocol.threads, self.protocol.measuring],
                 "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
                 "data": self.data,

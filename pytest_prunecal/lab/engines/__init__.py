@@ -29,7 +29,7 @@ class Setup:
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
         bases: trained networks to start from instead of base training.
-        one_base: whether all seeds start from the base network of the protocol's seed.
+        pin: whether all seeds start from the base network of the protocol's seed.
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
         started: when the session began, see `sources.Sources`.
         fresh: whether numbers that lie in the store are measured again.
@@ -41,7 +41,7 @@ class Setup:
     data: Path | None
     extensions: Extensions
     bases: Bases = field(default_factory=dict)
-    one_base: bool = False
+    pin: bool = False
     worker: int = 0
     started: float = math.inf
     fresh: bool = False

@@ -44,7 +44,7 @@ class LocalEngine:
             setup.data,
             setup.extensions,
             setup.bases,
-            setup.protocol.seed if setup.one_base else None,
+            setup.protocol.seed if setup.pin else None,
             sources=sources,
             fresh=setup.fresh,
         )

@@ -108,7 +108,7 @@ class ReusingEngine:
             protocol=setup.protocol,
             extensions=setup.extensions,
             bases=setup.bases,
-            one_base=setup.one_base,
+            pin=setup.pin,
             device="cpu" if is_surely_cpu(setup.device) else self._measuring.device,
             data=self._data(),
             sources=self._sources,

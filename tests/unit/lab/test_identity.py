@@ -48,7 +48,7 @@ class Project:
         for name, text in FILES.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_text(text)
-        self.protocol, self.device, self.data, self.one_base = QUICK, "cpu", "data", False
+        self.protocol, self.device, self.data, self.pin = QUICK, "cpu", "data", False
         self.cell, self.seeds = CELL, 1
         self.extensions = Extensions(
             models={"mine": "my_zoo.net:net"},
@@ -61,7 +61,7 @@ class Project:
 
     def identity(self) -> str:
         return Identity(
-            self.protocol, self.extensions, self.bases, self.one_base, self.device, self.data, Sources()
+            self.protocol, self.extensions, self.bases, self.pin, self.device, self.data, Sources()
         ).of(self.cell, self.seeds)
 
 
@@ -110,7 +110,7 @@ def test_a_new_file_in_a_declared_folder(project):
         {"cell": Cell("mine", "weight", 0.5)},
         {"cell": Cell("vgg19", "halving", 0.5)},
         {"seeds": 2},
-        {"one_base": True},
+        {"pin": True},
         {"device": "NVIDIA H100"},
         {"data": "other data"},
         {"bases": {}},
