@@ -50,13 +50,13 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         _gather(config, found)
 
 
-def _gather(config: pytest.Config, settings: Settings) -> None:
+def _gather(config: pytest.Config, found: Settings) -> None:
     """Gather results in this process."""
-    from pytest_prunecal.gate.controller import Controller, PooledReports  # noqa: PLC0415 - workers need no reports
+    from pytest_prunecal.gate.controller import Controller, PooledReports  # noqa: PLC0415 - no worker needs it
 
-    controller = Controller(settings, config)
+    controller = Controller(found, config)
     config.pluginmanager.register(controller, "prunecal-controller")
-    config.pluginmanager.register(PooledReports(controller, settings), "prunecal-pooled")
+    config.pluginmanager.register(PooledReports(controller, found), "prunecal-pooled")
 
 
 def _hand_out_singly(config: pytest.Config) -> None:

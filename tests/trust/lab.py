@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from torch import nn
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.baseline import refresh
-from pytest_prunecal.gate.outcome import comparisons_of, environment_of, judge_cell
+from pytest_prunecal.gate.outcome import comparisons_of, environment_of, outcome_of
 from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.lab.bench import Bench
@@ -253,7 +253,9 @@ class Gate:
     """
 
     def __init__(self, subject: Subject, seeds: list[dict]) -> None:
-        self.settings = SimpleNamespace(protocol=subject.protocol, metrics=metric.known())
+        self.settings = SimpleNamespace(
+            protocol=subject.protocol, metrics=metric.known(), options=SimpleNamespace(update=None)
+        )
         accepted = {cell: combine([trials[cell] for trials in seeds]) for cell in seeds[0]}
         change = refresh.Change(
             subject.model,
@@ -283,9 +285,10 @@ class Gate:
             found = combine([trials[cell.id] for trials in seeds])
             accepted = self.file.images[cell.id]
             pairing = compare(found.by_image, accepted, tuned=cell.pruner is not None)
-            verdicts[cell.id] = judge_cell(
-                self.file, cell, replace(found, pairing=pairing), self.settings, self.comparisons
+            outcome = outcome_of(
+                self.file, cell, found, pairing, self.settings, self.comparisons, runxfail=False
             )
+            verdicts[cell.id] = outcome.verdict
         rules = self.settings.protocol
         rows = [row for verdict in verdicts.values() for row in verdict.metrics]
         level = rules.false_alarms / max(self.comparisons, 1)
