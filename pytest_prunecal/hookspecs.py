@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from pytest_prunecal.lab.datasets.base import Dataset
-    from pytest_prunecal.lab.pruners.base import Pruner
-    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal import Dataset, Metric, Pruner
 
 
 @pytest.hookspec
@@ -48,7 +46,7 @@ def pytest_prunecal_datasets(config: pytest.Config) -> Mapping[str, str | Callab
 
 @pytest.hookspec
 def pytest_prunecal_metrics(config: pytest.Config) -> Mapping[str, Metric]:
-    """Add metrics of the clean test set: name to a `pytest_prunecal.Metric` with a `function`."""
+    """Add metrics: name to a `pytest_prunecal.Metric` with a `function`, which says what it measures."""
     raise NotImplementedError
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_prunecal.gate import options, stash
+from pytest_prunecal.gate.named import named_baselines
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,9 +33,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(trylast=True)  # after every conftest.py has said what it adds
 def pytest_configure(config: pytest.Config) -> None:
     """Set the session up if it uses the plugin at all."""
-    asked = options.read(config)
-    named = options.named_baselines(config, asked)
-    if named or asked.used:
+    asked = options.asked(config)
+    named = named_baselines(config, asked)
+    if named or asked:
         from pytest_prunecal.gate import session
 
         session.configure(config, asked, named)
@@ -54,7 +55,7 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order the cells of several models for several workers."""
     settings = _settings(config)
-    if settings is not None and len(settings.files) > 1 and hasattr(config, "workerinput"):
+    if settings is not None and len(settings.files) > 1 and stash.worker_of(config) is not None:
         from pytest_prunecal.gate.collection import interleave
 
         interleave(items)
@@ -75,9 +76,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Send a cell's measurement with its report."""
     report = yield
     if _settings(item.config) is not None:
-        from pytest_prunecal.gate.controller import stream
+        from pytest_prunecal.gate.stream import send
 
-        stream(item, report)
+        send(item, report)
     return report
 
 

@@ -33,7 +33,7 @@ def accept(file: GateFile, results: list[CellResult], removed: tuple[str, ...], 
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }
-    base = _pin(file, results, settings) if settings.pin else None
+    base = _pin(file, results, settings) if settings.options.pin else None
     environment = environment_of(next(iter(accepted.values())))
     change = refresh.Change(
         model=file.model,
@@ -63,7 +63,7 @@ def _pin(file: GateFile, results: list[CellResult], settings: Settings) -> dict[
         provenance = result.measurement.provenance if result.measurement else {}
         kind = str(provenance["base_kind"])
         if kind not in bases:
-            content = (Path(settings.store) / str(provenance["base_entry"])).read_bytes()
+            content = (Path(settings.options.store) / str(provenance["base_entry"])).read_bytes()
             name, sha256 = _write_beside(file, kind, "safetensors", content)
             recipe = settings.protocol.base_fingerprint(file.model, kind)
             bases[kind] = baseline.PinnedBase(name, sha256, recipe)

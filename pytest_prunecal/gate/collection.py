@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate.outcome import (
-    accepts,
-    comparisons_of,
-    images_of,
-    judge_cell,
-    known_of,
-    without_images,
-)
-from pytest_prunecal.gate.stash import SETTINGS
+from pytest_prunecal.gate.engine import engine_of
+from pytest_prunecal.gate.outcome import comparisons_of, images_of, outcome_of, without_images
+from pytest_prunecal.gate.stash import COMPARISONS, SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.study.cell import interleaved
 
@@ -29,34 +23,22 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.lab.engines import Engine
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.pairing import Pairing
 
-_ENGINE = pytest.StashKey["Engine"]()
-_COMPARISONS = pytest.StashKey[int]()
+
+def nodeid_of(file: GateFile, config: pytest.Config) -> str:
+    """A model's node id: its baseline file below, or above, pytest's root directory.
+
+    Said here because pytest's own ids are ambiguous for files outside that directory.
+    """
+    return os.path.relpath(file.path, config.rootpath).replace(os.sep, "/")
 
 
-def engine_of(config: pytest.Config, settings: Settings) -> Engine:
-    """The session's engine, made at the first measurement."""
-    if _ENGINE not in config.stash:
-        from pytest_prunecal.lab.engines import Setup, start  # noqa: PLC0415 - for sessions that measure
-
-        setup = Setup(
-            protocol=settings.protocol,
-            store=settings.store,
-            device=settings.device,
-            data=settings.data,
-            extensions=settings.extensions,
-            bases=settings.bases,
-            pin=settings.pin,
-            worker=int(getattr(config, "workerinput", {}).get("workerid", "gw0").removeprefix("gw")),
-            started=settings.started,
-            fresh=settings.fresh,
-        )
-        config.stash[_ENGINE] = start(setup)
-    return config.stash[_ENGINE]
+def item_name(what: str) -> str:
+    """Name of the test of a cell, by its id, or of all cells of a model at once."""
+    return f"prune[{what}]"
 
 
 def interleave(items: list[pytest.Item]) -> None:
@@ -74,7 +56,7 @@ def interleave(items: list[pytest.Item]) -> None:
 def count_comparisons(session: pytest.Session, settings: Settings) -> None:
     """Count what the run compares, all cells together: the rate of false alarms is the run's."""
     cells = [(item.file, item.cell) for item in session.items if isinstance(item, CellItem)]
-    session.config.stash[_COMPARISONS] = comparisons_of(cells, settings)
+    session.config.stash[COMPARISONS] = comparisons_of(cells, settings)
 
 
 class ProtocolFolder(pytest.Directory):
@@ -83,8 +65,7 @@ class ProtocolFolder(pytest.Directory):
     def collect(self) -> Iterator[BaselineFile]:
         """One file a selected model."""
         for file in self.config.stash[SETTINGS].files:
-            # Said here because pytest's own ids are ambiguous for files outside the root directory.
-            nodeid = os.path.relpath(file.path, self.config.rootpath).replace(os.sep, "/")
+            nodeid = nodeid_of(file, self.config)
             yield BaselineFile.from_parent(self, path=file.path, nodeid=nodeid, file=file)
 
 
@@ -98,7 +79,7 @@ class BaselineFile(pytest.File):
     def collect(self) -> Iterator[CellItem]:
         """One item a selected cell."""
         for cell in self.file.cells:
-            name = f"prune[{cell.id}]"
+            name = item_name(cell.id)
             # As text, which pytest takes apart into name and parameter; --lf compares the parts.
             yield CellItem.from_parent(
                 self, name=name, nodeid=f"{self.nodeid}::{name}", file=self.file, cell=cell
@@ -117,7 +98,7 @@ class CellItem(pytest.Item):
     @property
     def comparisons(self) -> int:
         """How many comparisons under `auto` the whole run makes."""
-        return self.config.stash[_COMPARISONS]
+        return self.config.stash[COMPARISONS]
 
     def runtest(self) -> None:
         """Measure, then judge."""
@@ -130,22 +111,27 @@ class CellItem(pytest.Item):
         self.user_properties.extend(
             (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
         )
-        verdict = judge_cell(self.file, self.cell, self.measurement, self.pairing, settings, self.comparisons)
-        accepted = self.file.accepted(self.cell)
-        if accepts(settings.update, verdict):
-            return
-        if known := known_of(accepted, verdict):
-            pytest.xfail(f"known regression: {known}")
-        if verdict.status.fails:
-            pytest.fail(failure(self.file, self.cell, verdict, settings), pytrace=False)
-        if accepted and accepted.known:
-            says = f"{accepted.known.where}: {self.cell.id} is marked as a known regression and passes"
+        outcome = outcome_of(
+            self.file,
+            self.cell,
+            self.measurement,
+            self.pairing,
+            settings,
+            self.comparisons,
+            runxfail=runxfail(self.config),
+        )
+        if outcome.result == "xfailed":
+            pytest.xfail(f"known regression: {outcome.known}")
+        if outcome.result == "failed":
+            pytest.fail(failure(self.file, self.cell, outcome.verdict, settings), pytrace=False)
+        if outcome.superfluous:
+            says = f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes"
             warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
 
     def _measure(self, settings: Settings) -> tuple[Measurement, Pairing]:
         """Measure, and compare with the baseline image by image where it can be."""
-        engine = engine_of(self.config, settings)
-        measurement = engine.measure(self.cell, settings.seeds)
+        engine = engine_of(self.config)
+        measurement = engine.measure(self.cell, settings.options.seeds)
         accepted, why = images_of(self.file, self.cell, settings.metrics)
         if accepted is None or measurement.by_image is None:
             return measurement, without_images(self.file, self.cell, measurement, why)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,9 +13,10 @@ from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
-from pytest_prunecal.gate.collection import CellItem
-from pytest_prunecal.gate.outcome import accepts, environment_of, judge_cell, known_of
-from pytest_prunecal.gate.stash import SETTINGS
+from pytest_prunecal.gate.collection import item_name, nodeid_of
+from pytest_prunecal.gate.outcome import environment_of, outcome_of
+from pytest_prunecal.gate.stash import runxfail
+from pytest_prunecal.gate.stream import Streamed, received
 from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
@@ -23,8 +24,6 @@ from pytest_prunecal.report import markdown, terminal
 from pytest_prunecal.report.failure import together_failure
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
-from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.pairing import Pairing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,31 +31,18 @@ if TYPE_CHECKING:
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.study.cell import Cell
 
 
-STREAMED = "prunecal"
-"""Attribute of a test report that carries a measurement."""
-
-
-def stream(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Put a cell's measurement, builtins only, on the report that travels to the controller."""
-    if isinstance(item, CellItem) and report.when == "call" and item.measurement is not None:
-        measurement = item.measurement.to_dict()
-        if item.config.stash[SETTINGS].update is None:
-            measurement["by_image"] = None  # only a refresh needs it again
-        sent = {"measurement": measurement, "comparisons": item.comparisons}
-        setattr(report, STREAMED, sent | {"pairing": item.pairing.to_dict() if item.pairing else {}})
-
-
-class TogetherReports:
+class PooledReports:
     """Adds to the session's reports those of models whose cells, taken together, got worse.
 
     No worker knows all cells, so these are reported where the results are gathered, before anything that
     writes reports looks at them.
     """
 
-    def __init__(self, results: Results, settings: Settings) -> None:
-        self._results, self._settings = results, settings
+    def __init__(self, controller: Controller, settings: Settings) -> None:
+        self._controller, self._settings = controller, settings
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -64,11 +50,10 @@ class TogetherReports:
         if session.config.getoption("collectonly", default=False):
             return
         for file in self._settings.files:
-            found = self._results.together(file)
+            found = self._controller.together(file)
             if any(row.status is Status.REGRESSION for row in found):
                 text = together_failure(file, found, self._settings)
-                path = os.path.relpath(file.path, session.config.rootpath).replace(os.sep, "/")
-                nodeid = f"{path}::prune[together]"
+                nodeid = f"{nodeid_of(file, session.config)}::{item_name('together')}"
                 report = pytest.TestReport(
                     nodeid, (file.name, None, f"{file.model} together"), {}, "failed", text, "call"
                 )
@@ -77,18 +62,24 @@ class TogetherReports:
                     session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-class Results:
+class Controller:
     """Gathers the cells of a session and writes baselines and reports when it ends.
 
     Registered where tests are reported: in the only process, or in xdist's controller; never in a worker.
 
     Args:
         settings: of the session.
-        root: pytest's root directory, which node ids are relative to.
+        config: pytest's.
     """
 
-    def __init__(self, settings: Settings, root: Path) -> None:
-        self._settings, self._root = settings, root
+    def __init__(self, settings: Settings, config: pytest.Config) -> None:
+        self._settings = settings
+        self._runxfail = runxfail(config)
+        self._cells = {
+            f"{nodeid_of(file, config)}::{item_name(cell.id)}": (file, cell)
+            for file in settings.files
+            for cell in file.cells
+        }
         self._results: dict[tuple[str, str], CellResult] = {}
         self._problems: list[str] = []
         self._comparisons = 1
@@ -96,26 +87,29 @@ class Results:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take one report: a measurement, or the failure of a cell that has none."""
-        streamed: dict[str, Any] | None = getattr(report, STREAMED, None)
-        if streamed is None and not report.failed:
+        if report.nodeid not in self._cells:
             return
-        found = self._find(report.nodeid)
-        if found is None:
-            return
-        file, cell = found
-        if streamed is None:
+        file, cell = self._cells[report.nodeid]
+        streamed = received(report)
+        if streamed is not None:
+            self._results[file.model, cell.id] = self._result(file, cell, streamed)
+        elif report.failed:
             # Not `longreprtext`, which begins with the worker's name under xdist.
-            result = CellResult(cell, error=str(report.longrepr).strip())
-        else:
-            measurement = Measurement.from_dict(streamed["measurement"])
-            pairing = Pairing(**streamed["pairing"])
-            verdict = judge_cell(file, cell, measurement, pairing, self._settings, streamed["comparisons"])
-            accepted = accepts(self._settings.update, verdict)
-            # Not by the mark alone: --runxfail makes known regressions fail.
-            known = known_of(file.accepted(cell), verdict) if report.skipped else ""
-            result = CellResult(cell, measurement, verdict, accepted=accepted, known=known, pairing=pairing)
-            self._comparisons = streamed["comparisons"]
-        self._results[file.model, cell.id] = result
+            self._results[file.model, cell.id] = CellResult(cell, error=str(report.longrepr).strip())
+
+    def _result(self, file: GateFile, cell: Cell, streamed: Streamed) -> CellResult:
+        measurement, pairing, self._comparisons = streamed.measurement, streamed.pairing, streamed.comparisons
+        outcome = outcome_of(
+            file, cell, measurement, pairing, self._settings, self._comparisons, runxfail=self._runxfail
+        )
+        return CellResult(
+            cell,
+            measurement,
+            outcome.verdict,
+            accepted=outcome.accepted,
+            known=outcome.known,
+            pairing=pairing,
+        )
 
     def together(self, file: GateFile) -> tuple[Together, ...]:
         """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
@@ -146,10 +140,10 @@ class Results:
             models,
             interrupted,
             self._comparisons,
-            self._settings.power,
+            self._settings.options.power,
         )
-        self._write(self._settings.report, html.render)
-        self._write(self._settings.json, json.render)
+        self._write(self._settings.options.report, html.render)
+        self._write(self._settings.options.json, json.render)
         self._append_summary(os.environ.get("GITHUB_STEP_SUMMARY"))
         self._drop_empty_folder()
         if self._problems and exitstatus == pytest.ExitCode.OK:
@@ -165,15 +159,6 @@ class Results:
         for problem in self._problems:
             terminalreporter.write_line(problem, red=True)
 
-    def _find(self, nodeid: str) -> tuple[GateFile, Any] | None:
-        path, _, name = nodeid.partition("::")
-        for file in self._settings.files:
-            if os.path.normpath(self._root / path) == os.path.normpath(file.path):
-                for cell in file.cells:
-                    if name == f"prune[{cell.id}]":
-                        return file, cell
-        return None
-
     def _finish(self, file: GateFile) -> ModelRun:
         """Refresh one model's baseline if that was asked for, and sum the model up."""
         results = [result for (model, _), result in self._results.items() if model == file.model]
@@ -182,7 +167,7 @@ class Results:
         orphans = tuple(cell_id for cell_id in accepted_cells if cell_id not in file.grid | measured)
         refreshed = ""
         if any(result.accepted for result in results):
-            removed = orphans if self._settings.update == "all" and file.grid <= measured else ()
+            removed = orphans if self._settings.options.update == "all" and file.grid <= measured else ()
             try:
                 refreshed = accept(file, results, removed, self._settings)
                 orphans = () if removed else orphans
@@ -212,7 +197,7 @@ class Results:
 
     def _drop_empty_folder(self) -> None:
         """Leave no folder behind that was made for an update and into which nothing was accepted."""
-        if self._settings.update:
+        if self._settings.options.update:
             with suppress(OSError):  # it holds baselines
                 self._settings.folder.rmdir()
                 self._settings.folder.parent.rmdir()

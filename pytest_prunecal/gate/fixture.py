@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate.collection import engine_of
+from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.registry import check_model, check_pruner
 from pytest_prunecal.study.cell import Cell, canonical_ratio
 
@@ -39,7 +39,7 @@ class Prunecal:
         __tracebackhide__ = True  # what is wrong is in the line that calls this
         try:
             cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
-            return engine_of(self._config, self._settings).measure(cell, self._settings.seeds)
+            return engine_of(self._config).measure(cell, self._settings.options.seeds)
         except PrunecalError as error:
             raise PrunecalError(str(error)) from None
 

@@ -1,158 +1,181 @@
-"""Command line and ini files -> `Settings`."""
+"""The options: a row each, which registers it and its ini twin and reads what was written.
+
+Every pytest run in the environment imports this module, so it imports next to nothing and makes no dataclass,
+which would take a millisecond.
+"""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
 
 import pytest
 
-UPDATES = ("all", "missing", "failing")
-GRID = ("models", "pruners", "ratios", "update")
-"""Options that ask for the gate: with one of them and no path on the command line, only the gate runs."""
+from pytest_prunecal.gate import readers
+from pytest_prunecal.gate.readers import Written
 
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "models": {"metavar": "A,B", "help": "models to gate: registered names, or package.module:callable"},
-    "pruners": {"metavar": "A,B", "help": "narrow the grid to these pruners (default: the protocol's)"},
-    "ratios": {
-        "metavar": "X,Y",
-        "help": "narrow the grid to these ratios, 0 is dense (default: the protocol's)",
-    },
-    "protocol": {"metavar": "NAME|PATH", "help": "protocol by name or by path (default: quick)"},
-    "baselines": {"metavar": "DIR", "help": "folder of the accepted numbers (default: baselines)"},
-    "update": {
-        "metavar": "all|missing|failing",
-        "nargs": "?",
-        "const": "all",
-        "help": "accept the measured numbers of the selected cells as the baseline (bare: all)",
-    },
-    "seeds": {"metavar": "K", "help": "repeat each cell over K seeds (default: 1)"},
-    "fresh": {
-        "action": "store_const",
-        "const": "yes",
-        "help": "measure every cell again, whatever the store has of earlier runs",
-    },
-    "power": {
-        "action": "store_const",
-        "const": "yes",
-        "help": "list the smallest regression that each comparison catches",
-    },
-    "checkpoint": {
-        "metavar": "MODEL=FILE",
-        "help": "start from this trained network (safetensors) instead of base training; several with commas",
-    },
-    "pin": {
-        "action": "store_const",
-        "const": "yes",
-        "help": "with --prunecal-update: keep the trained bases beside the baselines; later runs start there",
-    },
-    "device": {
-        "metavar": "DEVICE",
-        "help": "cpu, cuda, cuda:1 or auto (the default: workers spread over GPUs)",
-    },
-    "data": {"metavar": "DIR", "help": "where data sets are"},
-    "store": {"metavar": "URL", "help": "where artefacts go: a path or an fsspec URL (default: .prunecal)"},
-    "report": {"metavar": "PATH.html", "help": "write the report for people"},
-    "json": {"metavar": "PATH", "help": "write the report for programs"},
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
 
 
-class Options(NamedTuple):  # a dataclass takes longer to make, in every run of pytest
-    """What was asked for, as written; None where nothing was.
+class Row(NamedTuple):
+    """What an option is.
 
     Attributes:
-        values: option name to its text.
-        directories: option name to what a relative path in it is relative to: the working directory for the
-            command line, the ini file's folder for an ini file.
-        given: names of the options that stand on the command line.
+        metavar: how help calls its value; empty if it takes none.
+        help: what it does.
+        read: from what was written to its value; raises PrunecalError with one sentence.
+        default: what is read, in pytest's root directory, where nothing is written; None for no value.
+        bare: what the option stands for without a value on the command line; None if it needs one.
+        gates: whether it asks for the gate: with it and no path on the command line, only the gate runs.
+        repeated: whether a command must repeat it to mean the same protocol, files and measurements.
     """
 
-    values: dict[str, str | None]
-    directories: dict[str, Path]
-    given: frozenset[str]
+    metavar: str
+    help: str
+    read: Callable[[Written], Any]
+    default: str | None = None
+    bare: str | None = None
+    gates: bool = False
+    repeated: bool = False
 
-    @property
-    def used(self) -> bool:
-        """Whether anything was asked for at all."""
-        return any(value is not None for value in self.values.values())
 
-    def path(self, name: str, default: Path | None = None) -> Path | None:
-        """Read an option as a path."""
-        text = self.values[name]
-        if text is None:
-            return default
-        # Kept as written but for `..`: symbolic links stay what people see.
-        return Path(os.path.normpath(self.directories[name] / text))
+def _option(metavar: str, help: str, read: Callable[[Written], T], **row: Any) -> T:  # noqa: A002, ANN401 - as `Row`
+    return cast("T", Row(metavar, help, read, **row))
 
-    def names(self, name: str) -> list[str] | None:
-        """Read an option as a comma-separated list."""
-        text = self.values[name]
-        return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+def _switch(help: str) -> bool:  # noqa: A002 - as `Row`
+    return _option("", help, readers.yes_or_no, default="no", bare="yes")
+
+
+class Options:
+    """What was asked for, read and checked; see `read`. On the class, each option stands for its row."""
+
+    models: tuple[str, ...] | None = _option(
+        "A,B", "models to gate: registered names, or package.module:callable", readers.names, gates=True
+    )
+    pruners: tuple[str, ...] | None = _option(
+        "A,B", "narrow the grid to these pruners (default: the protocol's)", readers.names, gates=True
+    )
+    ratios: tuple[float, ...] | None = _option(
+        "X,Y",
+        "narrow the grid to these ratios, 0 is dense (default: the protocol's)",
+        readers.ratios,
+        gates=True,
+    )
+    protocol: Written | None = _option(
+        "NAME|PATH", "protocol by name or by path (default: quick)", readers.as_written, repeated=True
+    )
+    baselines: Path = _option(
+        "DIR",
+        "folder of the accepted numbers (default: baselines)",
+        readers.path,
+        default="baselines",
+        repeated=True,
+    )
+    update: str | None = _option(
+        "|".join(readers.UPDATES),
+        "accept the measured numbers of the selected cells as the baseline (bare: all)",
+        readers.update,
+        bare="all",
+        gates=True,
+    )
+    seeds: int = _option(
+        "K", "repeat each cell over K seeds (default: 1)", readers.whole(1, 100), default="1", repeated=True
+    )
+    fresh: bool = _switch("measure every cell again, whatever the store has of earlier runs")
+    power: bool = _switch("list the smallest regression that each comparison catches")
+    checkpoint: dict[str, Path] = _option(
+        "MODEL=FILE",
+        "start from this trained network (safetensors) instead of base training; several with commas",
+        readers.checkpoints,
+        default="",
+        repeated=True,
+    )
+    pin: bool = _switch(
+        "with --prunecal-update: keep the trained bases beside the baselines; later runs start there"
+    )
+    data: Path | None = _option("DIR", "where data sets are", readers.folder, repeated=True)
+    device: str = _option(
+        "DEVICE",
+        "cpu, cuda, cuda:1 or auto (the default: workers spread over GPUs)",
+        readers.device,
+        default="auto",
+        repeated=True,
+    )
+    store: str = _option(
+        "URL",
+        "where artefacts go: a path or an fsspec URL (default: .prunecal)",
+        readers.path_or_url,
+        default=".prunecal",
+    )
+    report: Path | None = _option("PATH.html", "write the report for people", readers.file)
+    json: Path | None = _option("PATH", "write the report for programs", readers.file)
+
+    def __init__(self, asked: Mapping[str, Written], root: Path) -> None:
+        vars(self).update({name: read(name, asked, root) for name in ROWS})
+
+    def __setattr__(self, name: str, value: NoReturn) -> None:
+        """Options stay as they were read."""
+        raise AttributeError(f"{name} cannot be set")
+
+
+ROWS = {name: row for name, row in vars(Options).items() if isinstance(row, Row)}
+"""Every option's row, by name."""
 
 
 def add(parser: pytest.Parser) -> None:
     """Register every option and its ini twin."""
     group = parser.getgroup("prunecal", "gating pruned networks (pytest-prunecal)")
-    for name, settings in _OPTIONS.items():
-        group.addoption(f"--prunecal-{name}", dest=f"prunecal_{name}", default=None, **settings)
+    for name, row in ROWS.items():
+        value: dict[str, Any] = {"metavar": row.metavar}
+        if not row.metavar:
+            value = {"action": "store_const", "const": row.bare}
+        elif row.bare is not None:
+            value |= {"nargs": "?", "const": row.bare}
+        group.addoption(f"--prunecal-{name}", dest=f"prunecal_{name}", default=None, help=row.help, **value)
         # A text, not a list: `prunecal_ratios = 0.1,0.2` means the same in an ini file and on a command line.
-        parser.addini(f"prunecal_{name}", f"{settings['help']}; twin of --prunecal-{name}", default=None)
+        parser.addini(f"prunecal_{name}", f"{row.help}; twin of --prunecal-{name}", default=None)
 
 
-def read(config: pytest.Config) -> Options:
-    """Read all options, the command line over the ini file."""
-    values: dict[str, str | None] = {}
-    directories: dict[str, Path] = {}
-    given = set()
+def asked(config: pytest.Config) -> dict[str, Written]:
+    """What was asked for, by option: the command line's word over the ini file's.
+
+    Raises:
+        pytest.UsageError: what an ini file has is no text.
+    """
+    found: dict[str, Written] = {}
     ini_folder = config.inipath.parent if config.inipath else config.rootpath
-    for name in _OPTIONS:
+    for name in ROWS:
         text = config.getoption(f"prunecal_{name}")
-        directories[name] = config.invocation_params.dir
         if text is not None:
-            given.add(name)
-        else:
-            text = _from_ini(config, f"prunecal_{name}")
-            directories[name] = ini_folder
-        values[name] = text
-    return Options(values, directories, frozenset(given))
+            found[name] = Written(name, text, config.invocation_params.dir, given=True)
+        elif text := _from_ini(config, f"prunecal_{name}"):
+            found[name] = Written(name, text, ini_folder)
+    return found
 
 
 def _from_ini(config: pytest.Config, name: str) -> str | None:
-    """Read an ini option, None if it is not there or empty; raises UsageError if it is no text."""
     value = config.getini(name)
     if value is not None and not isinstance(value, str):
         raise pytest.UsageError(f'prunecal: {config.inipath}: {name} is no text; write {name} = "A,B"')
-    return value or None
+    return value
 
 
-def named_baselines(config: pytest.Config, options: Options) -> list[Path]:
-    """Files and folders at or below the baselines folder that stand on the command line.
+def read(name: str, asked: Mapping[str, Written], root: Path) -> Any:  # noqa: ANN401 - what its row reads
+    """Read one option; where nothing or an empty text is written, its default, if it has one.
 
-    Many a repository has a folder `baselines` of its own: where nothing else is asked of
-    the plugin, what holds no baseline of ours is left to pytest.
+    Args:
+        name: the option's.
+        asked: what was asked for, by option.
+        root: pytest's root directory, which defaults are relative to.
+
+    Raises:
+        PrunecalError: the text is none that the option takes.
     """
-    if config.args_source != config.ArgsSource.ARGS:
-        return []
-    folder = options.path("baselines", config.rootpath / "baselines")
-    assert folder is not None  # noqa: S101 - it has a default
-    paths = [
-        Path(os.path.normpath(config.invocation_params.dir / argument.partition("::")[0]))
-        for argument in config.args
-    ]
-    return [
-        path
-        for path in paths
-        if (path == folder or folder in path.parents)
-        and ((options.used and (path.is_dir() or path.suffix == ".yaml")) or _holds_baselines(path, folder))
-    ]
-
-
-def _holds_baselines(path: Path, folder: Path) -> bool:
-    if path.is_dir():
-        files = path.glob("*/*.yaml" if path == folder else "*.yaml")
-        return any(_holds_baselines(file, folder) for file in files)
-    if path.suffix != ".yaml" or path.parent.parent != folder or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return any(line.startswith(b"prunecal:") for line in file)
+    row, written = ROWS[name], asked.get(name)
+    if row.default is not None and (written is None or not written.text):
+        written = Written(name, row.default, root)
+    return None if written is None else row.read(written)

@@ -1,9 +1,10 @@
-"""A cell's verdict: its measurement against its baseline, in the circumstances of the run."""
+"""What becomes of a measured cell: its verdict against the baseline, and what its test comes to."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.judge import holm
@@ -27,15 +28,36 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.tolerance import Tolerance
 
 
-def judge_cell(
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of a measured cell.
+
+    Attributes:
+        verdict: its numbers against the baseline.
+        accepted: whether this run takes them as the new baseline.
+        known: why a regression is tolerated today; empty if there is none, or it is not tolerated.
+        result: what the cell's test comes to.
+        superfluous: where the baseline marks a known regression of a cell that passes by itself; or empty.
+    """
+
+    verdict: CellVerdict
+    accepted: bool
+    known: str
+    result: Literal["passed", "failed", "xfailed"]
+    superfluous: str
+
+
+def outcome_of(
     file: GateFile,
     cell: Cell,
     measurement: Measurement,
     pairing: Pairing,
     settings: Settings,
     comparisons: int,
-) -> CellVerdict:
-    """Compare a cell's measurement with its baseline.
+    *,
+    runxfail: bool,
+) -> Outcome:
+    """Decide what becomes of a measured cell, where it was measured and where results are gathered.
 
     Args:
         file: the model's part of the gate.
@@ -44,7 +66,30 @@ def judge_cell(
         pairing: how they relate to the accepted ones.
         settings: of the session.
         comparisons: how many comparisons under `auto` the whole run makes.
+        runxfail: whether known regressions fail all the same.
     """
+    verdict = _verdict(file, cell, measurement, pairing, settings, comparisons)
+    baseline = file.accepted(cell)
+    accepted = _accepts(settings.options.update, verdict)
+    known = "" if accepted or runxfail else _known(baseline, verdict)
+    fails = verdict.status.fails and not accepted
+    return Outcome(
+        verdict=verdict,
+        accepted=accepted,
+        known=known,
+        result="xfailed" if known else "failed" if fails else "passed",
+        superfluous=baseline.known.where if baseline and baseline.known and not (accepted or fails) else "",
+    )
+
+
+def _verdict(
+    file: GateFile,
+    cell: Cell,
+    measurement: Measurement,
+    pairing: Pairing,
+    settings: Settings,
+    comparisons: int,
+) -> CellVerdict:
     protocol = settings.protocol
     accepted = file.accepted(cell)
     dense = file.baseline.cells.get(DENSE) if file.baseline else None
@@ -59,7 +104,7 @@ def judge_cell(
         dense=dense.metrics if dense else {},
         pairing=pairing,
         first=_first_of(images, accepted) if images and accepted else {},
-        incomparable=_incomparable(file, cell, measurement, settings.metrics),
+        incomparable=_incomparable(file, cell, measurement, settings),
     )
     return judge(
         measurement.metrics,
@@ -68,6 +113,24 @@ def judge_cell(
         settings.metrics,
         circumstances,
     )
+
+
+def _accepts(update: str | None, verdict: CellVerdict) -> bool:
+    """Whether an update of this kind takes a cell's numbers as its new baseline."""
+    if update == "missing":
+        # New metrics must not carry another's regression along, nor the loss of one.
+        lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
+        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
+    return update == "all" or (update == "failing" and verdict.status.fails)
+
+
+def _known(accepted: AcceptedCell | None, verdict: CellVerdict) -> str:
+    """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
+    known = accepted.known if accepted else None
+    today = date.today()  # noqa: DTZ011 - the day where it runs
+    if known is None or verdict.status is not Status.REGRESSION or known.expired(today):
+        return ""
+    return known.reason
 
 
 def tolerances_of(file: GateFile, cell: Cell, settings: Settings) -> dict[str, Tolerance]:
@@ -125,9 +188,7 @@ def environment_of(measurement: Measurement | None) -> dict[str, str]:
     return {key: str(provenance[key]) for key in ENVIRONMENT_FIELDS if key in provenance}
 
 
-def _incomparable(
-    file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
-) -> dict[str, str]:
+def _incomparable(file: GateFile, cell: Cell, measurement: Measurement, settings: Settings) -> dict[str, str]:
     """Other corrupted images are another test: what was measured on them is not compared."""
     there = file.baseline.environment_of(cell.id).get("corruptions") if file.baseline else None
     here = environment_of(measurement).get("corruptions")
@@ -137,22 +198,4 @@ def _incomparable(
         f"the baseline's corrupted images are {there}, this run's {here}; "
         "give the same data folder, or measure again with --prunecal-update"
     )
-    return {name: reason for name, metric in metrics.items() if metric.where == CORRUPTED}
-
-
-def accepts(update: str | None, verdict: CellVerdict) -> bool:
-    """Whether an update of this kind takes a cell's numbers as its new baseline."""
-    if update == "missing":
-        # New metrics must not carry another's regression along, nor the loss of one.
-        lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
-        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
-    return update == "all" or (update == "failing" and verdict.status.fails)
-
-
-def known_of(accepted: AcceptedCell | None, verdict: CellVerdict) -> str:
-    """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
-    known = accepted.known if accepted else None
-    today = date.today()  # noqa: DTZ011 - the day where it runs
-    if known is None or verdict.status is not Status.REGRESSION or known.expired(today):
-        return ""
-    return known.reason
+    return {name: reason for name, metric in settings.metrics.items() if metric.where == CORRUPTED}

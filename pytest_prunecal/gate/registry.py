@@ -23,28 +23,27 @@ _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def models_of(options: Options, extensions: Extensions) -> list[str] | None:
+def models_of(options: Options, extensions: Extensions) -> tuple[str, ...] | None:
     """Models that `--prunecal-models` names, each known and none twice; None if it is not given."""
-    names = _listed(options, "models", "model", [*MODELS, *extensions.models])
+    names = _listed(options.models, "model", [*MODELS, *extensions.models])
     for name in names or ():
         check_model(name, extensions)
     return names
 
 
-def pruners_of(options: Options, extensions: Extensions) -> list[str] | None:
+def pruners_of(options: Options, extensions: Extensions) -> tuple[str, ...] | None:
     """Pruners that `--prunecal-pruners` names, each known and none twice; None if it is not given."""
-    names = _listed(options, "pruners", "pruner", [*PRUNERS, *extensions.pruners])
+    names = _listed(options.pruners, "pruner", [*PRUNERS, *extensions.pruners])
     for name in names or ():
         check_pruner(name, extensions)
     return names
 
 
-def _listed(options: Options, option: str, what: str, known: Sequence[str]) -> list[str] | None:
-    names = options.names(option)
+def _listed(names: tuple[str, ...] | None, what: str, known: Sequence[str]) -> tuple[str, ...] | None:
     if names is not None and not names:
-        raise PrunecalError(f"--prunecal-{option} selects nothing; known are {', '.join(known)}")
+        raise PrunecalError(f"--prunecal-{what}s selects nothing; known are {', '.join(known)}")
     for name in names or ():
-        if (names or []).count(name) > 1:
+        if (names or ()).count(name) > 1:
             raise PrunecalError(f"{what} {name!r} is given twice; name each {what} once")
     return names
 

@@ -12,7 +12,7 @@ from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
-from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid, unique_ratios
+from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 
 if TYPE_CHECKING:
@@ -58,12 +58,7 @@ class GateFile:
 
 
 def select(
-    options: Options,
-    extensions: Extensions,
-    protocol: Protocol,
-    directory: Path,
-    named: Sequence[Path],
-    update: str | None,
+    options: Options, extensions: Extensions, protocol: Protocol, named: Sequence[Path]
 ) -> tuple[GateFile, ...]:
     """Select the gate's cells and read their baselines.
 
@@ -71,15 +66,13 @@ def select(
         options: what was asked for.
         extensions: the user's own.
         protocol: whose grid is narrowed.
-        directory: the baselines folder.
-        named: files and folders at or below it that the command line names.
-        update: whether, and which, baselines are to be refreshed.
+        named: files and folders at or below the baselines folder that the command line names.
 
     Raises:
         PrunecalError: the selection is empty or names what is not there, or a baseline cannot be used.
     """
-    folder = directory / protocol.name
-    if not folder.is_dir() and update is None:
+    folder = options.baselines / protocol.name
+    if not folder.is_dir() and options.update is None:
         raise PrunecalError(
             f"there is no folder {shown(folder)} with baselines of protocol {protocol.name!r}; "
             "accept this machine's numbers with --prunecal-update, or name another folder with "
@@ -87,13 +80,10 @@ def select(
         )
     asked = pruners_of(options, extensions) or list(protocol.pruners)
     pruners = sorted(asked, key=lambda name: canonical_order(Cell("", name, 0), protocol.pruners))
-    texts = options.names("ratios")
-    if texts is not None and not texts:
-        raise PrunecalError("--prunecal-ratios selects nothing; give ratios such as 0.3,0.5")
-    ratios = protocol.ratios if texts is None else unique_ratios(texts)
+    ratios = protocol.ratios if options.ratios is None else options.ratios
     files = []
     for model in _models(options, extensions, folder, named):
-        path = baselines.path_of(directory, protocol.name, model)
+        path = baselines.path_of(options.baselines, protocol.name, model)
         found = baselines.read(path, shown(path)) if path.exists() else None
         cells = tuple(grid(model, pruners, ratios))
         if not cells:
@@ -101,8 +91,10 @@ def select(
         full = frozenset(cell.id for cell in grid(model, protocol.pruners, protocol.ratios))
         if found is not None:
             baselines.check(found, model, protocol)
-            _check_stale(found, protocol, update, {cell.id for cell in cells} | (set(found.cells) - full))
-        images, unpaired = _images(found, path, protocol, update)
+            _check_stale(
+                found, protocol, options.update, {cell.id for cell in cells} | (set(found.cells) - full)
+            )
+        images, unpaired = _images(found, path, protocol, options.update)
         files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
     return tuple(files)
 
@@ -173,7 +165,7 @@ def _check_stale(found: Baseline, protocol: Protocol, update: str | None, replac
         raise PrunecalError(reason)
 
 
-def _models(options: Options, extensions: Extensions, folder: Path, named: Sequence[Path]) -> list[str]:
+def _models(options: Options, extensions: Extensions, folder: Path, named: Sequence[Path]) -> Sequence[str]:
     """Models to gate: those asked for, else those whose baseline files are named, else all in the folder."""
     asked = models_of(options, extensions)
     if asked is not None:

@@ -11,30 +11,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate import options, settings, stash
-from pytest_prunecal.gate.controller import Results, TogetherReports
-from pytest_prunecal.gate.stash import SETTINGS
+from pytest_prunecal.gate import options, settings
+from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.user_code import extensions
 
 if TYPE_CHECKING:
-    from pytest_prunecal.gate.options import Options
+    from collections.abc import Mapping
+
+    from pytest_prunecal.gate.readers import Written
     from pytest_prunecal.gate.settings import Settings
 
 
-def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
+def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[Path]) -> None:
     """Check everything that was asked for and make room for the gate.
 
     Raises:
         pytest.UsageError: whatever is wrong, in one sentence.
     """
-    in_grid = bool(asked.given & set(options.GRID))
+    in_grid = any(written.given and options.ROWS[name].gates for name, written in asked.items())
     # Models of the ini file join the repository's tests; they do not join a path that somebody names.
     pathless = config.args_source != pytest.Config.ArgsSource.ARGS
-    gated = bool(named) or in_grid or (asked.values["models"] is not None and pathless)
-    is_worker = hasattr(config, "workerinput")
+    gated = bool(named) or in_grid or ("models" in asked and pathless)
+    gathers = worker_of(config) is None
     try:
         found = _build(config, asked, named, gated=gated)
-        if not is_worker:
+        if gathers:
             settings.check_writable(found)
     except PrunecalError as error:
         raise pytest.UsageError(f"prunecal: {error}") from None
@@ -43,12 +44,19 @@ def configure(config: pytest.Config, asked: Options, named: list[Path]) -> None:
         return
     if not named:
         _collect(config, found.folder, alone=in_grid)
-    if not is_worker:
+    if gathers:
         if len(named) == len(config.args) or config.args == [str(found.folder)]:
             _hand_out_singly(config)
-        results = Results(found, config.rootpath)
-        config.pluginmanager.register(results, "prunecal-results")
-        config.pluginmanager.register(TogetherReports(results, found), "prunecal-together")
+        _gather(config, found)
+
+
+def _gather(config: pytest.Config, found: Settings) -> None:
+    """Gather results in this process."""
+    from pytest_prunecal.gate.controller import Controller, PooledReports  # noqa: PLC0415 - no worker needs it
+
+    controller = Controller(found, config)
+    config.pluginmanager.register(controller, "prunecal-controller")
+    config.pluginmanager.register(PooledReports(controller, found), "prunecal-pooled")
 
 
 def _hand_out_singly(config: pytest.Config) -> None:
@@ -64,14 +72,16 @@ def settings_of(config: pytest.Config) -> Settings:
         PrunecalError: a conftest.py adds something that it cannot add.
     """
     if SETTINGS not in config.stash:
-        config.stash[SETTINGS] = _build(config, options.read(config), [], gated=False)
+        config.stash[SETTINGS] = _build(config, options.asked(config), [], gated=False)
     found: Settings = config.stash[SETTINGS]
     return found
 
 
-def _build(config: pytest.Config, asked: Options, named: list[Path], *, gated: bool) -> Settings:
-    began = config.pluginmanager.get_plugin(stash.BEGAN)
-    started = began.time if isinstance(began, stash.Began) else time.time()
+def _build(
+    config: pytest.Config, asked: Mapping[str, Written], named: list[Path], *, gated: bool
+) -> Settings:
+    began = config.pluginmanager.get_plugin(BEGAN)
+    started = began.time if isinstance(began, Began) else time.time()
     return settings.build(asked, extensions(config), config.rootpath, named, started, gated=gated)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import tempfile
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.file import BASE_KINDS
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate.options import UPDATES, Options
+from pytest_prunecal.gate.options import ROWS, Options
+from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
 from pytest_prunecal.study import metric
@@ -26,53 +26,32 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
-MOST_SEEDS = 100
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-
 
 @dataclass(frozen=True)
 class Settings:
-    """All that the user asked for.
+    """All that the user asked for, and what was made of it.
 
     Attributes:
+        options: what was asked for, option by option.
+        repeated: options that a command must repeat to mean the same protocol, files and measurements.
         protocol: how cells are measured.
         extensions: the user's own models, pruners, data sets and metrics.
         metrics: every metric by name, in canonical order.
         folder: where this protocol's baselines lie.
         files: the gate, model by model; empty if the session has none.
-        update: `all`, `missing`, `failing`, or None.
-        seeds: how many seeds each cell is measured over, >= 1.
-        fresh: whether stored measurements are ignored.
-        started: when the session began, in seconds since the epoch.
-        power: whether the summary lists what each comparison can see.
-        pin: whether the base networks are to be kept beside the baselines.
         bases: trained networks to start from instead of base training.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        data: the user's data folder.
-        store: directory or URL of the store.
-        report: where the report for people goes.
-        json: where the report for programs goes.
-        repeated: options of this command line that a command must repeat to mean the same protocol and files.
+        started: when the session began, in seconds since the epoch.
     """
 
+    options: Options
+    repeated: tuple[str, ...]
     protocol: Protocol
     extensions: Extensions
     metrics: Mapping[str, Metric]
     folder: Path
     files: tuple[GateFile, ...]
-    update: str | None
-    seeds: int
-    fresh: bool
-    started: float
-    power: bool
-    pin: bool
     bases: Bases
-    device: str
-    data: Path | None
-    store: str
-    report: Path | None
-    json: Path | None
-    repeated: tuple[str, ...]
+    started: float
 
     def accept_command(self, model: str, cells: Sequence[Cell] = ()) -> str:
         """The command that accepts the numbers of a model, or of some of its cells."""
@@ -87,7 +66,7 @@ class Settings:
 
 
 def build(
-    options: Options,
+    asked: Mapping[str, Written],
     extensions: Extensions,
     root: Path,
     named: Sequence[Path],
@@ -98,7 +77,7 @@ def build(
     """Check everything and read every file that the session needs.
 
     Args:
-        options: what was asked for.
+        asked: what was asked for, by option.
         extensions: the user's own.
         root: pytest's root directory, where defaults lie.
         named: files and folders at or below the baselines folder that the command line names.
@@ -108,59 +87,47 @@ def build(
     Raises:
         PrunecalError: whatever is wrong, in one sentence.
     """
-    directory = options.path("baselines", root / "baselines")
-    assert directory is not None  # noqa: S101 - it has a default
-    protocol, inferred = _protocol(options, directory, named)
+    options = Options(asked, root)
+    protocol, inferred = _protocol(options, named)
     check_extensions(extensions)
     check_protocol(protocol, extensions)
-    files: tuple[GateFile, ...] = ()
-    update = _update(options)
-    pin = _pin(options, update)
-    if gated:
-        files = select(options, extensions, protocol, directory, named, update)
-    store = options.values["store"] or str(root / ".prunecal")
+    _check_pin(options)
+    if not gated:
+        _check_reports(asked)
+    files = select(options, extensions, protocol, named) if gated else ()
     return Settings(
+        options=options,
+        repeated=_repeated(asked, inferred),
         protocol=protocol,
         extensions=extensions,
         metrics=metric.known(extensions.metrics.values()),
-        folder=directory / protocol.name,
+        folder=options.baselines / protocol.name,
         files=files,
-        update=update,
-        seeds=_seeds(options),
-        fresh=options.values["fresh"] is not None,
+        bases=({} if options.pin else pinned(files, protocol)) | _checkpoints(options, extensions),
         started=started,
-        power=options.values["power"] is not None,
-        pin=pin,
-        bases=({} if pin else pinned(files, protocol)) | _checkpoints(options, extensions),
-        device=_device(options),
-        data=_data(options),
-        store=store if "://" in store else str(options.path("store", root / ".prunecal")),
-        report=_report(options, "report", gated=gated),
-        json=_report(options, "json", gated=gated),
-        repeated=_repeated(options, inferred),
     )
 
 
-def _repeated(options: Options, inferred: str | None) -> tuple[str, ...]:
-    values = options.values | ({"protocol": inferred} if inferred else {})
-    given = options.given | ({"protocol"} if inferred else set())
-    names = [
-        name for name in ("protocol", "baselines", "seeds", "checkpoint", "data", "device") if name in given
-    ]
-    return tuple(shlex.quote(f"--prunecal-{name}={values[name]}") for name in names)
+def _repeated(asked: Mapping[str, Written], inferred: Written | None) -> tuple[str, ...]:
+    given = {name: written for name, written in asked.items() if written.given}
+    if inferred:
+        given["protocol"] = inferred
+    return tuple(
+        shlex.quote(str(given[name])) for name, row in ROWS.items() if row.repeated and name in given
+    )
 
 
-def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> tuple[Protocol, str | None]:
+def _protocol(options: Options, named: Sequence[Path]) -> tuple[Protocol, Written | None]:
     """The protocol asked for, else that of the baselines named, else the ini file's, else `quick`.
 
     Returns:
-        The protocol, and its name where only the named baselines say it.
+        The protocol, and the option that would ask for it where only the named baselines do.
     """
+    directory, asked = options.baselines, options.protocol
     folders = {path.relative_to(directory).parts[0] for path in named if path != directory}
-    spec = options.values["protocol"]
-    if spec is not None:
-        protocol = load(spec, options.directories["protocol"])
-        if "protocol" in options.given or folders <= {protocol.name}:
+    if asked is not None:
+        protocol = load(asked.text, asked.folder)
+        if asked.given or folders <= {protocol.name}:
             return protocol, None
     if not folders:
         return load("quick", directory), None
@@ -175,83 +142,39 @@ def _protocol(options: Options, directory: Path, named: Sequence[Path]) -> tuple
             f"{directory / folder} holds baselines of protocol {folder!r}, which is not built in; "
             "name its file with --prunecal-protocol=PATH"
         )
-    return load(folder, directory), folder
+    return load(folder, directory), Written("protocol", folder, directory)
 
 
-def _update(options: Options) -> str | None:
-    update = options.values["update"]
-    if update is not None and update not in UPDATES:
-        raise PrunecalError(
-            f"--prunecal-update takes {', '.join(UPDATES)} or nothing, not {update!r}; "
-            "a path belongs before it, or write --prunecal-update=all"
-        )
-    return update
-
-
-def _pin(options: Options, update: str | None) -> bool:
-    pin = options.values["pin"] is not None
-    if pin and (options.values["pruners"] is not None or options.values["ratios"] is not None):
+def _check_pin(options: Options) -> None:
+    if not options.pin:
+        return
+    if options.pruners is not None or options.ratios is not None:
         raise PrunecalError("--prunecal-pin needs the whole grid: no cell may keep numbers of another base")
-    if pin and update != "all":
+    if options.update != "all":
         raise PrunecalError("--prunecal-pin goes with a bare --prunecal-update: it renews the base networks")
-    if pin and options.values["checkpoint"] is not None:
+    if options.checkpoint:
         raise PrunecalError("--prunecal-pin keeps what base training gives; it does not go with a checkpoint")
-    if pin and "://" in (options.values["store"] or ""):
+    if "://" in options.store:
         raise PrunecalError(
             "--prunecal-pin needs a store on this machine; give a folder, --prunecal-store=DIR"
         )
-    return pin
+
+
+def _check_reports(asked: Mapping[str, Written]) -> None:
+    for name in ("report", "json"):
+        if name in asked and asked[name].given:
+            raise PrunecalError(
+                f"--prunecal-{name} has no gate to report; say what to gate: --prunecal-models=A,B"
+            )
 
 
 def _checkpoints(options: Options, extensions: Extensions) -> Bases:
-    """Read `MODEL=FILE,…`; what is inside a file is checked when a network is loaded from it."""
-    bases: Bases = {}
-    for text in options.names("checkpoint") or ():
-        model, equals, file = text.partition("=")
-        if not equals or not file:
-            raise PrunecalError(
-                f"--prunecal-checkpoint={text}: write MODEL=FILE, such as resnet20=base.safetensors"
-            )
+    """The user's own trained networks; one serves as a base of either kind."""
+    for model in options.checkpoint:
         check_model(model, extensions, "--prunecal-checkpoint: ")
-        if (model, "plain") in bases:
-            raise PrunecalError(f"--prunecal-checkpoint names {model!r} twice; give one file a model")
-        path = options.directories["checkpoint"] / file
-        if not path.is_file():
-            raise PrunecalError(f"--prunecal-checkpoint={text}: there is no file {path}")
-        bases |= {(model, kind): GivenBase(path) for kind in BASE_KINDS}
-    return bases
-
-
-def _seeds(options: Options) -> int:
-    text = options.values["seeds"] or "1"
-    if not text.strip().isdecimal() or not 1 <= int(text) <= MOST_SEEDS:
-        raise PrunecalError(f"--prunecal-seeds={text}: give a whole number from 1 to {MOST_SEEDS}")
-    return int(text)
-
-
-def _device(options: Options) -> str:
-    device = options.values["device"] or "auto"
-    if not _DEVICE.fullmatch(device):
-        raise PrunecalError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:1")
-    return device
-
-
-def _data(options: Options) -> Path | None:
-    data = options.path("data")
-    if data is not None and not data.is_dir():
-        raise PrunecalError(f"--prunecal-data={data}: there is no such folder")
-    return data
-
-
-def _report(options: Options, name: str, *, gated: bool) -> Path | None:
-    if name in options.given and not gated:
-        raise PrunecalError(
-            f"--prunecal-{name} has no gate to report; say what to gate: --prunecal-models=A,B"
-        )
-    path = options.path(name)
-    if path is not None and path.is_dir():
-        raise PrunecalError(f"--prunecal-{name}={path} is a folder; name a file")
-    return path
+    return {
+        (model, kind): GivenBase(path) for model, path in options.checkpoint.items() for kind in BASE_KINDS
+    }
 
 
 def check_writable(settings: Settings) -> None:
@@ -262,8 +185,9 @@ def check_writable(settings: Settings) -> None:
     Raises:
         PrunecalError: a place cannot be written.
     """
-    places = [(path.parent, path) for path in (settings.report, settings.json) if path]
-    if settings.update and settings.files:
+    options = settings.options
+    places = [(path.parent, path) for path in (options.report, options.json) if path]
+    if options.update and settings.files:
         places.append((settings.folder, settings.folder))
     for folder, place in places:
         try:

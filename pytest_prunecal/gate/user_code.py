@@ -18,31 +18,26 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.extensions import Registrar
 
 
+_KINDS = ("models", "pruners", "datasets", "metrics")
+
+
 def extensions(config: pytest.Config) -> Extensions:
     """Ask the hooks; raises PrunecalError for an answer that is no answer, or two that collide."""
-    hooks = config.hook
+    hooks: dict[str, HookCaller] = {kind: getattr(config.hook, f"pytest_prunecal_{kind}") for kind in _KINDS}
     return Extensions(
-        models=_merged(config.hook.pytest_prunecal_models(config=config), "models"),
-        pruners=_merged(config.hook.pytest_prunecal_pruners(config=config), "pruners"),
-        datasets=_merged(config.hook.pytest_prunecal_datasets(config=config), "datasets"),
-        metrics=_merged(config.hook.pytest_prunecal_metrics(config=config), "metrics"),
-        registrars=_registrars(
-            hooks.pytest_prunecal_models,
-            hooks.pytest_prunecal_pruners,
-            hooks.pytest_prunecal_datasets,
-            hooks.pytest_prunecal_metrics,
-        ),
+        **{kind: _merged(hook(config=config), kind) for kind, hook in hooks.items()},
+        registrars=_registrars(hooks.values()),
         plugins=tuple(
             registrar
             for plugin in config.pluginmanager.get_plugins()
             for registrar in _module(plugin)
             if is_first_party(registrar[1])
         ),
-        files=_declared(hooks.pytest_prunecal_files(config=config), config.rootpath),
+        files=_declared(config.hook.pytest_prunecal_files(config=config), config.rootpath),
     )
 
 
-def _registrars(*hooks: HookCaller) -> tuple[Registrar, ...]:
+def _registrars(hooks: Iterable[HookCaller]) -> tuple[Registrar, ...]:
     """The modules that implement some hooks."""
     implementations = (found for hook in hooks for found in hook.get_hookimpls())
     return tuple({registrar for found in implementations for registrar in _module(found.plugin)})

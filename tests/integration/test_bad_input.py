@@ -281,11 +281,11 @@ def test_protocol_files(gated, old, new, message):
             "conftest.py adds data set 'digits', which is built in; ",
         ),
         (
-            'metrics(config):\n    return {"ece": M("ece", True)}',
+            'metrics(config):\n    return {"ece": M("ece", higher_is_better=True)}',
             "conftest.py adds metric 'ece', which is built in; ",
         ),
         (
-            'metrics(config):\n    return {"note": M("note", True)}',
+            'metrics(config):\n    return {"note": M("note", higher_is_better=True)}',
             "conftest.py adds metric 'note', which is built in; ",
         ),
         (
@@ -305,11 +305,11 @@ def test_protocol_files(gated, old, new, message):
         ),
         ("metrics(config):\n    return {'a': 3}", "conftest.py adds metric 'a' as 3; it must be a "),
         (
-            "metrics(config):\n    return {'a': M('b', True)}",
+            "metrics(config):\n    return {'a': M('b', higher_is_better=True)}",
             "conftest.py adds metric 'a' under the name 'b'; use one name",
         ),
         (
-            "metrics(config):\n    return {'a': M('a', True)}",
+            "metrics(config):\n    return {'a': M('a', higher_is_better=True)}",
             "conftest.py adds metric 'a' without a function",
         ),
     ],

@@ -16,7 +16,7 @@ from torch import nn
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.baseline import refresh
-from pytest_prunecal.gate.outcome import comparisons_of, environment_of, judge_cell
+from pytest_prunecal.gate.outcome import comparisons_of, environment_of, outcome_of
 from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.lab.base_network import BaseNetwork
@@ -261,7 +261,9 @@ class Gate:
     """
 
     def __init__(self, subject: Subject, seeds: list[dict]) -> None:
-        self.settings = SimpleNamespace(protocol=subject.protocol, metrics=metric.known())
+        self.settings = SimpleNamespace(
+            protocol=subject.protocol, metrics=metric.known(), options=SimpleNamespace(update=None)
+        )
         accepted = {
             cell: combine([trials[cell] for trials in seeds], self.settings.metrics) for cell in seeds[0]
         }
@@ -293,7 +295,10 @@ class Gate:
             found = combine([trials[cell.id] for trials in seeds], self.settings.metrics)
             accepted = self.file.images[cell.id]
             pairing = compare(found.by_image, accepted, self.settings.metrics, tuned=cell.pruner is not None)
-            verdicts[cell.id] = judge_cell(self.file, cell, found, pairing, self.settings, self.comparisons)
+            outcome = outcome_of(
+                self.file, cell, found, pairing, self.settings, self.comparisons, runxfail=False
+            )
+            verdicts[cell.id] = outcome.verdict
         rules = self.settings.protocol
         rows = [row for verdict in verdicts.values() for row in verdict.metrics]
         level = rules.false_alarms / max(self.comparisons, 1)

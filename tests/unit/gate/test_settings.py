@@ -1,0 +1,122 @@
+"""Settings: what is made of the options together."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate import settings
+from pytest_prunecal.gate.readers import Written
+from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.extensions import Extensions
+
+
+@pytest.fixture
+def built(tmp_path):
+    """Settings of some options, given on the command line or not, in an empty root directory."""
+
+    def build(named=(), *, gated=False, given=True, **texts):
+        asked = {name: Written(name, text, tmp_path, given) for name, text in texts.items()}
+        return settings.build(asked, Extensions(), tmp_path, named, 1.5, gated=gated)
+
+    return build
+
+
+def refused(says):
+    return pytest.raises(PrunecalError, match=f"^{re.escape(says)}")
+
+
+def test_nothing_is_asked_for(built, tmp_path):
+    found = built()
+    assert (found.protocol.name, found.folder) == ("quick", tmp_path / "baselines/quick")
+    assert (found.files, found.bases, found.repeated, found.started) == ((), {}, (), 1.5)
+
+
+def test_settings_are_frozen(built):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        built().started = 0.0
+
+
+def test_a_command_repeats_what_changes_the_meaning_of_numbers(built):
+    found = built(
+        protocol="paper",
+        seeds="3",
+        device="cpu",
+        store="elsewhere",
+        json="a b",
+        update="all",
+        models="vgg19",
+        gated=True,
+    )
+    assert found.repeated == ("--prunecal-protocol=paper", "--prunecal-seeds=3", "--prunecal-device=cpu")
+    cells = [Cell("vgg19", "weight", 0.5), Cell("vgg19", None, 0.0)]
+    assert found.accept_command("vgg19", cells) == (
+        "pytest --prunecal-models=vgg19 --prunecal-protocol=paper --prunecal-seeds=3 --prunecal-device=cpu "
+        "--prunecal-pruners=weight --prunecal-ratios=0.5,0 --prunecal-update"
+    )
+
+
+def test_a_command_repeats_nothing_that_the_ini_file_says(built):
+    assert built(given=False, protocol="paper", seeds="3").repeated == ()
+
+
+def test_a_command_repeats_the_protocol_that_only_a_named_baseline_says(built, tmp_path):
+    named = [tmp_path / "baselines" / "paper"]
+    found = built(named)
+    assert (found.protocol.name, found.repeated) == ("paper", ("--prunecal-protocol=paper",))
+
+
+def test_a_quoted_command(built, tmp_path):
+    (tmp_path / "my data").mkdir()
+    assert built(data="my data").repeated == ("'--prunecal-data=my data'",)
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        ({"pruners": "weight"}, "--prunecal-pin needs the whole grid: "),
+        ({"ratios": "0"}, "--prunecal-pin needs the whole grid: "),
+        ({}, "--prunecal-pin goes with a bare --prunecal-update: "),
+        ({"update": "missing"}, "--prunecal-pin goes with a bare --prunecal-update: "),
+        ({"update": "all", "checkpoint": "vgg19=net"}, "--prunecal-pin keeps what base training gives; "),
+        ({"update": "all", "store": "s3://bucket"}, "--prunecal-pin needs a store on this machine; "),
+    ],
+)
+def test_pinning_goes_with_few_others(built, tmp_path, texts, says):
+    (tmp_path / "net").touch()
+    with refused(says):
+        built(pin="yes", **texts)
+    built(pin="no", **texts)
+
+
+@pytest.mark.parametrize("name", ["report", "json"])
+def test_a_report_needs_a_gate(built, name):
+    with refused(f"--prunecal-{name} has no gate to report; say what to gate: "):
+        built(**{name: "out"})
+    assert getattr(built(given=False, **{name: "out"}).options, name).name == "out"
+
+
+def test_a_checkpoint_is_a_base_of_either_kind(built, tmp_path):
+    (tmp_path / "net").touch()
+    assert {key: base.path for key, base in built(checkpoint="vgg19=net").bases.items()} == {
+        ("vgg19", "plain"): tmp_path / "net",
+        ("vgg19", "slimmed"): tmp_path / "net",
+    }
+
+
+def test_a_checkpoint_of_an_unknown_model(built, tmp_path):
+    (tmp_path / "net").touch()
+    with refused("--prunecal-checkpoint: unknown model 'vgg91' (did you mean vgg19?)"):
+        built(checkpoint="vgg91=net")
+
+
+def test_what_will_be_written_can_be_written(built, tmp_path):
+    Path(tmp_path / "taken").touch()
+    with refused(f"{tmp_path}/taken/run.json cannot be written: "):
+        settings.check_writable(built(json="taken/run.json", given=False))
+    settings.check_writable(built(json="new/run.json", given=False))
+    assert (tmp_path / "new").is_dir()
