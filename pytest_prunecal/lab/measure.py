@@ -56,7 +56,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         base = base_of(cell, bench)
         network = base.network()
         dense_weights = conv_weights(network)
-        pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network, {}, ())
+        pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network)
         if pruner:
             fine_tune(pruned, cell, bench)
             evaluated = bench.evaluate(pruned.model)

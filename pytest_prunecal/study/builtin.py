@@ -11,7 +11,7 @@ MODELS: dict[str, str] = {
     "preresnet110": "pytest_prunecal.lab.models.preresnet:preresnet110",
     "preresnet164": "pytest_prunecal.lab.models.preresnet:preresnet164",
 }
-"""Model name -> `module:callable`; the callable takes `num_classes`, `in_channels` and `width`."""
+"""Model name -> `module:callable`; the callable takes `num_classes` and `width`."""
 
 PRUNERS: dict[str, str] = {
     "weight": "pytest_prunecal.lab.pruners.weight:weight",

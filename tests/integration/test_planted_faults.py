@@ -28,16 +28,16 @@ evaluation.predict = lambda *args, **kwargs: 3 * predict(*args, **kwargs)
 FINE_TUNING_AT_100_TIMES_THE_RATE = """
 from dataclasses import replace
 
-from pytest_prunecal.lab import measure
+from pytest_prunecal.lab.training.trainer import Trainer
 
-train = measure.train
+train = Trainer.train
 
-def at_100_times_the_rate(model, recipe, generator, pressure, bench):
-    if recipe is bench.protocol.finetune:
+def at_100_times_the_rate(self, network, recipe, generator, pressure):
+    if recipe is self.protocol.finetune:
         recipe = replace(recipe, learning_rate=100 * recipe.learning_rate)
-    train(model, recipe, generator, pressure, bench)
+    train(self, network, recipe, generator, pressure)
 
-measure.train = at_100_times_the_rate
+Trainer.train = at_100_times_the_rate
 """
 
 CORRUPTIONS_TWICE = """

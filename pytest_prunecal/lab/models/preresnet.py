@@ -49,16 +49,16 @@ class Bottleneck(nn.Module):
 
 
 class PreResNet(nn.Module):
-    """Three stages of bottlenecks; (N, in_channels, H, W) -> logits (N, num_classes), any H and W.
+    """Three stages of bottlenecks; (N, 3, H, W) -> logits (N, num_classes), any H and W.
 
     `depth` is 9n+2 for n blocks a stage.
     """
 
-    def __init__(self, depth: int, *, num_classes: int, in_channels: int, width: float) -> None:
+    def __init__(self, depth: int, *, num_classes: int, width: float) -> None:
         super().__init__()
         blocks = (depth - 2) // 9
         widths = [scaled(channels, width) for channels in (16, 32, 64)]
-        self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
         self.layer1 = self._stage(widths[0], widths[0], blocks, stride=1)
         self.layer2 = self._stage(widths[0] * EXPANSION, widths[1], blocks, stride=2)
         self.layer3 = self._stage(widths[1] * EXPANSION, widths[2], blocks, stride=2)
@@ -94,20 +94,19 @@ class PreResNet(nn.Module):
         return [*groups, ChannelGroup(bn="bn", selection="select", consumers=("fc",))]
 
 
-def preresnet110(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> PreResNet:
+def preresnet110(*, num_classes: int = 10, width: float = 1.0) -> PreResNet:
     """PreResNet-110: 3 x 12 bottlenecks; 1,146,842 parameters with the defaults.
 
     Args:
         num_classes: number of logits.
-        in_channels: channels of the images, which have any size.
         width: factor on every channel count (rounded, at least 1).
 
     Raises:
         PrunecalError: `width` is not a positive number.
     """
-    return PreResNet(110, num_classes=num_classes, in_channels=in_channels, width=width)
+    return PreResNet(110, num_classes=num_classes, width=width)
 
 
-def preresnet164(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> PreResNet:
+def preresnet164(*, num_classes: int = 10, width: float = 1.0) -> PreResNet:
     """PreResNet-164: 3 x 18 bottlenecks; 1,703,258 parameters with the defaults. See `preresnet110`."""
-    return PreResNet(164, num_classes=num_classes, in_channels=in_channels, width=width)
+    return PreResNet(164, num_classes=num_classes, width=width)

@@ -40,16 +40,16 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Three stages of basic blocks; (N, in_channels, H, W) -> logits (N, num_classes), any H and W.
+    """Three stages of basic blocks; (N, 3, H, W) -> logits (N, num_classes), any H and W.
 
     `depth` is 6n+2 for n blocks a stage.
     """
 
-    def __init__(self, depth: int, *, num_classes: int, in_channels: int, width: float) -> None:
+    def __init__(self, depth: int, *, num_classes: int, width: float) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
         widths = [scaled(channels, width) for channels in (16, 32, 64)]
-        self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.layer1 = self._stage(widths[0], widths[0], blocks, stride=1)
         self.layer2 = self._stage(widths[0], widths[1], blocks, stride=2)
@@ -78,25 +78,24 @@ class ResNet(nn.Module):
         ]
 
 
-def resnet20(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> ResNet:
+def resnet20(*, num_classes: int = 10, width: float = 1.0) -> ResNet:
     """ResNet-20: 3 x 3 basic blocks; 269,722 parameters with the defaults.
 
     Args:
         num_classes: number of logits.
-        in_channels: channels of the images, which have any size.
         width: factor on every channel count (rounded, at least 1).
 
     Raises:
         PrunecalError: `width` is not a positive number.
     """
-    return ResNet(20, num_classes=num_classes, in_channels=in_channels, width=width)
+    return ResNet(20, num_classes=num_classes, width=width)
 
 
-def resnet56(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> ResNet:
+def resnet56(*, num_classes: int = 10, width: float = 1.0) -> ResNet:
     """ResNet-56: 3 x 9 basic blocks; 853,018 parameters with the defaults. See `resnet20`."""
-    return ResNet(56, num_classes=num_classes, in_channels=in_channels, width=width)
+    return ResNet(56, num_classes=num_classes, width=width)
 
 
-def resnet110(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> ResNet:
+def resnet110(*, num_classes: int = 10, width: float = 1.0) -> ResNet:
     """ResNet-110: 3 x 18 basic blocks; 1,727,962 parameters with the defaults. See `resnet20`."""
-    return ResNet(110, num_classes=num_classes, in_channels=in_channels, width=width)
+    return ResNet(110, num_classes=num_classes, width=width)

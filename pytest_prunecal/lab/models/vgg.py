@@ -18,17 +18,15 @@ VGG19 = ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4)
 
 
 class VGG(nn.Module):
-    """Stages of 3x3 conv, BN, ReLU: (N, in_channels, H, W) -> logits (N, num_classes).
+    """Stages of 3x3 conv, BN, ReLU: (N, 3, H, W) -> logits (N, num_classes).
 
     H and W are at least 2 ** (stages - 1), which is 16 for VGG-19.
     """
 
-    def __init__(
-        self, stages: tuple[tuple[int, ...], ...], *, num_classes: int, in_channels: int, width: float
-    ) -> None:
+    def __init__(self, stages: tuple[tuple[int, ...], ...], *, num_classes: int, width: float) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        conv = 0
+        conv, in_channels = 0, 3
         for stage, stage_widths in enumerate(stages):
             if stage:
                 layers[f"pool{stage}"] = nn.MaxPool2d(2)
@@ -58,15 +56,14 @@ class VGG(nn.Module):
         ]
 
 
-def vgg19(*, num_classes: int = 10, in_channels: int = 3, width: float = 1.0) -> VGG:
+def vgg19(*, num_classes: int = 10, width: float = 1.0) -> VGG:
     """VGG-19: 16 convs in five stages and a linear head; 20,035,018 parameters with the defaults.
 
     Args:
         num_classes: number of logits.
-        in_channels: channels of the images, which are at least 16x16.
         width: factor on every channel count (rounded, at least 1).
 
     Raises:
         PrunecalError: `width` is not a positive number.
     """
-    return VGG(VGG19, num_classes=num_classes, in_channels=in_channels, width=width)
+    return VGG(VGG19, num_classes=num_classes, width=width)

@@ -30,13 +30,10 @@ class Pruned:
         masks: by parameter name, a bool tensor of the parameter's shape and device: False where the
             parameter must stay zero through fine-tuning (see `hold`). Empty where the network got
             physically smaller instead.
-        floored: names of the layers that the rule would have emptied and that kept one channel (weight
-            pruning: one weight), in the network's order.
     """
 
     model: nn.Module
     masks: dict[str, Tensor] = field(default_factory=dict)
-    floored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
             index = score.argmax().reshape(1)
         kept.append((group, index))
     warn_floored(floored, ratio, kept="channel")
-    return Pruned(without_channels(model, kept), floored=tuple(floored))
+    return Pruned(without_channels(model, kept))
 
 
 def bn_scales(model: nn.Module) -> list[nn.Parameter]:

@@ -50,7 +50,7 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
         by_norm = norms.argsort(descending=True, stable=True)
         kept.append((group, by_norm[: max(count, 1)].sort().values))
     warn_floored(floored, ratio, kept="filter")
-    return Pruned(without_channels(model, kept), floored=tuple(floored))
+    return Pruned(without_channels(model, kept))
 
 
 def filter_norms(conv: nn.Conv2d) -> Tensor:

@@ -55,7 +55,7 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
         masks[f"{name}.weight" if name else "weight"] = mask.to(convs[name].weight.device)
     warn_floored(floored, ratio, kept="weight")
     hold(held_by(pruned, masks))
-    return Pruned(pruned, masks, tuple(floored))
+    return Pruned(pruned, masks)
 
 
 weight = Pruner(prune)

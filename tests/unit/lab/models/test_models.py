@@ -48,9 +48,9 @@ def test_parameter_count(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("size", [(16, 16), (32, 32), (33, 17)])
 def test_logits_for_every_image_size(name, size):
-    network = build(name, num_classes=7, in_channels=1, width=0.25).eval()
+    network = build(name, num_classes=7, width=0.25).eval()
     with torch.no_grad():
-        assert network(torch.randn(2, 1, *size)).shape == (2, 7)
+        assert network(torch.randn(2, 3, *size)).shape == (2, 7)
 
 
 @pytest.mark.parametrize("name", ["resnet20", "preresnet110"])
