@@ -29,4 +29,4 @@ def setup_of(settings: Settings, worker: int) -> Setup:
     from pytest_prunecal.lab.engines import Setup  # noqa: PLC0415 - likewise
 
     named = {**vars(settings.options), **vars(settings), "worker": worker}
-    return Setup(**{field.name: named[field.name] for field in fields(Setup) if field.name in named})
+    return Setup(**{field.name: named[field.name] for field in fields(Setup)})

@@ -29,7 +29,6 @@ class Setup:
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
         started: when the session began, see `sources.Sources`.
         fresh: whether numbers that lie in the store are measured again.
-        engine: what measures, one of `study.builtin.ENGINES`.
     """
 
     protocol: protocol.Protocol
@@ -42,4 +41,3 @@ class Setup:
     worker: int = 0
     started: float = math.inf
     fresh: bool = False
-    engine: str = "local"

@@ -61,12 +61,16 @@ class Engine(Protocol):
         ...
 
 
-def start(setup: Setup) -> Engine:
+def start(setup: Setup, engine: str = "local") -> Engine:
     """Start a session's engine: it gives what the store has, and measures the rest. Imports no torch.
+
+    Args:
+        setup: what to measure with.
+        engine: what measures, one of `study.builtin.ENGINES`.
 
     Raises:
         PrunecalError: the store cannot be written.
     """
     from pytest_prunecal.lab.engines.reusing import ReusingEngine  # noqa: PLC0415 - which imports this module
 
-    return ReusingEngine(setup)
+    return ReusingEngine(setup, engine)

@@ -27,19 +27,20 @@ if TYPE_CHECKING:
 
 
 class ReusingEngine(Engine):
-    """Gives what the store knows, and has the setup's engine measure the rest.
+    """Gives what the store knows, and has another engine measure the rest.
 
     Nothing here imports torch, and the engine that does is made when it is first needed.
 
     Args:
         setup: what to measure with.
+        engine: what measures, one of `study.builtin.ENGINES`.
 
     Raises:
         PrunecalError: the store cannot be written.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
+    def __init__(self, setup: Setup, engine: str) -> None:
+        self._setup, self._engine = setup, engine
         self._sources = Sources(setup.started)
         self._store = Store(setup.store)
         self._measured: set[str] = set()
@@ -93,8 +94,8 @@ class ReusingEngine(Engine):
 
     @cached_property
     def _measuring(self) -> Engine:
-        name = self._setup.engine
-        made: Engine = resolve(ENGINES[name], f"engine {name!r}")(self._setup, self._store, self._sources)
+        engine = resolve(ENGINES[self._engine], f"engine {self._engine!r}")
+        made: Engine = engine(self._setup, self._store, self._sources)
         return made
 
     @cached_property

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.engines import Setup, start
+from pytest_prunecal.lab import engines
+from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.cell import Cell
@@ -20,6 +21,12 @@ from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.pairing import Pairing
 
 CELL = Cell("vgg19", "weight", 0.5)
+
+
+def start(setup, engine="cluster"):
+    return engines.start(setup, engine)
+
+
 CLUSTER = """
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.measurement import Measurement
@@ -65,7 +72,7 @@ def setup(tmp_path, monkeypatch):
     monkeypatch.setitem(ENGINES, "cluster", "cluster:Cluster")
     monkeypatch.delitem(sys.modules, "cluster", raising=False)
     quick = protocol_file.load("quick", Path())
-    return Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions(), engine="cluster")
+    return Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions())
 
 
 def asked():
@@ -148,5 +155,5 @@ def test_without_torch():
 @pytest.mark.parametrize("name", ENGINES)
 def test_every_engine_is_there(name, tmp_path):
     quick = protocol_file.load("quick", Path())
-    setup = Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions(), engine=name)
-    assert start(setup).trained_bases(Cell("vgg19", None, 0.0), 0) == []
+    setup = Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions())
+    assert start(setup, name).trained_bases(Cell("vgg19", None, 0.0), 0) == []
