@@ -1,4 +1,4 @@
-"""Of the unit tests alone, as hypothesis need not be there for the gate's runs, which load tests/conftest.py."""
+"""Of the unit tests alone: the gate's runs load tests/conftest.py and need no hypothesis."""
 
 from hypothesis import HealthCheck, settings
 
