@@ -86,8 +86,6 @@ UNUSUAL = {
         "protocol:\n  name: quick\n  fingerprint: | # c\n    abc\n",
     ),
 }
-
-
 ALL_NEW = {
     "dense": {"accuracy": 0.5, "ece": 0.25},
     "channel-0.7": {"accuracy": 0.5, "ece": 0.25},

@@ -16,8 +16,6 @@ from pytest_prunecal.study.protocol_file import BUILT_IN, load
 QUICK = load("quick", BUILT_IN)
 HERE = {"torch": "2.11.0", "device": "cpu", "threads": "1", "corruptions": "generated"}
 ELSEWHERE = HERE | {"torch": "2.12.0", "device": "NVIDIA H100 80GB HBM3"}
-
-
 IDS = [
     "dense",
     "weight-0.1",
@@ -28,10 +26,7 @@ IDS = [
     "channel-0.7",
     "mine-0.5",
 ]
-
-
 NAMES = [*METRICS, "zeta", "on"]
-
 
 # Shrinking whole files takes minutes, and they are small already.
 thorough = hypothesis.settings(
@@ -52,19 +47,13 @@ class Line:
 WORDS = st.sampled_from(
     ["why", "é ü 漢", "0.5", "a: b", "{ece: 1}", "- x", "weight-0.3:", "# #", "'", '"', "&a *b"]
 )
-
-
 ROOM = st.sampled_from(["", " ", "   "])
-
-
 numbers = st.one_of(
     st.floats(-10, 10).map(recorded),
     st.integers(0, 2**63),
     st.floats(1e-5, 1e-3),
     st.sampled_from([1e22, 1e-4]),
 )
-
-
 # As many spellings of a number as people use; all read back as what is recorded, or not.
 spellings = st.sampled_from(["{:.4f}", "{:g}", "{!r}", "'{:.4f}'", '"{!r}"', "{:e}"])
 

@@ -49,7 +49,7 @@ def evaluated(clean, corrupted):
     return Evaluated(clean, corrupted, torch.empty(0), Sampled(torch.empty(6, 0), {}))
 
 
-@hypothesis.settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(score_sets, corrupted_sets)
 def test_the_summary_is_that_of_a_plain_loop(clean, corrupted):
     accuracy, error, count = 0.0, 0.0, 0

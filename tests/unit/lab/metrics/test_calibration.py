@@ -14,7 +14,7 @@ from pytest_prunecal.lab.metrics.calibration import ece, ece_equal_width
 from pytest_prunecal.lab.metrics.scores import accuracy, brier, nll, scores
 
 torch.set_num_threads(1)
-quickly = hypothesis.settings(max_examples=80, deadline=None)
+quickly = hypothesis.settings(max_examples=80)
 
 
 def softmax(row):
