@@ -18,28 +18,29 @@ import os, sys, time
 from pathlib import Path
 from pytest_prunecal.store.store import Artefact, Store
 
-root, log, delay = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+folder = Path(sys.argv[1])
 
 def write(path):
-    with log.open("a") as file:
+    with (folder / "log").open("a") as file:
         file.write(f"{os.getpid()}\\n")
     path.write_bytes(b"half")
-    time.sleep(delay)
+    while not (folder / "go on").exists():
+        time.sleep(0.01)
     path.write_bytes(b"whole")
 
-print(Store(root).obtain(Artefact("base", "key", ".bin", write)).read_text())
+(folder / f"{os.getpid()} wants it").touch()
+print(Store(str(folder / "store")).obtain(Artefact("base", "key", ".bin", write)).read_text())
 """
 
 
 @pytest.fixture
 def worker(tmp_path):
-    """Start a process that wants the entry; it takes its time making it."""
+    """Start a process that wants the entry; whoever makes it is half done until the file `go on` is there."""
     started = []
 
-    def start(delay):
-        arguments = [str(tmp_path / "store"), str(tmp_path / "log"), str(delay)]
+    def start():
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments],
+            [sys.executable, "-c", WORKER, str(tmp_path)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -53,17 +54,25 @@ def worker(tmp_path):
         process.communicate()
 
 
-def result_of(process):
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == 0, errors
-    return output.strip()
+@pytest.fixture
+def result_of(patience):
+    """What a process got, once it has ended."""
+
+    def wait(process):
+        output, errors = process.communicate(timeout=patience)
+        assert process.returncode == 0, errors
+        return output.strip()
+
+    return wait
 
 
-def wait_for(path):
-    deadline = time.monotonic() + 30
-    while not path.exists() or not path.stat().st_size:
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)
+@pytest.fixture
+def maker(worker, wait_until, tmp_path):
+    """A process that is making the entry, and will be half done as long as it lives."""
+    process = worker()
+    half = tmp_path / "store" / "base" / ".key.bin.partial"
+    wait_until(lambda: half.exists() and half.stat().st_size, process)
+    return process
 
 
 def files_of(root):
@@ -78,32 +87,33 @@ def never(path):
     raise AssertionError(f"{path} is made again")
 
 
-def test_of_many_processes_one_makes_it(worker, tmp_path):
-    processes = [worker(0.3) for _ in range(4)]
+def test_of_many_processes_one_makes_it(worker, wait_until, result_of, tmp_path):
+    processes = [worker() for _ in range(4)]
+    wanted = [tmp_path / f"{process.pid} wants it" for process in processes]
+    wait_until(lambda: all(path.exists() for path in wanted), *processes)
+    (tmp_path / "go on").touch()
     assert [result_of(process) for process in processes] == ["whole"] * 4
     assert len((tmp_path / "log").read_text().split()) == 1
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
-def test_a_killed_maker_blocks_nobody_and_leaves_nothing(worker, tmp_path):
+def test_a_killed_maker_blocks_nobody_and_leaves_nothing(maker, worker, wait_until, result_of, tmp_path):
     entry = tmp_path / "store" / "base" / "key.bin"
-    maker = worker(60)
-    wait_for(entry.with_name(".key.bin.partial"))
-    waiter = worker(0)
-    time.sleep(0.3)
+    waiter = worker()
+    wait_until((tmp_path / f"{waiter.pid} wants it").exists, waiter)
+    time.sleep(0.3)  # time to do what it must not; a slow machine only sees less of it
     assert waiter.poll() is None
     assert not entry.exists()
     os.kill(maker.pid, signal.SIGKILL)
+    (tmp_path / "go on").touch()
     assert result_of(waiter) == "whole"
     assert maker.wait() == -signal.SIGKILL
     assert len((tmp_path / "log").read_text().split()) == 2
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
-def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
+def test_an_attempt_does_not_wait_for_another_process(maker, tmp_path):
     store, entry = Store(str(tmp_path / "store")), tmp_path / "store" / "base" / "key.bin"
-    maker = worker(60)
-    wait_for(entry.with_name(".key.bin.partial"))
     assert store.attempt(Artefact("base", "key", ".bin", never)) is None
     assert store.attempt(Artefact("base", "other", ".bin", writes("x"))).read_text() == "x"
     os.kill(maker.pid, signal.SIGKILL)
@@ -112,9 +122,7 @@ def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
     assert store.attempt(Artefact("base", "key", ".bin", never)).read_text() == "y"
 
 
-def test_after_a_crash_the_next_run_makes_it(worker, tmp_path):
-    maker = worker(60)
-    wait_for(tmp_path / "store" / "base" / ".key.bin.partial")
+def test_after_a_crash_the_next_run_makes_it(maker, tmp_path):
     os.kill(maker.pid, signal.SIGKILL)
     maker.wait()
     assert not (tmp_path / "store" / "base" / "key.bin").exists()
