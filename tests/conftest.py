@@ -1,5 +1,7 @@
 """Loaded by every run of this repository's pytest, the gate's too, so it imports no torch."""
 
+import time
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -14,3 +16,23 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def patience():
+    """Seconds after which another process must be hanging: so slow no machine is, however busy."""
+    return 1200
+
+
+@pytest.fixture(scope="session")
+def wait_until(patience):
+    """Wait for what other processes do, however long they take; fails at once if one of them ends before."""
+
+    def wait(done, *processes):
+        given_up = time.monotonic() + patience
+        while not done():
+            assert all(process.poll() is None for process in processes) or done(), "it ended too early"
+            assert time.monotonic() < given_up, "it hangs"
+            time.sleep(0.01)
+
+    return wait

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -41,7 +40,7 @@ def dying(num_classes):
 """
 SLOW = """
 from pathlib import Path
-from time import sleep
+from signal import pause
 
 class Slow(Tiny):
     def first_step(self):
@@ -52,7 +51,7 @@ class Slow(Tiny):
             return  # only the first to train is slow
         os.rename("pid.tmp", "pid")
         Path("pid.tmp").touch()
-        sleep(120)
+        pause()  # until it is killed
 
 def tiny(num_classes):
     return Slow(num_classes)
@@ -147,7 +146,7 @@ def test_a_worker_that_dies_loses_its_cell_and_no_other(project):
 
 
 @pytest.mark.usefixtures("in_a_worker_or_not")
-def test_a_worker_killed_while_it_trains(gated):
+def test_a_worker_killed_while_it_trains(gated, wait_until, patience):
     with (gated.path / "tiny.py").open("a") as file:
         file.write(SLOW)
     command = [
@@ -162,9 +161,9 @@ def test_a_worker_killed_while_it_trains(gated):
     with (gated.path / "out.txt").open("w") as out:
         run = subprocess.Popen(command, cwd=gated.path, stdout=out, stderr=subprocess.STDOUT)
         try:
-            pid = int(waited_for(gated.path / "pid", run))
-            os.kill(pid, signal.SIGKILL)
-            assert run.wait(timeout=240) == 1
+            wait_until((gated.path / "pid").exists, run)
+            os.kill(int((gated.path / "pid").read_text()), signal.SIGKILL)
+            assert run.wait(timeout=patience) == 1
         finally:
             with contextlib.suppress(ProcessLookupError):
                 run.kill()
@@ -183,16 +182,6 @@ def test_a_worker_killed_while_it_trains(gated):
     assert (again.ret, set(again.cells.values())) == (0, {"passed"})
     assert len(again.cells) == 7
     assert "7 cells: 7 identical" in again.out
-
-
-def waited_for(path, run):
-    """A file's text, once it is there."""
-    deadline = time.monotonic() + 240
-    while not path.exists():
-        assert run.poll() is None, "the run ended before anything was trained"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return path.read_text()
 
 
 @pytest.mark.usefixtures("in_a_worker_or_not")

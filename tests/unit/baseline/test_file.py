@@ -134,6 +134,54 @@ def test_networks_and_results_beside_the_file():
     assert file.cells["weight-0.3"].known == baseline.Known("x", "f.yaml:11", date(2027, 1, 31))
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (
+            "cells:\n  dense:\n    known:\n      until: 2027-01-31\n",
+            7,
+            "cells.dense.known has no reason; write",
+        ),
+        (
+            "cells:\n  dense:\n    known: {reason: a, until: soon}\n",
+            6,
+            "cells.dense.known.until is no date; write",
+        ),
+        ("cells:\n  dense:\n    known: {reason: a, until: 2027-02-30}\n", 6, "until"),
+        ("cells:\n  dense:\n    known: {reason: a, since: 2027-01-01}\n", 6, "unknown key 'since'"),
+        ("cells:\n  dense:\n    known:\n", 6, "cells.dense.known must be a text and is empty"),
+        (
+            "cells:\n  dense:\n    known: {reason: }\n",
+            6,
+            "cells.dense.known.reason must be a text and is empty",
+        ),
+        ("cells:\n  dense:\n    known: [a]\n", 6, "cells.dense.known"),
+        ("images: a.zip\ncells:\n", 4, "images must be a mapping"),
+        (
+            "images: {file: a.zip}\ncells:\n",
+            4,
+            "images needs file and sha256, as --prunecal-update writes them",
+        ),
+        (
+            "images: {file: ../a.zip, sha256: b}\ncells:\n",
+            4,
+            "images.file must be the name of a file in this folder",
+        ),
+        ("images: {file: /a.zip, sha256: b}\ncells:\n", 4, "must be the name of a file in this folder"),
+        ("images: {file: a.zip, sha256: b, size: 3}\ncells:\n", 4, "unknown key 'size' in images"),
+        ("tolerance: fixed\ncells:\n", 4, "tolerance must be auto, or a rule by metric"),
+        ("cells:\n  dense:\n    ece: {se: 0.1}\n", 6, "cells.dense.ece has no mean"),
+        ("cells:\n  dense:\n    ece:\n      mean: 1\n      se: low\n", 8, "cells.dense.ece.se is 'low'"),
+    ],
+)
+def test_mistakes_are_named_where_they_stand(text, line, says):
+    with pytest.raises(PrunecalError) as error:
+        baseline.parse(HEAD + text, "f.yaml")
+    assert str(error.value).startswith(f"f.yaml:{line}: "), str(error.value)
+    assert says in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("cells", ["cells:", "cells: ~", "cells: {}", "cells:  # none yet"])
 def test_a_file_may_have_no_cells(cells):
     assert baseline.parse(f"{HEAD}{cells}\n", "f.yaml").cells == {}

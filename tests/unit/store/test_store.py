@@ -19,19 +19,21 @@ import os, sys, time
 from pathlib import Path
 from pytest_prunecal.store.store import Artefact, Kind, Store
 
-root, log, delay = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+folder = Path(sys.argv[1])
 
 def write(path):
-    with log.open("a") as file:
+    with (folder / "log").open("a") as file:
         file.write(f"{os.getpid()}\\n")
     path.write_bytes(b"half")
-    time.sleep(delay)
+    while not (folder / "go on").exists():
+        time.sleep(0.01)
     path.write_bytes(b"whole")
 
 def make():
-    with log.open("a") as file:
+    with (folder / "log").open("a") as file:
         file.write(f"{os.getpid()}\\n")
-    time.sleep(delay)
+    while not (folder / "go on").exists():
+        time.sleep(0.01)
     return "whole"
 
 def load(path):
@@ -40,22 +42,23 @@ def load(path):
 def save(text, path):
     path.write_text(text)
 
-if sys.argv[4:] == ["remember"]:
-    print(Store(root).remember(Kind("base", ".bin", save, load), "key", make))
+(folder / f"{os.getpid()} wants it").touch()
+store = Store(str(folder / "store"))
+if sys.argv[2:] == ["remember"]:
+    print(store.remember(Kind("base", ".bin", save, load), "key", make))
 else:
-    print(Store(root).obtain(Artefact("base", "key", ".bin", write)).read_text())
+    print(store.obtain(Artefact("base", "key", ".bin", write)).read_text())
 """
 
 
 @pytest.fixture
 def worker(tmp_path):
-    """Start a process that wants the entry; it takes its time making it."""
+    """Start a process that wants the entry; whoever makes it is half done until the file `go on` is there."""
     started = []
 
-    def start(delay, *how):
-        arguments = [str(tmp_path / "store"), str(tmp_path / "log"), str(delay), *how]
+    def start(*how):
         process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments],
+            [sys.executable, "-c", WORKER, str(tmp_path), *how],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -69,17 +72,25 @@ def worker(tmp_path):
         process.communicate()
 
 
-def result_of(process):
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == 0, errors
-    return output.strip()
+@pytest.fixture
+def result_of(patience):
+    """What a process got, once it has ended."""
+
+    def wait(process):
+        output, errors = process.communicate(timeout=patience)
+        assert process.returncode == 0, errors
+        return output.strip()
+
+    return wait
 
 
-def wait_for(path):
-    deadline = time.monotonic() + 30
-    while not path.exists() or not path.stat().st_size:
-        assert time.monotonic() < deadline, path
-        time.sleep(0.01)
+@pytest.fixture
+def maker(worker, wait_until, tmp_path):
+    """A process that is making the entry, and will be half done as long as it lives."""
+    process = worker()
+    half = tmp_path / "store" / "base" / ".key.bin.partial"
+    wait_until(lambda: half.exists() and half.stat().st_size, process)
+    return process
 
 
 def files_of(root):
@@ -94,32 +105,33 @@ def never(path):
     raise AssertionError(f"{path} is made again")
 
 
-def test_of_many_processes_one_makes_it(worker, tmp_path):
-    processes = [worker(0.3) for _ in range(4)]
+def test_of_many_processes_one_makes_it(worker, wait_until, result_of, tmp_path):
+    processes = [worker() for _ in range(4)]
+    wanted = [tmp_path / f"{process.pid} wants it" for process in processes]
+    wait_until(lambda: all(path.exists() for path in wanted), *processes)
+    (tmp_path / "go on").touch()
     assert [result_of(process) for process in processes] == ["whole"] * 4
     assert len((tmp_path / "log").read_text().split()) == 1
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
-def test_a_killed_maker_blocks_nobody_and_leaves_nothing(worker, tmp_path):
+def test_a_killed_maker_blocks_nobody_and_leaves_nothing(maker, worker, wait_until, result_of, tmp_path):
     entry = tmp_path / "store" / "base" / "key.bin"
-    maker = worker(60)
-    wait_for(entry.with_name(".key.bin.partial"))
-    waiter = worker(0)
-    time.sleep(0.3)
+    waiter = worker()
+    wait_until((tmp_path / f"{waiter.pid} wants it").exists, waiter)
+    time.sleep(0.3)  # time to do what it must not; a slow machine only sees less of it
     assert waiter.poll() is None
     assert not entry.exists()
     os.kill(maker.pid, signal.SIGKILL)
+    (tmp_path / "go on").touch()
     assert result_of(waiter) == "whole"
     assert maker.wait() == -signal.SIGKILL
     assert len((tmp_path / "log").read_text().split()) == 2
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
-def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
+def test_an_attempt_does_not_wait_for_another_process(maker, tmp_path):
     store, entry = Store(str(tmp_path / "store")), tmp_path / "store" / "base" / "key.bin"
-    maker = worker(60)
-    wait_for(entry.with_name(".key.bin.partial"))
     assert store.attempt(Artefact("base", "key", ".bin", never)) is None
     assert store.attempt(Artefact("base", "other", ".bin", writes("x"))).read_text() == "x"
     os.kill(maker.pid, signal.SIGKILL)
@@ -128,9 +140,7 @@ def test_an_attempt_does_not_wait_for_another_process(worker, tmp_path):
     assert store.attempt(Artefact("base", "key", ".bin", never)).read_text() == "y"
 
 
-def test_after_a_crash_the_next_run_makes_it(worker, tmp_path):
-    maker = worker(60)
-    wait_for(tmp_path / "store" / "base" / ".key.bin.partial")
+def test_after_a_crash_the_next_run_makes_it(maker, tmp_path):
     os.kill(maker.pid, signal.SIGKILL)
     maker.wait()
     assert not (tmp_path / "store" / "base" / "key.bin").exists()
@@ -244,23 +254,29 @@ def test_a_damaged_memory_is_made_anew(store, entry, damage):
     assert store.remember(NUMBER, "key", never_made) == Remembered(4, reused=True)
 
 
-def test_of_many_processes_one_makes_what_is_damaged(worker, tmp_path):
+def test_of_many_processes_one_makes_what_is_damaged(worker, wait_until, result_of, tmp_path):
     place = tmp_path / "store" / "base" / "key.bin"
     place.parent.mkdir(parents=True)
     place.write_text("damaged")
-    found = sorted(result_of(process) for process in [worker(0.3, "remember") for _ in range(4)])
+    processes = [worker("remember") for _ in range(4)]
+    wanted = [tmp_path / f"{process.pid} wants it" for process in processes]
+    wait_until(lambda: all(path.exists() for path in wanted), *processes)
+    (tmp_path / "go on").touch()
+    found = sorted(result_of(process) for process in processes)
     kept = "Remembered(content='whole', reused={}, problem='')"
     assert found == [kept.format("False"), *[kept.format("True")] * 3]
     assert len((tmp_path / "log").read_text().split()) == 1
 
 
-def test_others_wait_for_a_killed_maker_no_longer_than_it_lives(worker, tmp_path):
-    maker = worker(60, "remember")
-    wait_for(tmp_path / "log")
-    waiter = worker(0, "remember")
-    time.sleep(0.3)
+def test_others_wait_for_a_killed_maker_no_longer_than_it_lives(worker, wait_until, result_of, tmp_path):
+    maker = worker("remember")
+    wait_until((tmp_path / "log").exists, maker)
+    waiter = worker("remember")
+    wait_until((tmp_path / f"{waiter.pid} wants it").exists, waiter)
+    time.sleep(0.3)  # time to do what it must not; a slow machine only sees less of it
     assert waiter.poll() is None
     os.kill(maker.pid, signal.SIGKILL)
+    (tmp_path / "go on").touch()
     assert result_of(waiter) == "Remembered(content='whole', reused=False, problem='')"
     assert len((tmp_path / "log").read_text().split()) == 2
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]

@@ -122,14 +122,14 @@ def raises_one_sentence_or_nothing(read, text):
         return None
 
 
-@hypothesis.settings(max_examples=200, deadline=None)
+@hypothesis.settings(max_examples=200)
 @hypothesis.given(st.text(BLOCKS, max_size=60) | st.lists(FRAGMENTS, max_size=12).map("".join))
 def test_arbitrary_text_raises_nothing_but_one_sentence(text):
     raises_one_sentence_or_nothing(yaml_reader.parse, text)
     raises_one_sentence_or_nothing(baseline.parse, text)
 
 
-@hypothesis.settings(max_examples=250, deadline=None)
+@hypothesis.settings(max_examples=250)
 @hypothesis.given(mutated([VALID]))
 def test_a_mutated_baseline_raises_nothing_but_one_sentence(text):
     found = raises_one_sentence_or_nothing(baseline.parse, text)
@@ -137,7 +137,7 @@ def test_a_mutated_baseline_raises_nothing_but_one_sentence(text):
         assert all(type(value) in (int, float) and math.isfinite(value) for value in cell.metrics.values())
 
 
-@hypothesis.settings(max_examples=80, deadline=None)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(mutated([path.read_text() for path in sorted(protocol_file.BUILT_IN.glob("*.yaml"))]))
 def test_a_mutated_protocol_raises_nothing_but_one_sentence(text):
     def read(text, name):

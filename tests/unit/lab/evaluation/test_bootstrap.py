@@ -178,7 +178,7 @@ def test_a_metric_without_an_error_under_one_seed_has_none():
     assert list(errors_of(both)) == list(errors_of(both[::-1])) == ["shared"]
 
 
-@hypothesis.settings(max_examples=20, deadline=None)
+@hypothesis.settings(max_examples=20)
 @hypothesis.given(st.integers(50, 400), st.floats(0.01, 10), st.integers(0, 100))
 def test_paired_errors_are_those_of_the_differences(images, scale, seed):
     difference = scale * torch.randn(images, generator=torch.Generator().manual_seed(seed))

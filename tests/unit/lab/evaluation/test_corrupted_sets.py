@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 import types
 import weakref
 from functools import partial
@@ -33,27 +32,25 @@ from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.study.protocol import Evaluation
 from pytest_prunecal.store.store import Store
 
-folder, me = Path(sys.argv[1]), sys.argv[2]
+folder = Path(sys.argv[1])
 corrupt = corrupted.corrupt
 
 def log(what, name, severity):
     with (folder / "log").open("a") as file:
         file.write(f"{what} {name} {severity}\\n")
 
-def slow(images, name, severity, seed):
+def beside_another(images, name, severity, seed):
     log("begin", name, severity)
-    time.sleep(0.5)
+    while (folder / "log").read_text().count("begin") < 2:  # until the other process makes one too
+        time.sleep(0.01)
     log("end", name, severity)
     return corrupt(images, name, severity, seed=seed)
 
-corrupted.corrupt = slow
+corrupted.corrupt = beside_another
 images = torch.arange(6 * 3 * 8 * 8).remainder(251).to(torch.uint8).view(6, 3, 8, 8)
 labels = torch.tensor([0, 1, 0, 1, 0, 1])
 dataset = Dataset("tiny", images, labels, images, labels, 2)
 evaluation = Evaluation(4, 10, ("contrast", "gaussian_noise"), (3, 1), "generated")
-(folder / f"ready {me}").touch()
-while not (folder / "go").exists():
-    time.sleep(0.01)
 found = list(corrupted.CorruptedSets(dataset, evaluation, None, Store(str(folder / "store"))))
 for part in found:
     print(part.corruption, part.severity, int(part.images.sum()))
@@ -106,17 +103,14 @@ def test_they_are_made_once(dataset, tmp_path, monkeypatch):
         list(CorruptedSets(dataset, evaluation(severities=(2,)), None, store))
 
 
-def test_two_processes_share_the_sets_and_the_making_of_them(tmp_path):
-    processes = [
-        subprocess.Popen([sys.executable, "-c", SHARER, str(tmp_path), me], stdout=subprocess.PIPE, text=True)
-        for me in ("one", "two")
-    ]
-    deadline = time.monotonic() + 120
-    while not all((tmp_path / f"ready {me}").exists() for me in ("one", "two")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (tmp_path / "go").touch()
-    outputs = [process.communicate(timeout=60)[0].splitlines() for process in processes]
+def test_two_processes_share_the_sets_and_the_making_of_them(tmp_path, patience):
+    command = [sys.executable, "-c", SHARER, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    try:
+        outputs = [process.communicate(timeout=patience)[0].splitlines() for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0]
     # The same sets in the protocol's order, and both see the stored files themselves, not copies.
     assert outputs[0] == outputs[1]

@@ -16,7 +16,7 @@ from pytest_prunecal.lab.metrics.scores import accuracy, brier, nll
 from pytest_prunecal.study.metric import METRICS
 
 torch.set_num_threads(1)
-quickly = hypothesis.settings(max_examples=80, deadline=None)
+quickly = hypothesis.settings(max_examples=80)
 
 
 def scores(logits, labels, bins):

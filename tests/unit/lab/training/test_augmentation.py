@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pytest_prunecal.lab.forward import Normalisation
 from pytest_prunecal.lab.training.augmentation import Augmentation
 
-quickly = hypothesis.settings(max_examples=60, deadline=None)
+quickly = hypothesis.settings(max_examples=60)
 
 
 def images_of(count, height, width, seed=0):

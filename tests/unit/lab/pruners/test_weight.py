@@ -1,0 +1,102 @@
+"""Weight pruning, against its definition and torch's own pruning."""
+
+import copy
+from fractions import Fraction
+
+import hypothesis
+import pytest
+import torch
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+
+from pytest_prunecal.lab.pruners.base import PruneWarning, held_by, hold
+from pytest_prunecal.lab.pruners.weight import weight
+
+quickly = hypothesis.settings(max_examples=30)
+percent = st.integers(0, 99)
+
+
+def conv_masks(pruned):
+    return torch.cat([mask.flatten() for mask in pruned.masks.values()])
+
+
+@pytest.mark.parametrize("ratio", [Fraction(1, 10), Fraction(3, 10), Fraction(7, 10)], ids=float)
+@pytest.mark.parametrize("model", ["vgg19", "resnet20", "preresnet110"])
+def test_weight_masks_agree_with_torch_up_to_the_threshold_convention(network_of, model, ratio):
+    network = network_of(model)
+    pruned = weight.prune(network, float(ratio))
+    reference = copy.deepcopy(network)
+    convs = {key: m for key, m in reference.named_modules() if isinstance(m, nn.Conv2d)}
+    assert list(pruned.masks) == [f"{key}.weight" for key in convs]
+    count = int(sum(conv.weight.numel() for conv in convs.values()) * ratio)
+    targets = [(conv, "weight") for conv in convs.values()]
+    torch_prune.global_unstructured(targets, torch_prune.L1Unstructured, amount=count)
+    kept_by_torch = torch.cat([conv.weight_mask.bool().flatten() for conv in convs.values()])
+    kept = conv_masks(pruned)
+    assert (kept & ~kept_by_torch).sum() == 0
+    assert (kept_by_torch & ~kept).sum() == 1  # torch keeps the threshold itself
+    assert (~kept).sum() == count + 1
+
+
+def test_weight_pruning_zeroes_conv_weights_and_nothing_else(network_of):
+    network = network_of("preresnet110")
+    dense = network.state_dict()
+    pruned = weight.prune(network, 0.6)
+    for key, value in pruned.model.state_dict().items():
+        mask = pruned.masks.get(key, torch.ones_like(value, dtype=torch.bool))
+        assert torch.equal(value, torch.where(mask, dense[key], torch.zeros_like(value)))
+    assert "conv1.weight" in pruned.masks
+    assert "layer1.0.downsample.weight" in pruned.masks
+
+
+@quickly
+@hypothesis.given(low=percent, high=percent, seed=st.integers(0, 99))
+def test_weight_masks_are_nested_counted_and_idempotent(toy, pruned_and_floored, low, high, seed):
+    network = toy(seed=seed)
+    low, high = sorted((low, high))
+    (some, floored), (more, more_floored) = (
+        pruned_and_floored(weight, network, percents / 100) for percents in (low, high)
+    )
+    assert (conv_masks(some) | ~conv_masks(more)).all()
+    total = conv_masks(some).numel()
+    for pruned, kept, percents in ((some, floored, low), (more, more_floored, high)):
+        gone = total * percents // 100 + 1 if percents else 0
+        assert (~conv_masks(pruned)).sum() == gone - len(kept)
+    if not floored:
+        assert torch.equal(conv_masks(weight.prune(some.model, low / 100)), conv_masks(some))
+
+
+def test_equal_weights_fall_together_but_every_layer_keeps_its_largest(toy):
+    network = toy()
+    with torch.no_grad():
+        network.stem.weight.fill_(0.5)
+        network.conv.weight.fill_(0.5)
+        network.conv.weight[2, 1, 0, 0] = -0.6
+    says = r"ratio 0.2 would have emptied stem; it keeps its largest weight"
+    with pytest.warns(PruneWarning, match=says) as caught:
+        pruned = weight.prune(network, 0.2)
+    assert len(caught) == 1
+    assert pruned.masks["stem.weight"].nonzero().tolist() == [[0, 0, 0, 0]]
+    assert pruned.masks["conv.weight"].nonzero().tolist() == [[2, 1, 0, 0]]
+
+
+def test_masked_weights_stay_zero_through_training(toy):
+    network = toy().train()
+    pruned = weight.prune(network, 0.5)
+    model = pruned.model
+    start = copy.deepcopy(model.state_dict())
+    images = torch.randn(8, 2, 3, 3)
+    for _ in range(3):
+        model.zero_grad()
+        model(images).square().mean().backward()
+        with torch.no_grad():  # SGD by hand: importing torch.optim takes seconds
+            for parameter in model.parameters():
+                parameter.sub_(parameter.grad, alpha=0.1)
+        assert any((model.get_parameter(name)[~mask] != 0).any() for name, mask in pruned.masks.items())
+        hold(held_by(model, pruned.masks))
+    for name, mask in pruned.masks.items():
+        assert mask.dtype == torch.bool
+        assert (model.get_parameter(name)[~mask] == 0).all()
+        assert (model.get_parameter(name)[mask] != start[name][mask]).all()
+    assert all(p.requires_grad for p in model.parameters())
