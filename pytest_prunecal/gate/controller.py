@@ -16,7 +16,7 @@ from pytest_prunecal.gate.accept import accept
 from pytest_prunecal.gate.collection import CellItem
 from pytest_prunecal.gate.outcome import accepts, environment_of, judge_cell, known_of
 from pytest_prunecal.gate.stash import SETTINGS
-from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.judge.pooled import pooled
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
 
 
 STREAMED = "prunecal"
@@ -117,7 +117,7 @@ class Results:
             self._comparisons = streamed["comparisons"]
         self._results[file.model, cell.id] = result
 
-    def together(self, file: GateFile) -> tuple[Together, ...]:
+    def together(self, file: GateFile) -> tuple[Pooled, ...]:
         """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
         protocol = self._settings.protocol
         # In the order of the grid, not of arrival: sums must not depend on who came first.
@@ -130,7 +130,7 @@ class Results:
             for row in result.verdict.metrics
         ]
         level = protocol.false_alarms / max(self._comparisons, 1)
-        return together(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
+        return pooled(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

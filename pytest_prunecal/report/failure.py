@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.study.cell import Cell
 
 
@@ -47,7 +47,7 @@ def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings
     return "\n".join(lines)
 
 
-def together_failure(file: GateFile, found: tuple[Together, ...], settings: Settings) -> str:
+def together_failure(file: GateFile, found: tuple[Pooled, ...], settings: Settings) -> str:
     """Write the message of a model whose cells, taken together, got worse."""
     worse = [
         f"{row.metric} {signed(recorded(row.change))}" for row in found if row.status is Status.REGRESSION
@@ -66,7 +66,7 @@ def together_failure(file: GateFile, found: tuple[Together, ...], settings: Sett
     )
 
 
-def together_table(found: Iterable[Together]) -> list[str]:
+def together_table(found: Iterable[Pooled]) -> list[str]:
     """The cells of a model compared all at once, metric by metric."""
     rows = [
         (

@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pytest_prunecal.judge.auto_tolerance import Allowance
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement
@@ -189,7 +189,7 @@ def _model(model: ModelRun, run: Run) -> dict[str, Any]:
     }
 
 
-def _together(row: Together) -> dict[str, Any]:
+def _together(row: Pooled) -> dict[str, Any]:
     return {
         "metric": row.metric,
         "status": row.status.value,

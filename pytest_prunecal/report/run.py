@@ -11,7 +11,7 @@ from pytest_prunecal.study.cell import canonical_order
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.judge.verdict import CellVerdict
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
@@ -82,7 +82,7 @@ class ModelRun:
     environment: str = ""
     refreshed: str = ""
     accept: str = ""
-    together: tuple[Together, ...] = ()
+    together: tuple[Pooled, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement, Number, Scores
@@ -98,7 +98,7 @@ def _failures(run: Run, cells: str) -> list[str]:
     return [part for part in (by_themselves, models and f"{models} cells got worse together") if part]
 
 
-def worse_together(model: ModelRun) -> list[Together]:
+def worse_together(model: ModelRun) -> list[Pooled]:
     """In which metrics a model's cells, taken together, got worse; in none where all were accepted."""
     judged = [result for result in model.results if result.verdict]
     if judged and all(result.accepted for result in judged):
@@ -162,7 +162,7 @@ def amount(value: float, metric: str, metrics: Mapping[str, Metric]) -> str:
     return written(round(value)) if counts else written(value)
 
 
-def mean_change(row: Together, metrics: Mapping[str, Metric]) -> str:
+def mean_change(row: Pooled, metrics: Mapping[str, Metric]) -> str:
     """Write the mean change of a model's cells with its sign."""
     size = amount(abs(row.change), row.metric, metrics)
     return f"{'+' if row.change > 0 else '-'}{size}" if float(size) else "="

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from pytest_prunecal.baseline import file as baseline
-from pytest_prunecal.judge.pooled import Together
+from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.report import terminal
 from pytest_prunecal.report.failure import failure, headline, together_failure
@@ -239,7 +239,7 @@ def noisy(name, known="", **measured):
     return CellResult(cell_from_id("vgg19", name), measurement, verdict, known=known, pairing=pairing)
 
 
-WORSE = Together("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
+WORSE = Pooled("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
 
 
 def test_the_summary_says_how_sure_the_numbers_are_and_what_noise_hides():

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_prunecal.judge.pooled import Together
+from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, wording
@@ -648,8 +648,8 @@ def test_markdown_of_many_cells_stays_small():
 
 # --- how sure all of it is
 
-WORSE = Together("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
-LIGHTER = Together("parameters", Status.OK, -12.4, 100175.2, 100175.2, 21, 1.0)
+WORSE = Pooled("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
+LIGHTER = Pooled("parameters", Status.OK, -12.4, 100175.2, 100175.2, 21, 1.0)
 
 
 def cell_of(run, name="weight-0.5"):
@@ -821,7 +821,7 @@ def test_what_was_accepted_cannot_have_got_worse_together():
 
 
 def test_markdown_leaves_out_cells_together_where_nothing_changed():
-    same = Together("accuracy", Status.OK, 0.0, 0.005, 0.007, 21, 1.0)
+    same = Pooled("accuracy", Status.OK, 0.0, 0.005, 0.007, 21, 1.0)
     text = markdown.render(run_of(noisy("dense"), together=(same,)))
     assert "together" not in text
 
@@ -937,7 +937,7 @@ SIZES = st.none() | st.floats(0, 1, allow_subnormal=False) | st.just(math.nan)
 UNCERTAINTIES = st.builds(Uncertainty, SIZES, SIZES, st.integers(1, 5))
 ERRORS = st.dictionaries(NAMES, st.floats(0, 1, allow_subnormal=False), max_size=2)
 TOGETHER = st.builds(
-    Together,
+    Pooled,
     NAMES,
     st.sampled_from([Status.OK, Status.IMPROVEMENT, Status.REGRESSION]),
     *[ANY_FLOAT] * 3,
