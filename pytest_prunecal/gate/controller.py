@@ -13,14 +13,14 @@ from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
-from pytest_prunecal.gate.collection import CellItem
+from pytest_prunecal.gate.collection import CellItem, against
 from pytest_prunecal.gate.outcome import accepts, environment_of, judge_cell, known_of
 from pytest_prunecal.gate.stash import SETTINGS
 from pytest_prunecal.judge.pooled import pooled
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal
-from pytest_prunecal.report.failure import together_failure
+from pytest_prunecal.report.failure import pooled_failure
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 from pytest_prunecal.study.measurement import Measurement
@@ -66,7 +66,8 @@ class TogetherReports:
         for file in self._settings.files:
             found = self._results.together(file)
             if any(row.status is Status.REGRESSION for row in found):
-                text = together_failure(file, found, self._settings)
+                there = against(file, self._settings)
+                text = pooled_failure(file.model, found, there, self._settings.metrics)
                 path = os.path.relpath(file.path, session.config.rootpath).replace(os.sep, "/")
                 nodeid = f"{path}::prune[together]"
                 report = pytest.TestReport(
@@ -198,7 +199,7 @@ class Results:
             environment=self._environment(file, results),
             refreshed=refreshed,
             accept=self._settings.accept_command(file.model),
-            together=self.together(file),
+            pooled=self.together(file),
         )
 
     def _environment(self, file: GateFile, results: list[CellResult]) -> str:
