@@ -14,6 +14,7 @@ from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.outcome import comparisons_of, images_of, outcome_of, without_images
 from pytest_prunecal.gate.stash import COMPARISONS, SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
+from pytest_prunecal.report.run import Against
 from pytest_prunecal.study.cell import interleaved
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class CellItem(pytest.Item):
         if outcome.result == "xfailed":
             pytest.xfail(f"known regression: {outcome.known}")
         if outcome.result == "failed":
-            pytest.fail(failure(self.file, self.cell, outcome.verdict, settings), pytrace=False)
+            found = against(self.file, settings, self.cell)
+            pytest.fail(failure(self.cell, outcome.verdict, found, settings.metrics), pytrace=False)
         if outcome.superfluous:
             says = f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes"
             warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
@@ -160,3 +162,12 @@ def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
     """The frames after `runtest`, those of this package only where nothing else is left."""
     frames = excinfo.traceback.cut(path=__file__)
     return frames.filter(lambda frame: Path(__file__).parent.parent not in Path(frame.path).parents) or frames
+
+
+def against(file: GateFile, settings: Settings, cell: Cell | None = None) -> Against:
+    """What a failure of a cell, or of a model's cells at once, stands against."""
+    protocol, accepted = settings.protocol.name, file.accepted(cell) if cell else None
+    accept = settings.accept_command(file.model, [cell] if cell else [])
+    if accepted is None:
+        return Against(protocol, file.name, accept)
+    return Against(protocol, file.name, accept, accepted.line, accepted.note, accepted.known)

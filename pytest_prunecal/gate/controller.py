@@ -13,15 +13,15 @@ from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
-from pytest_prunecal.gate.collection import item_name, nodeid_of
+from pytest_prunecal.gate.collection import against, item_name, nodeid_of
 from pytest_prunecal.gate.outcome import environment_of, outcome_of
 from pytest_prunecal.gate.stash import runxfail
 from pytest_prunecal.gate.stream import Streamed, received
-from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.judge.pooled import pooled
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal
-from pytest_prunecal.report.failure import together_failure
+from pytest_prunecal.report.failure import pooled_failure
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.study.cell import Cell
 
 
@@ -50,9 +50,10 @@ class PooledReports:
         if session.config.getoption("collectonly", default=False):
             return
         for file in self._settings.files:
-            found = self._controller.together(file)
+            found = self._controller.pooled(file)
             if any(row.status is Status.REGRESSION for row in found):
-                text = together_failure(file, found, self._settings)
+                there = against(file, self._settings)
+                text = pooled_failure(file.model, found, there, self._settings.metrics)
                 nodeid = f"{nodeid_of(file, session.config)}::{item_name('together')}"
                 report = pytest.TestReport(
                     nodeid, (file.name, None, f"{file.model} together"), {}, "failed", text, "call"
@@ -111,7 +112,7 @@ class Controller:
             pairing=pairing,
         )
 
-    def together(self, file: GateFile) -> tuple[Together, ...]:
+    def pooled(self, file: GateFile) -> tuple[Pooled, ...]:
         """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
         protocol = self._settings.protocol
         # In the order of the grid, not of arrival: sums must not depend on who came first.
@@ -124,7 +125,7 @@ class Controller:
             for row in result.verdict.metrics
         ]
         level = protocol.false_alarms / max(self._comparisons, 1)
-        return together(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
+        return pooled(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -183,7 +184,7 @@ class Controller:
             environment=self._environment(file, results),
             refreshed=refreshed,
             accept=self._settings.accept_command(file.model),
-            together=self.together(file),
+            pooled=self.pooled(file),
         )
 
     def _environment(self, file: GateFile, results: list[CellResult]) -> str:

@@ -32,7 +32,7 @@ SMALLEST = 1e-70
 
 
 @dataclass(frozen=True)
-class Together:
+class Pooled:
     """One metric over the cells of a model.
 
     Attributes:
@@ -54,13 +54,13 @@ class Together:
     p_value: float
 
 
-def together(
+def pooled(
     rows: Iterable[MetricVerdict],
     metrics: Mapping[str, Metric],
     min_effect: Mapping[str, Tolerance],
     level: float,
     prior_freedom: int,
-) -> tuple[Together, ...]:
+) -> tuple[Pooled, ...]:
     """Compare a model's cells all at once, metric by metric.
 
     Args:
@@ -79,20 +79,20 @@ def together(
         if row.allowance and row.allowance.independent and SMALLEST < row.allowance.prior_sd < 1 / SMALLEST:
             by_metric.setdefault(row.metric, []).append(row)
     return tuple(
-        _pooled(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level, prior_freedom)
+        _pool(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level, prior_freedom)
         for name in in_order(by_metric, metrics)
         if len(by_metric[name]) >= FEWEST
     )
 
 
-def _pooled(
+def _pool(
     name: str,
     rows: list[MetricVerdict],
     known: Metric | None,
     effect: Tolerance,
     level: float,
     prior_freedom: int,
-) -> Together:
+) -> Pooled:
     cells = [(row.allowance, row.baseline or 0.0) for row in rows if row.allowance]
     weights = [1 / (cell.prior_sd * cell.prior_sd) for cell, _ in cells]
     share = [weight / sum(weights) for weight in weights]
@@ -104,7 +104,7 @@ def _pooled(
     bound = max(student_t.quantile(level, freedom) * sd, floor)
     worsening = -change if known and known.higher_is_better else change
     status = Status.REGRESSION if worsening > bound else Status.OK
-    return Together(
+    return Pooled(
         name,
         Status.IMPROVEMENT if -worsening > bound else status,
         change,

@@ -1,126 +1,69 @@
-"""What a failing cell says: the verdict in line one, then the comparison as a table."""
+"""What a failing test says: the verdict in line one, then the comparison as a table, then the way on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict, Status
-from pytest_prunecal.report.text_table import allowed, signed, sure, table
-from pytest_prunecal.study.metric import recorded, written
+from pytest_prunecal.report.comparison import CELL, POOLED, bases, worse_in
+from pytest_prunecal.report.text_table import comparison
+from pytest_prunecal.report.wording import verdict_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
-    from pytest_prunecal.gate.selection import GateFile
-    from pytest_prunecal.gate.settings import Settings
-    from pytest_prunecal.judge.pooled import Together
+    from pytest_prunecal.judge.pooled import Pooled
+    from pytest_prunecal.judge.verdict import CellVerdict
+    from pytest_prunecal.report.run import Against
     from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.metric import Metric
 
 
-def failure(file: GateFile, cell: Cell, verdict: CellVerdict, settings: Settings) -> str:
+def failure(cell: Cell, verdict: CellVerdict, against: Against, metrics: Mapping[str, Metric]) -> str:
     """Write a failing cell's message.
 
     Args:
-        file: the cell's baseline file.
         cell: the cell.
         verdict: what the comparison says; one that fails.
-        settings: for the protocol and the command that accepts the change.
+        against: what it was compared with.
+        metrics: what is known of each metric.
     """
-    accepted = file.accepted(cell)
-    against = f"{file.name}:{accepted.line}" if accepted else file.name
+    place = f"{against.file}:{against.line}" if against.line else against.file
     lines = [
-        headline(verdict),
+        verdict_line(verdict),
         "",
-        f"{cell.model} {cell.id} under protocol {settings.protocol.name}, against {against}",
+        f"{cell.model} {cell.id} under protocol {against.protocol}, against {place}",
     ]
-    if accepted and accepted.note:
-        lines.append(f"note: {accepted.note.strip()}")
-    if accepted and accepted.known:
-        lines.append(
-            f"known regression ({accepted.known.where}), tolerated "
-            f"{f'until {accepted.known.until}' if accepted.known.until else 'for ever'}: "
-            f"{accepted.known.reason.strip()}"
-        )
-    lines += ["", *table(_HEADER, [_row(row) for row in verdict.metrics]), ""]
+    if against.note:
+        lines.append(f"note: {against.note.strip()}")
+    if known := against.known:
+        until = f"until {known.until}" if known.until else "for ever"
+        lines.append(f"known regression ({known.where}), tolerated {until}: {known.reason.strip()}")
+    lines += ["", *comparison(CELL, verdict.metrics, metrics), ""]
     lines += [*bases(verdict), ""] if bases(verdict) else []
-    lines += ["If this change is meant, accept it:", f"    {settings.accept_command(cell.model, [cell])}"]
+    lines += ["If this change is meant, accept it:", f"    {against.accept}"]
     return "\n".join(lines)
 
 
-def together_failure(file: GateFile, found: tuple[Together, ...], settings: Settings) -> str:
-    """Write the message of a model whose cells, taken together, got worse."""
-    worse = [
-        f"{row.metric} {signed(recorded(row.change))}" for row in found if row.status is Status.REGRESSION
-    ]
+def pooled_failure(
+    model: str, found: Sequence[Pooled], against: Against, metrics: Mapping[str, Metric]
+) -> str:
+    """Write the message of a model whose cells, pooled, got worse.
+
+    Args:
+        model: its name.
+        found: the cells compared all at once, metric by metric.
+        against: what they were compared with.
+        metrics: what is known of each metric.
+    """
     return "\n".join(
         [
-            f"regression over {max(row.cells for row in found)} cells together: {', '.join(worse)}",
+            f"regression over {max(row.cells for row in found)} cells together: {worse_in(found, metrics)}",
             "",
-            f"{file.model} under protocol {settings.protocol.name}, against {file.name}",
+            f"{model} under protocol {against.protocol}, against {against.file}",
             "",
-            *together_table(found),
+            *comparison(POOLED, found, metrics),
             "",
             "If this change is meant, accept it:",
-            f"    {settings.accept_command(file.model)}",
+            f"    {against.accept}",
         ]
     )
-
-
-def together_table(found: Iterable[Together]) -> list[str]:
-    """The cells of a model compared all at once, metric by metric."""
-    rows = [
-        (
-            row.metric,
-            str(row.cells),
-            signed(recorded(row.change)),
-            written(row.bound),
-            written(row.detectable),
-            "" if row.status is Status.OK else row.status.value,
-        )
-        for row in found
-    ]
-    return table(("metric", "cells", "mean change", "allowed", "caught from", ""), rows)
-
-
-def headline(verdict: CellVerdict) -> str:
-    """The verdict in one line, with the numbers of the metrics that decided it."""
-    if verdict.status is not Status.REGRESSION:
-        return verdict.headline
-    parts = [
-        f"{row.metric} {_number(row.baseline)} -> {_number(row.measured)}"
-        for row in verdict.having(Status.REGRESSION)
-    ]
-    return f"regression: {', '.join(parts)}"
-
-
-_HEADER = ("metric", "baseline", "", "measured", "", "change", "allowed", "tolerance", "")
-
-
-def _row(row: MetricVerdict) -> tuple[str, ...]:
-    change = "" if row.change is None else signed(row.change)
-    rule = f"{row.tolerance} ({row.tolerance.source})"
-    status = "" if row.status is Status.OK else row.status.value
-    return (
-        row.metric,
-        _number(row.baseline),
-        sure(row.baseline_uncertainty),
-        _number(row.measured),
-        sure(row.measured_uncertainty),
-        change,
-        allowed(row),
-        rule,
-        status,
-    )
-
-
-def bases(verdict: CellVerdict) -> list[str]:
-    """Which comparisons `auto` made, each with the metrics that it was made for."""
-    by_basis: dict[str, list[str]] = {}
-    for row in verdict.metrics:
-        if row.allowance:
-            by_basis.setdefault(row.allowance.basis, []).append(row.metric)
-    return [f"auto compares {', '.join(names)}: {basis}" for basis, names in by_basis.items()]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else written(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge import holm
 from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
-from pytest_prunecal.report.power import Row, blindness_of, listing_of
+from pytest_prunecal.report.power import Row, blindness, listing
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import EXACT
@@ -29,9 +29,9 @@ def lines(model: ModelRun, run: Run) -> Iterator[str]:
     if not rows:
         return
     yield "what the accepted numbers will show, estimated for runs of one seed from the same base network:"
-    yield blindness_of(rows, run) or "every change that matters"
+    yield blindness(rows, run) or "every change that matters"
     if run.power:
-        yield from listing_of(rows)
+        yield from listing(rows, run)
 
 
 def _rows(result: CellResult, model: ModelRun, run: Run, level: float) -> list[Row]:

@@ -88,30 +88,19 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.report.power import blindness, cure, effect_of, further
-from pytest_prunecal.report.wording import (
-    SYMBOLS,
-    comparisons,
-    corrupted_sets,
-    outcome,
-    reason,
-    title_of,
-    uncertainty_of,
-    value_of,
-    worse_together,
-    worst_corruption,
-)
-from pytest_prunecal.study.metric import in_order
+from pytest_prunecal.report.comparison import CELL, POOLED
+from pytest_prunecal.report.corrupted import corrupted_sets, worst_corruption
+from pytest_prunecal.report.power import blindness, compared, cure, effect_of, further
+from pytest_prunecal.report.wording import SYMBOLS, outcome, reason, title_of
+from pytest_prunecal.study.metric import CORRUPTED, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from pytest_prunecal.judge.auto_tolerance import Allowance
-    from pytest_prunecal.judge.pooled import Together
     from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement
-    from pytest_prunecal.study.tolerance import Tolerance
 
 SCHEMA = 1
 
@@ -132,15 +121,15 @@ def render(run: Run) -> str:
         "totals": {
             "cells": len(run.results),
             "failed": sum(result.failed for result in run.results),
-            "worse_together": sum(bool(worse_together(model)) for model in run.models),
-            "reused": run.reused,
-            **{label: run.labels[label] for label in SYMBOLS},
+            "worse_together": sum(bool(model.worse) for model in run.models),
+            "reused": sum(result.reused for result in run.results),
+            **{label: sum(result.label == label for result in run.results) for label in SYMBOLS},
         },
         "comparisons": run.comparisons,
         "protocol": _protocol(run),
         "metrics": {
             name: {
-                "title": title_of(name, run.metrics),
+                "title": title_of(metric),
                 "higher_is_better": metric.higher_is_better,
                 "count": metric.count,
             }
@@ -165,12 +154,11 @@ def _protocol(run: Run) -> dict[str, Any]:
         "corruptions": protocol.evaluation.corruptions,
         "severities": protocol.evaluation.severities,
         "false_alarms": protocol.false_alarms,
-        "min_effect": {name: _bounds(protocol.min_effect[name]) for name in sorted(protocol.min_effect)},
+        "min_effect": {
+            name: {"abs": rule.abs, "rel": rule.rel, "source": rule.source}
+            for name, rule in sorted(protocol.min_effect.items())
+        },
     }
-
-
-def _bounds(rule: Tolerance) -> dict[str, Any]:
-    return {"abs": rule.abs, "rel": rule.rel, "source": rule.source}
 
 
 def _model(model: ModelRun, run: Run) -> dict[str, Any]:
@@ -182,28 +170,19 @@ def _model(model: ModelRun, run: Run) -> dict[str, Any]:
         "refreshed": model.refreshed,
         "orphans": model.orphans,
         "accept": model.accept,
-        "blindness": blindness(model, run),
-        "worse_together": bool(worse_together(model)),
-        "together": [_together(row) for row in model.together],
+        "blindness": blindness(compared(model), run),
+        "worse_together": bool(model.worse),
+        "together": [
+            {column.key: column.value(row) for column in POOLED} | {"p_value": row.p_value}
+            for row in model.pooled
+        ],
         "cells": [_cell(result, run, also) for result in model.results],
     }
 
 
-def _together(row: Together) -> dict[str, Any]:
-    return {
-        "metric": row.metric,
-        "status": row.status.value,
-        "cells": row.cells,
-        "change": row.change,
-        "allowed": row.bound,
-        "detectable": row.detectable,
-        "p_value": row.p_value,
-    }
-
-
 def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> dict[str, Any]:
-    measurement, rows = result.measurement, comparisons(result)
-    names = in_order({*rows, *(measurement.metrics if measurement else ())}, run.metrics)
+    measurement, names = result.measurement, in_order({*result.rows, *result.measured}, run.metrics)
+    means = [name for name, metric in run.metrics.items() if metric.where == CORRUPTED]
     return {
         "id": result.cell.id,
         "pruner": result.cell.pruner,
@@ -213,13 +192,13 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
         "failed": result.failed,
         "accepted": result.accepted,
         "known": result.known,
-        "reused": bool(measurement and measurement.reused),
+        "reused": result.reused,
         "replayed": result.verdict.replayed if result.verdict else False,
         "reason": reason(result),
         "error": result.error,
         "metrics": {name: _metric(result, name, run, also=(result.cell.id, name) in also) for name in names},
         "aggregates": {
-            **{name: value_of(result, name) for name in ("mpc", "rpc", "corrupted_ece")},
+            **{name: result.measured.get(name) for name in means},
             "worst_corruption": _worst(measurement, run),
         },
         "corrupted": corrupted_sets(measurement, run.protocol) if measurement else {},
@@ -230,19 +209,15 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
 
 
 def _metric(result: CellResult, name: str, run: Run, *, also: bool) -> dict[str, Any]:
-    row, measured = comparisons(result).get(name), value_of(result, name)
-    baseline = row.baseline if row else None
+    row, measured = result.rows.get(name), result.measured.get(name)
+    known = row is not None and row.baseline is not None
     return {
+        **{column.key: column.value(row) if row else None for column in CELL if column.key},
         "measured": measured,
-        "baseline": baseline,
         "uncertainty": {
-            "measured": None if measured is None else uncertainty_of(result, name).to_dict(),
-            "baseline": None if row is None or baseline is None else row.baseline_uncertainty.to_dict(),
+            "measured": None if measured is None else result.sure(name).to_dict(),
+            "baseline": row.baseline_uncertainty.to_dict() if row and known else None,
         },
-        "change": row.change if row else None,
-        "allowed": row.bound if row else None,
-        "status": row.status.value if row else None,
-        "tolerance": {**_bounds(row.tolerance), "auto": row.tolerance.auto} if row else None,
         "p_value": row.p_value if row else None,
         "further": also,
         "auto": _auto(row, row.allowance, run) if row and row.allowance else None,

@@ -5,35 +5,33 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report.failure import bases
-from pytest_prunecal.report.power import blindness, implied
-from pytest_prunecal.report.text_table import allowed, sure
+from pytest_prunecal.report.comparison import CELL, POOLED, bases
+from pytest_prunecal.report.numbers import number, signed, sure
+from pytest_prunecal.report.power import blindness, compared, implied
 from pytest_prunecal.report.wording import (
-    HEADLINE,
     OUTCOMES,
     SYMBOLS,
-    amount,
-    change_of,
+    badge,
     clean,
-    comparisons,
     heading_of,
     headline,
     legend_of,
-    mean_change,
-    number,
+    metric_of,
     outcome,
+    plural,
     reason,
-    rule_of,
-    uncertainty_of,
-    value_of,
+    totals,
     wants_accepting,
     warnings_of,
 )
+from pytest_prunecal.study.metric import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from pytest_prunecal.report.comparison import Column, Row
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.study.metric import Metric
 
 LONGEST_ERROR = 2000  # characters of an error that are shown, from its end
 MOST_DETAILS = 50  # failing cells of a model that are shown in full
@@ -56,7 +54,7 @@ def render(run: Run) -> str:
 def _lines(run: Run) -> Iterator[str]:
     yield f"## {OUTCOMES[outcome(run)]} prunecal {_inline(headline(run))}"
     yield ""
-    yield f"{run.totals}; protocol {_inline(run.protocol.name)} ({run.protocol.fingerprint})"
+    yield f"{totals(run.results)}; protocol {_inline(run.protocol.name)} ({run.protocol.fingerprint})"
     for model in run.models:
         yield ""
         yield from _model(model, run)
@@ -66,9 +64,10 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     yield f"### {_inline(model.model)}"
     yield ""
     if model.results:
-        head = ["cell", *(heading_of(name, run.metrics) for name in HEADLINE), "verdict"]
-        rows = [_row(result) for result in model.results]
-        yield from _table(head, rows, "l" + "r" * len(HEADLINE) + "l")
+        names = shown(run.metrics)
+        head = ["cell", *(heading_of(run.metrics[name]) for name in names), "verdict"]
+        rows = [_row(result, names) for result in model.results]
+        yield from _table(head, rows, "l" + "r" * len(names) + "l")
         yield ""
         if legend := legend_of(model):
             yield f"{legend}; in brackets the change against the baseline"
@@ -76,8 +75,8 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     failing = [result for result in model.results if result.failed]
     if failing:
         yield from _details(failing, run)
-    if any(row.change for row in model.together):
-        yield from _together(model, run)
+    if any(row.change for row in model.pooled):
+        yield from _comparison(POOLED, model.pooled, run, "all cells together")
     if model.accept and wants_accepting(model):
         yield "If the changes are meant, accept them:"
         yield ""
@@ -85,37 +84,32 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     yield from _notes(model, run)
 
 
-def _row(result: CellResult) -> list[str]:
-    verdict = f"{SYMBOLS[result.label]} {result.label}"
+def _row(result: CellResult, names: Sequence[str]) -> list[str]:
     why = f": {reason(result)}" if result.label in ("error", "known") else ""
-    return [result.cell.id, *(_metric(result, name) for name in HEADLINE), f"{verdict}{why}"]
+    return [result.cell.id, *(_metric(result, name) for name in names), f"{badge(result.label)}{why}"]
 
 
 def _metric(result: CellResult, name: str) -> str:
-    row = comparisons(result).get(name)
-    change = change_of(row)
-    mark = f" {SYMBOLS[row.status.value]}" if row and row.change and row.status.value != "ok" else ""
-    note = f"({change}{mark})" if change not in ("", "=") else ""
-    return _sure(number(value_of(result, name)), sure(uncertainty_of(result, name)), note)
+    change, note = result.change(name), ""
+    if change:
+        status = result.rows[name].status.value
+        note = f"({signed(change)}{f' {SYMBOLS[status]}' if status != 'ok' else ''})"
+    return _together(number(result.measured.get(name)), sure(result.sure(name)), note)
 
 
-def _sure(*parts: str) -> str:
+def _together(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
 
 def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
-    cells = f"{len(failing)} failing cell{'s' * (len(failing) != 1)}"
-    yield f"<details><summary>{cells}: the comparison</summary>"
+    yield f"<details><summary>{plural(len(failing), 'failing cell')}: the comparison</summary>"
     yield ""
     for result in failing[:MOST_DETAILS]:
-        line = f"{SYMBOLS[result.label]} {result.label} {reason(result)}"
-        yield f"**{_inline(result.cell.id)}** {_inline(line)}"
+        yield f"**{_inline(result.cell.id)}** {_inline(f'{badge(result.label)} {reason(result)}')}"
         yield ""
-        if comparisons(result):
-            head = ["metric", "baseline", "measured", "change", "allowed", "tolerance", "verdict"]
-            yield from _table(head, _compared(result, run), "lrrrrll")
-            yield ""
-        if found := bases(result.verdict) if result.verdict else []:
+        if result.rows:
+            yield from _comparison(CELL, tuple(result.rows.values()), run, "metric")
+        if found := bases(result.verdict):
             yield from (f"- {_inline(basis)}" for basis in found)
             yield ""
         if result.error:
@@ -127,42 +121,26 @@ def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
     yield ""
 
 
-def _compared(result: CellResult, run: Run) -> list[list[str]]:
-    return [
-        [
-            heading_of(row.metric, run.metrics),
-            _sure(number(row.baseline), str(row.baseline_uncertainty)),
-            _sure(number(row.measured), str(uncertainty_of(result, row.metric))),
-            change_of(row),
-            allowed(row),
-            rule_of(row),
-            f"{SYMBOLS[row.status.value]} {row.status.value}",
-        ]
-        for row in comparisons(result).values()
-    ]
-
-
-def _together(model: ModelRun, run: Run) -> Iterator[str]:
-    """The cells compared all at once, metric by metric."""
-    rows = [
-        [
-            heading_of(row.metric, run.metrics),
-            str(row.cells),
-            mean_change(row, run.metrics),
-            amount(row.bound, row.metric, run.metrics),
-            amount(row.detectable, row.metric, run.metrics),
-            f"{SYMBOLS[row.status.value]} {row.status.value}",
-        ]
-        for row in model.together
-    ]
-    head = ["all cells together", "cells", "mean change", "allowed", "caught from", "verdict"]
-    yield from _table(head, rows, "lrrrrl")
+def _comparison(
+    columns: Sequence[Column[Row]], rows: Sequence[Row], run: Run, metrics_are: str
+) -> Iterator[str]:
+    head = [metrics_are, *(column.heading for column in columns[1:])]
+    lines = [[_cell(column, row, metric_of(row.metric, run.metrics)) for column in columns] for row in rows]
+    yield from _table(head, lines, "".join("r" if column.kind == "number" else "l" for column in columns))
     yield ""
+
+
+def _cell(column: Column[Row], row: Row, metric: Metric) -> str:
+    if column.kind == "metric":
+        return heading_of(metric)
+    if column.kind == "verdict":
+        return badge(row.status.value)
+    return _together(column.text(row, metric), str(column.sure(row)) if column.sure else "")
 
 
 def _notes(model: ModelRun, run: Run) -> Iterator[str]:
     notes = implied(run, model)
-    if blind := blindness(model, run):
+    if blind := blindness(compared(model), run):
         notes.append(blind)
     notes += [f"{warning} ({', '.join(cells)})" for warning, cells in warnings_of(model).items()]
     if model.environment:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge.holm import rejected
 from pytest_prunecal.judge.verdict import Status
-from pytest_prunecal.report.text_table import signed, table
-from pytest_prunecal.study.metric import written
+from pytest_prunecal.report.comparison import CAUGHT
+from pytest_prunecal.report.numbers import amount, signed
+from pytest_prunecal.report.text_table import table
+from pytest_prunecal.report.wording import BLIND, metric_of
+from pytest_prunecal.study.metric import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,25 +68,20 @@ def sight(model: ModelRun, run: Run) -> Iterator[str]:
             "training noise is the protocol's estimate where the baseline has one seed; "
             "--prunecal-seeds=3 --prunecal-update measures it"
         )
-    if line := blindness(model, run):
+    if line := blindness(rows, run):
         yield line
 
 
-def blindness(model: ModelRun, run: Run) -> str:
+def blindness(rows: list[Row], run: Run) -> str:
     """Where noise hides what the protocol says matters, by its worst example; empty where it does not."""
-    return blindness_of(compared(model), run)
-
-
-def blindness_of(rows: list[Row], run: Run) -> str:
-    """The same of any comparisons."""
     blind = [(result, row, found) for result, row, found in rows if found.blind]
     if not blind:
         return ""
     result, row, found = max(blind, key=lambda item: item[2].noise / max(effect_of(item[1], run), 1e-12))
     return (
         f"{len(blind)} of {len(rows)} comparisons cannot see all that matters; the dullest is "
-        f"{result.cell.id} {row.metric}: caught from {written(found.detectable)} on, "
-        f"{written(effect_of(row, run))} matters; {cure(found)}"
+        f"{result.cell.id} {row.metric}: caught from "
+        f"{amount(found.detectable, metric_of(row.metric, run.metrics))} on, {hidden(row, run)}"
     )
 
 
@@ -97,25 +94,40 @@ def implied(run: Run, model: ModelRun) -> list[str]:
     ]
 
 
-def listing(model: ModelRun) -> Iterator[str]:
-    """List the smallest regression that each comparison of a model catches with a probability of 0.95."""
-    return listing_of(compared(model))
+def by_cell(rows: list[Row], run: Run) -> tuple[list[str], dict[str, dict[str, MetricVerdict]]]:
+    """Comparisons as a table: its metrics in canonical order, and by cell and metric what stands in it."""
+    found: dict[str, dict[str, MetricVerdict]] = {}
+    for result, row, _ in rows:
+        found.setdefault(result.cell.id, {})[row.metric] = row
+    return in_order({row.metric for _, row, _ in rows}, run.metrics), found
 
 
-def listing_of(rows: list[Row]) -> Iterator[str]:
-    """The same of any comparisons."""
-    metrics = list(dict.fromkeys(row.metric for _, row, _ in rows))
-    by_cell: dict[str, dict[str, str]] = {}
-    for result, row, found in rows:
-        mark = "*" if found.blind else ""
-        by_cell.setdefault(result.cell.id, {})[row.metric] = shown(row, found.detectable) + mark
-    if by_cell:
+def listing(rows: list[Row], run: Run) -> Iterator[str]:
+    """List the smallest regression that each comparison catches with a probability of 0.95."""
+    if rows:
+        metrics, cells = by_cell(rows, run)
         yield ""
-        yield "smallest regression caught with 95 % probability (* noise hides smaller ones that matter)"
+        yield (
+            f"smallest regression caught with 95 % probability ({BLIND} noise hides smaller ones that matter)"
+        )
         yield from table(
             ["cell", *metrics],
-            [[cell, *(cells.get(metric, "") for metric in metrics)] for cell, cells in by_cell.items()],
+            [[cell, *(_caught(found.get(name), run) for name in metrics)] for cell, found in cells.items()],
         )
+
+
+def _caught(row: MetricVerdict | None, run: Run) -> str:
+    if row is None:
+        return ""
+    mark = BLIND if row.allowance and row.allowance.blind else ""
+    return CAUGHT.text(row, metric_of(row.metric, run.metrics)) + mark
+
+
+def hidden(row: MetricVerdict, run: Run) -> str:
+    """The smallest change that matters, and what would show it; empty where nothing is hidden."""
+    if row.allowance is None or not row.allowance.blind:
+        return ""
+    return f"{amount(effect_of(row, run), metric_of(row.metric, run.metrics))} matters; {cure(row.allowance)}"
 
 
 def cure(found: Allowance) -> str:
@@ -126,11 +138,6 @@ def cure(found: Allowance) -> str:
     return (
         f"about {either} would show it" if either else "no affordable number of seeds or images would show it"
     )
-
-
-def shown(row: MetricVerdict, value: float) -> str:
-    """A bound in the way of its metric: counts in full."""
-    return written(round(value)) if isinstance(row.measured, int) and math.isfinite(value) else written(value)
 
 
 def effect_of(row: MetricVerdict, run: Run) -> float:

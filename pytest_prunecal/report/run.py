@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.report.numbers import finite
 from pytest_prunecal.study.cell import canonical_order
+from pytest_prunecal.study.uncertainty import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.judge.pooled import Together
-    from pytest_prunecal.judge.verdict import CellVerdict
+    from pytest_prunecal.baseline.file import Known
+    from pytest_prunecal.judge.pooled import Pooled
+    from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.measurement import Measurement, Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.pairing import Pairing
     from pytest_prunecal.study.protocol import Protocol
+    from pytest_prunecal.study.uncertainty import Uncertainty
+
+
+@dataclass(frozen=True)
+class Against:
+    """What a failure stands against, and the way on.
+
+    Attributes:
+        protocol: name of the protocol.
+        file: the baseline file as shown to people.
+        accept: the command that accepts the numbers.
+        line: where in the file the cell begins, counted from 1; 0 if it is not there.
+        note: what a person wrote about the cell.
+        known: the regression that people know of; None if they know of none.
+    """
+
+    protocol: str
+    file: str
+    accept: str
+    line: int = 0
+    note: str = ""
+    known: Known | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +83,31 @@ class CellResult:
         """Whether the cell's test failed."""
         return self.verdict is None or (self.verdict.status.fails and not (self.accepted or self.known))
 
+    @property
+    def reused(self) -> bool:
+        """Whether it was not measured, because nothing that its numbers depend on has changed."""
+        return bool(self.measurement and self.measurement.reused)
+
+    @property
+    def rows(self) -> dict[str, MetricVerdict]:
+        """The comparisons by metric; none if there was nothing to compare."""
+        return {row.metric: row for row in self.verdict.metrics} if self.verdict else {}
+
+    @property
+    def measured(self) -> Mapping[str, Number]:
+        """The metrics as measured, in full precision."""
+        return self.measurement.metrics if self.measurement else {}
+
+    def change(self, metric: str) -> Number | None:
+        """Measured minus baseline; None where there is nothing to compare."""
+        row = self.rows.get(metric)
+        return row.change if row else None
+
+    def sure(self, metric: str) -> Uncertainty:
+        """How sure a metric is as measured; what is not a finite number is not known."""
+        found = self.measurement.uncertainty.get(metric, UNKNOWN) if self.measurement else UNKNOWN
+        return finite(found)
+
 
 @dataclass(frozen=True)
 class ModelRun:
@@ -72,7 +122,7 @@ class ModelRun:
             if it does not.
         refreshed: what became of the baseline file in this run: one sentence, or empty.
         accept: the command that accepts this run's numbers.
-        together: the cells compared all at once, metric by metric.
+        pooled: the cells compared all at once, metric by metric; those neither accepted nor known.
     """
 
     model: str
@@ -82,7 +132,12 @@ class ModelRun:
     environment: str = ""
     refreshed: str = ""
     accept: str = ""
-    together: tuple[Together, ...] = ()
+    pooled: tuple[Pooled, ...] = ()
+
+    @property
+    def worse(self) -> list[Pooled]:
+        """In which metrics the cells, pooled, got worse."""
+        return [row for row in self.pooled if row.status is Status.REGRESSION]
 
 
 @dataclass(frozen=True)
@@ -109,35 +164,6 @@ class Run:
     def results(self) -> list[CellResult]:
         """Every cell of every model."""
         return [result for model in self.models for result in model.results]
-
-    @property
-    def labels(self) -> Counter[str]:
-        """How many cells have each label."""
-        return Counter(result.label for result in self.results)
-
-    @property
-    def totals(self) -> str:
-        """`22 cells: 20 identical, 1 ok, 1 regression; 21 reused`."""
-        order = [
-            "identical",
-            "ok",
-            "improvement",
-            "accepted",
-            "known",
-            "regression",
-            "missing",
-            "incomparable",
-            "error",
-        ]
-        counts = self.labels
-        parts = ", ".join(f"{counts[label]} {label}" for label in order if counts[label])
-        reused = f"; {self.reused} reused" if self.reused else ""
-        return f"{len(self.results)} cell{'s' * (len(self.results) != 1)}: {parts or 'none measured'}{reused}"
-
-    @property
-    def reused(self) -> int:
-        """How many cells were not measured, because nothing that their numbers depend on has changed."""
-        return sum(bool(result.measurement and result.measurement.reused) for result in self.results)
 
 
 def sort_results(results: list[CellResult], protocol: Protocol) -> tuple[CellResult, ...]:

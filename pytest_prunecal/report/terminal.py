@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.report import forecast
-from pytest_prunecal.report.failure import together_table
-from pytest_prunecal.report.power import implied, listing, sight
-from pytest_prunecal.report.text_table import signed, sure, table
-from pytest_prunecal.report.wording import HEADLINE, reason
-from pytest_prunecal.study.metric import written
+from pytest_prunecal.report.comparison import POOLED
+from pytest_prunecal.report.numbers import number, signed, sure
+from pytest_prunecal.report.power import compared, implied, listing, sight
+from pytest_prunecal.report.text_table import comparison, table
+from pytest_prunecal.report.wording import ALL_CELLS, legend_of, reason, title_of, totals
+from pytest_prunecal.study.metric import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
 
@@ -23,27 +24,27 @@ def lines(run: Run) -> Iterator[str]:
         yield from _model(model, run)
         yield ""
     yield from _further(run)
-    totals = run.totals + (" (interrupted)" if run.interrupted else "")
-    yield totals
-    if run.reused:
+    yield totals(run.results) + (" (interrupted)" if run.interrupted else "")
+    if any(result.reused for result in run.results):
         yield "reused: nothing that these numbers depend on has changed; --prunecal-fresh measures again"
 
 
 def _model(model: ModelRun, run: Run) -> Iterator[str]:
     yield f"{model.model} under {run.protocol.name} ({run.protocol.fingerprint}), {model.file}"
     if model.results:
-        header = ["cell"]
-        for name in HEADLINE:
-            header += [run.metrics[name].title, "", ""]
-        yield from table([*header, "verdict"], [_row(result) for result in model.results])
-        yield from _legend(model)
+        names = shown(run.metrics)
+        titles = [part for name in names for part in (title_of(run.metrics[name]), "", "")]
+        rows = [_row(result, names) for result in model.results]
+        yield from table(["cell", *titles, "verdict"], rows)
+    if legend := legend_of(model):
+        yield legend
     if model.environment:
         yield f"measured elsewhere than the baseline: {model.environment}"
         yield "    under auto that is allowed for like another training; a fixed tolerance stays as it is"
     yield from sight(model, run)
-    yield from _together(model, run)
+    yield from _pooled(model, run)
     if run.power:
-        yield from listing(model)
+        yield from listing(compared(model), run)
     for result in model.results:
         for warning in result.measurement.warnings if result.measurement else ():
             yield f"{result.cell.id}: {warning}"
@@ -61,21 +62,13 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         yield model.refreshed
 
 
-def _together(model: ModelRun, run: Run) -> Iterator[str]:
+def _pooled(model: ModelRun, run: Run) -> Iterator[str]:
     """The cells compared all at once, where anything changed or the user wants to know."""
-    if model.together and (run.power or any(row.change for row in model.together)):
+    if model.pooled and (run.power or any(row.change for row in model.pooled)):
         yield ""
-        yield "all cells together, weighted by how sure each is"
-        yield from together_table(model.together)
+        yield ALL_CELLS
+        yield from comparison(POOLED, model.pooled, run.metrics)
         yield ""
-
-
-def _legend(model: ModelRun) -> Iterator[str]:
-    """What stands behind the numbers."""
-    rows = [row for result in model.results if result.verdict for row in result.verdict.metrics]
-    spread = any(row.measured_uncertainty.sd is not None for row in rows)
-    if any(row.measured_uncertainty.se is not None for row in rows):
-        yield f"± sampling error on the test images{'/deviation over seeds' if spread else ''}"
 
 
 def _further(run: Run) -> Iterator[str]:
@@ -84,16 +77,10 @@ def _further(run: Run) -> Iterator[str]:
         yield from (f"{model.model} {line}" for line in implied(run, model))
 
 
-def _row(result: CellResult) -> list[str]:
+def _row(result: CellResult, names: Sequence[str]) -> list[str]:
     row = [result.cell.id]
-    verdicts = {verdict.metric: verdict for verdict in result.verdict.metrics} if result.verdict else {}
-    for name in HEADLINE:
-        verdict = verdicts.get(name)
-        if verdict is None or verdict.measured is None:
-            row += ["-", "", ""]
-            continue
-        change = "" if verdict.change is None else signed(verdict.change)
-        row += [written(verdict.measured), sure(verdict.measured_uncertainty), change]
+    for name in names:
+        row += [number(result.measured.get(name)), sure(result.sure(name)), signed(result.change(name))]
     if result.verdict is None:
         return [*row, f"error: {reason(result)}"]
     return [*row, result.verdict.headline if result.label == "regression" else result.label]

@@ -1,43 +1,39 @@
-"""Text shared by what is read in a terminal."""
+"""Tables as plain text, for a terminal."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.study.metric import recorded, written
-from pytest_prunecal.study.uncertainty import plain
+from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.report.numbers import sure
+from pytest_prunecal.report.wording import metric_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pytest_prunecal.judge.verdict import MetricVerdict
-    from pytest_prunecal.study.uncertainty import Uncertainty
-
-
-def signed(change: float) -> str:
-    """Write a change with its sign: `+0.0123`, `-45`, and `=` for none."""
-    if change == 0:
-        return "="
-    return ("+" if change > 0 else "-") + written(abs(change))
+    from pytest_prunecal.report.comparison import Column, Row
+    from pytest_prunecal.study.metric import Metric
 
 
-def sure(uncertainty: Uncertainty) -> str:
-    """Write an uncertainty beside its number: `±0.0043`, with deviation over seeds `±0.0043/0.0031`."""
-    if uncertainty.sd is None:
-        return "" if uncertainty.se is None else f"±{plain(uncertainty.se)}"
-    return f"±{'-' if uncertainty.se is None else plain(uncertainty.se)}/{plain(uncertainty.sd)}"
+def comparison(
+    columns: Sequence[Column[Row]], rows: Sequence[Row], metrics: Mapping[str, Metric]
+) -> list[str]:
+    """Lay out a comparison; uncertainties have columns of their own, and `ok` goes without saying."""
+    header = []
+    for column in columns:
+        header.append("" if column.kind == "verdict" else column.heading)
+        header += [""] if column.sure else []
+    return table(header, [_line(columns, row, metric_of(row.metric, metrics)) for row in rows])
 
 
-def allowed(row: MetricVerdict) -> str:
-    """How far a metric may get worse; under `auto` what was compared where that is not the change itself."""
-    if row.bound is None:
-        return ""
-    whole = isinstance(row.baseline, int) and math.isfinite(row.bound)
-    bound = written(int(row.bound)) if whole else written(row.bound)
-    if row.allowance and row.allowance.against_base:
-        return f"{bound} for {signed(recorded(row.allowance.change))} against the base"
-    return bound
+def _line(columns: Sequence[Column[Row]], row: Row, metric: Metric) -> list[str]:
+    line = []
+    for column in columns:
+        unsaid = column.kind == "verdict" and row.status is Status.OK
+        line.append("" if unsaid else column.text(row, metric))
+        if column.sure:
+            line.append(sure(column.sure(row)))
+    return line
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

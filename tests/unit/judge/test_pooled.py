@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_prunecal.judge.pooled import together
+from pytest_prunecal.judge.pooled import pooled
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.pairing import Pairing
@@ -36,12 +36,12 @@ def row(change, se=0.01, name="ece", pairing=SAME, rules=None, sd=None, seeds=1)
     return found
 
 
-def pooled(rows, effect=EXACT):
-    return together(rows, METRICS, {row.metric: effect for row in rows}, LEVEL, NOISE.freedom)
+def pool(rows, effect=EXACT):
+    return pooled(rows, METRICS, {row.metric: effect for row in rows}, LEVEL, NOISE.freedom)
 
 
 def test_two_cells_by_hand():
-    (found,) = pooled([row(0.01, 0.005), row(0.03, 0.01)])
+    (found,) = pool([row(0.01, 0.005), row(0.03, 0.01)])
     # Deviations .01 and .02, hence weights .8 and .2.
     sd = math.sqrt(0.008**2 + 0.004**2)
     assert (found.metric, found.cells, found.status) == ("ece", 2, Status.OK)
@@ -54,19 +54,19 @@ def test_two_cells_by_hand():
 def test_deviations_over_seeds_correct_the_prior_of_all_cells_at_once():
     # Each of two cells varies half as much again as the prior expects of its 3 seeds.
     expected = math.sqrt(2) * 0.01
-    (found,) = pooled([row(0.01, sd=1.5 * expected, seeds=3) for _ in range(2)])
+    (found,) = pool([row(0.01, sd=1.5 * expected, seeds=3) for _ in range(2)])
     factor = (8 + 2 * 2 * 1.5**2) / (8 + 4)
     sd = math.sqrt(factor / 2) * expected * math.sqrt(1 + 1 / 3)
     assert found.bound == pytest.approx(stats.t.isf(LEVEL, 12) * sd)
     assert found.detectable == pytest.approx(found.bound + stats.t.isf(0.05, 12) * sd)
-    (louder,) = pooled([row(0.01, sd=3 * expected, seeds=3) for _ in range(2)])
+    (louder,) = pool([row(0.01, sd=3 * expected, seeds=3) for _ in range(2)])
     assert louder.bound > found.bound
 
 
 def test_a_regression_that_no_cell_shows():
     rows = [row(0.04) for _ in range(8)]  # two deviations each
     assert {found.status for found in rows} == {Status.OK}
-    (found,) = pooled(rows)
+    (found,) = pool(rows)
     assert (found.status, found.cells) == (Status.REGRESSION, 8)
     assert found.change == pytest.approx(0.04)
     assert found.change > found.bound
@@ -76,45 +76,45 @@ def test_a_regression_that_no_cell_shows():
 @pytest.mark.parametrize(("name", "worse"), [("ece", 0.04), ("accuracy", -0.04)])
 def test_directions(name, worse):
     def of(change):
-        (found,) = pooled([row(change, name=name) for _ in range(8)])
+        (found,) = pool([row(change, name=name) for _ in range(8)])
         return found.status
 
     assert [of(worse), of(0.0), of(-worse)] == [Status.REGRESSION, Status.OK, Status.IMPROVEMENT]
 
 
 def test_changes_that_cancel_are_none():
-    (found,) = pooled([row(change) for change in (0.04, -0.04) * 4])
+    (found,) = pool([row(change) for change in (0.04, -0.04) * 4])
     assert (found.status, found.change) == (Status.OK, pytest.approx(0))
 
 
 def test_the_mean_has_a_smallest_effect_of_its_own():
     rows = [row(0.04) for _ in range(8)]
-    assert pooled(rows, Tolerance(abs=0.041))[0].status is Status.OK
-    assert pooled(rows, Tolerance(rel=0.0801))[0].status is Status.OK
-    assert pooled(rows, Tolerance(abs=0.035))[0].status is Status.REGRESSION
-    assert pooled(rows, Tolerance(abs=0.041))[0].p_value == 1
+    assert pool(rows, Tolerance(abs=0.041))[0].status is Status.OK
+    assert pool(rows, Tolerance(rel=0.0801))[0].status is Status.OK
+    assert pool(rows, Tolerance(abs=0.035))[0].status is Status.REGRESSION
+    assert pool(rows, Tolerance(abs=0.041))[0].p_value == 1
 
 
 def test_what_is_not_independent_is_left_out():
     other = [row(0.04, pairing=Pairing()) for _ in range(4)]
     dense = row(0.0, pairing=Pairing(same_base=True, tuned=False))
     fixed = row(0.04, rules={"ece": Tolerance(abs=1)})
-    assert pooled([*other, dense, fixed]) == ()
-    assert pooled([*other, dense, fixed, row(0.04)]) == ()  # one is not many
-    (found,) = pooled([*other, dense, fixed, row(0.04), row(0.02)])
+    assert pool([*other, dense, fixed]) == ()
+    assert pool([*other, dense, fixed, row(0.04)]) == ()  # one is not many
+    (found,) = pool([*other, dense, fixed, row(0.04), row(0.02)])
     assert (found.cells, found.change) == (2, pytest.approx(0.03))
 
 
 def test_metric_by_metric_in_their_order():
     rows = [row(0.01, name=name) for name in ("mine", "ece", "accuracy") for _ in range(2)]
-    assert [found.metric for found in pooled(rows)] == ["accuracy", "ece", "mine"]
-    assert pooled([]) == ()
+    assert [found.metric for found in pool(rows)] == ["accuracy", "ece", "mine"]
+    assert pool([]) == ()
 
 
 @hypothesis.given(st.lists(st.tuples(st.floats(-0.1, 0.1), st.floats(0.001, 0.1)), min_size=2, max_size=12))
 def test_together_is_never_duller_than_the_sharpest_cell(cells):
     rows = [row(change, se) for change, se in cells]
-    (found,) = pooled(rows)
+    (found,) = pool(rows)
     assert found.detectable <= min(
         stats.t.isf(LEVEL, 8) * one.allowance.sd + stats.t.isf(0.05, 8) * one.allowance.sd for one in rows
     ) * (1 + 1e-9)

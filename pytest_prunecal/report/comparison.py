@@ -1,0 +1,135 @@
+"""The columns of comparisons, said once: of a cell with its baseline, and of all cells of a model at once.
+
+Every report prints these, each in its own way; a new column is one entry here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pytest_prunecal.judge.pooled import Pooled
+from pytest_prunecal.judge.verdict import MetricVerdict, Status
+from pytest_prunecal.report.numbers import amount, finite, in_unit, number, signed
+from pytest_prunecal.report.wording import metric_of
+from pytest_prunecal.study.metric import recorded, written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pytest_prunecal.judge.verdict import CellVerdict
+    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.uncertainty import Uncertainty
+
+Row = TypeVar("Row", MetricVerdict, Pooled)
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column.
+
+    Attributes:
+        key: its name for programs; empty where they know it anyway.
+        heading: its name for people.
+        value: what programs read of a row.
+        text: what people read of a row about a metric; reports dress metrics and verdicts in their own way.
+        kind: what stands in it.
+        sure: how sure its numbers are; None for a column that does not say.
+        blind: whether noise hides smaller changes that matter; None for a column that does not say.
+    """
+
+    key: str
+    heading: str
+    value: Callable[[Row], Any]
+    text: Callable[[Row, Metric], str]
+    kind: Literal["metric", "number", "text", "verdict"] = "number"
+    sure: Callable[[Row], Uncertainty] | None = None
+    blind: Callable[[Row], bool] | None = None
+
+
+def rule_of(row: MetricVerdict) -> str:
+    """A comparison's tolerance, and where it is written."""
+    return f"{row.tolerance} ({row.tolerance.source})"
+
+
+def allowed(row: MetricVerdict, metric: Metric) -> str:
+    """How far a metric may get worse; under `auto` what was compared where that is not the change itself."""
+    if row.bound is None:
+        return ""
+    bound = written(in_unit(row.bound, metric, math.floor))
+    if row.allowance and row.allowance.against_base:
+        return f"{bound} for {signed(recorded(row.allowance.change))} against the base"
+    return bound
+
+
+def _rule(row: MetricVerdict) -> dict[str, Any]:
+    rule = row.tolerance
+    return {"abs": rule.abs, "rel": rule.rel, "source": rule.source, "auto": rule.auto}
+
+
+def _mean_change(row: Pooled, metric: Metric) -> str:
+    """The mean change of a model's cells, with its sign."""
+    return signed(in_unit(row.change, metric))
+
+
+CAUGHT: Column[MetricVerdict] = Column(
+    "detectable",
+    "caught from",
+    lambda row: row.allowance.detectable if row.allowance else None,
+    lambda row, metric: amount(row.allowance.detectable, metric) if row.allowance else "",
+    blind=lambda row: bool(row.allowance and row.allowance.blind),
+)
+CELL: tuple[Column[MetricVerdict], ...] = (
+    Column("", "metric", lambda row: row.metric, lambda row, _: row.metric, "metric"),
+    Column(
+        "baseline",
+        "baseline",
+        lambda row: row.baseline,
+        lambda row, _: number(row.baseline),
+        sure=lambda row: row.baseline_uncertainty,
+    ),
+    Column(
+        "measured",
+        "measured",
+        lambda row: row.measured,
+        lambda row, _: number(row.measured),
+        sure=lambda row: finite(row.measured_uncertainty),
+    ),
+    Column("change", "change", lambda row: row.change, lambda row, _: signed(row.change)),
+    Column("allowed", "allowed", lambda row: row.bound, allowed),
+    CAUGHT,
+    Column("tolerance", "tolerance", _rule, lambda row, _: rule_of(row), "text"),
+    Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
+)
+"""A cell with its baseline, metric by metric."""
+
+POOLED: tuple[Column[Pooled], ...] = (
+    Column("metric", "metric", lambda row: row.metric, lambda row, _: row.metric, "metric"),
+    Column("cells", "cells", lambda row: row.cells, lambda row, _: str(row.cells)),
+    Column("change", "mean change", lambda row: row.change, _mean_change),
+    Column("allowed", "allowed", lambda row: row.bound, lambda row, metric: amount(row.bound, metric)),
+    Column(
+        "detectable",
+        "caught from",
+        lambda row: row.detectable,
+        lambda row, metric: amount(row.detectable, metric),
+    ),
+    Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
+)
+"""All cells of a model at once, metric by metric."""
+
+
+def worse_in(rows: Iterable[Pooled], metrics: Mapping[str, Metric]) -> str:
+    """In which metrics the cells of a model got worse, and by how much: `accuracy -0.0123, ece +0.0100`."""
+    worse = (row for row in rows if row.status is Status.REGRESSION)
+    return ", ".join(f"{row.metric} {_mean_change(row, metric_of(row.metric, metrics))}" for row in worse)
+
+
+def bases(verdict: CellVerdict | None) -> list[str]:
+    """Which comparisons `auto` made, each with the metrics that it was made for."""
+    by_basis: dict[str, list[str]] = {}
+    for row in verdict.metrics if verdict else ():
+        if row.allowance:
+            by_basis.setdefault(row.allowance.basis, []).append(row.metric)
+    return [f"auto compares {', '.join(names)}: {basis}" for basis, names in by_basis.items()]
