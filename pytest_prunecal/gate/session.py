@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.gate import options, settings, stash
-from pytest_prunecal.gate.stash import SETTINGS, worker_of
+from pytest_prunecal.gate import options, settings
+from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.user_code import extensions
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def settings_of(config: pytest.Config) -> Settings:
 def _build(
     config: pytest.Config, asked: Mapping[str, Written], named: list[Path], *, gated: bool
 ) -> Settings:
-    began = config.pluginmanager.get_plugin(stash.BEGAN)
-    started = began.time if isinstance(began, stash.Began) else time.time()
+    began = config.pluginmanager.get_plugin(BEGAN)
+    started = began.time if isinstance(began, Began) else time.time()
     return settings.build(asked, extensions(config), config.rootpath, named, started, gated=gated)
 
 
