@@ -32,6 +32,12 @@ def rejected(p_values: Mapping[Key, float], rate: float, comparisons: int) -> se
         p_values: of the comparisons at hand.
         rate: of runs without a change in which anything may be rejected.
         comparisons: how many the whole run makes, at least as many as are at hand.
+
+    Example:
+        The smallest is compared with 0.05 / 3, the next with 0.05 / 2, and there it stops.
+
+        >>> rejected({"ece": 0.01, "mpc": 0.03, "nll": 0.04}, rate=0.05, comparisons=3)
+        {'ece'}
     """
     found: set[Key] = set()
     for step, (key, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):

@@ -18,6 +18,10 @@ def tail(t: float, freedom: int) -> float:
 
     Returns:
         A number in [0, 1], good to 1e-14.
+
+    Example:
+        >>> round(tail(2.015, freedom=5), 4)
+        0.05
     """
     angle = math.atan2(t, math.sqrt(freedom))
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -38,6 +42,10 @@ def quantile(probability: float, freedom: int) -> float:
     Args:
         probability: in (0, 1); below 1e-13 the answer is that of 1e-13, and none exceeds 1e6.
         freedom: degrees of freedom, >= 1.
+
+    Example:
+        >>> round(quantile(0.05, freedom=5), 3)
+        2.015
     """
     wanted = max(probability, 1e-13)
     low, high = -_LARGEST, _LARGEST

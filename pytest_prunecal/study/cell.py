@@ -27,6 +27,10 @@ class Cell:
         model: a registered model's name, or `package.module:callable`.
         pruner: a registered pruner's name; None in the dense cell.
         ratio: share of the network to remove, in [0, 1); 0 exactly in the dense cell.
+
+    Example:
+        >>> Cell("vgg19", "weight", 0.3).id, Cell("vgg19", None, 0.0).id
+        ('weight-0.3', 'dense')
     """
 
     model: str
@@ -50,6 +54,10 @@ def canonical_ratio(text: str) -> float:
 
     Raises:
         PrunecalError: `text` is no number, or is outside [0, 1).
+
+    Example:
+        >>> canonical_ratio(".30")
+        0.3
     """
     try:
         value = float(text)
@@ -78,6 +86,10 @@ def cell_from_id(model: str, cell_id: str) -> Cell:
 
     Raises:
         PrunecalError: `cell_id` is neither `dense` nor `pruner-ratio` with a canonical ratio.
+
+    Example:
+        >>> cell_from_id("vgg19", "weight-0.3")
+        Cell(model='vgg19', pruner='weight', ratio=0.3)
     """
     if cell_id == DENSE:
         return Cell(model, None, 0.0)
@@ -103,6 +115,10 @@ def grid(model: str, pruners: Sequence[str], ratios: Sequence[float]) -> list[Ce
         model: the model's name.
         pruners: pruner names, in their canonical order.
         ratios: canonical ratios; 0 selects the dense cell, once and whatever the pruners.
+
+    Example:
+        >>> [cell.id for cell in grid("vgg19", ["weight", "filter"], [0, 0.3, 0.7])]
+        ['dense', 'weight-0.3', 'filter-0.3', 'weight-0.7', 'filter-0.7']
     """
     cells = [Cell(model, pruner, ratio) for ratio in sorted(ratios) if ratio > 0 for pruner in pruners]
     cells.sort(key=length, reverse=True)  # stable: pruners stay in their order

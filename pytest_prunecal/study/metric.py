@@ -178,7 +178,12 @@ def recorded(value: float) -> float:
 
 
 def written(value: float) -> str:
-    """Write a number the way baselines and tables show it: `0.9688`, or a count in full."""
+    """Write a number the way baselines and tables show it: four decimals, or a count in full.
+
+    Example:
+        >>> written(0.96875), written(315010)
+        ('0.9688', '315010')
+    """
     return str(value) if isinstance(value, int) else f"{recorded(value):.{DECIMALS}f}"
 
 

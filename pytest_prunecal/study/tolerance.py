@@ -26,6 +26,12 @@ class Tolerance:
         rel: relative bound, as a share of the baseline's magnitude, >= 0.
         source: where the rule is written: `protocol quick`, or `file:line`.
         auto: whether the bound follows from the noise instead; see `pytest_prunecal.judge.auto_tolerance`.
+
+    Example:
+        >>> Tolerance(abs=0.02, rel=0.05).bound(baseline=0.8)
+        0.04000000000000001
+        >>> str(Tolerance(abs=0.02, rel=0.05))
+        '0.02 or 5%'
     """
 
     abs: float = 0.0
@@ -85,6 +91,11 @@ def resolve(*levels: Mapping[str, Tolerance]) -> dict[str, Tolerance]:
     """Merge tolerances, the last level that names a metric winning: protocol, file, cell.
 
     A level that says `auto` for all metrics takes the place of every rule of the levels before it.
+
+    Example:
+        >>> rules = resolve({"ece": Tolerance(0.01), "mpc": Tolerance(0.02)}, {"ece": Tolerance(0.03)})
+        >>> rules["ece"].abs, rules["mpc"].abs
+        (0.03, 0.02)
     """
     rules: dict[str, Tolerance] = {}
     for level in levels:

@@ -58,7 +58,12 @@ def rounded(error: float) -> float:
 
 
 def plain(error: float) -> str:
-    """Two significant digits without an exponent: `0.0043`, `1200`."""
+    """Two significant digits without an exponent.
+
+    Example:
+        >>> plain(0.00432), plain(1234)
+        ('0.0043', '1200')
+    """
     value = rounded(error)
     return f"{value:.0f}" if value == int(value) else f"{value:.12f}".rstrip("0")
 

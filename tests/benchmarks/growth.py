@@ -1,6 +1,6 @@
 """The table and the picture of `test_growth.py`.
 
-python tests/benchmarks/growth.py BENCH.json OUT_FOLDER    # writes growth.md and growth.svg
+python tests/benchmarks/growth.py BENCH.json    # writes tables/growth.md and growth.svg into docs/measured
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from markdown_table import markdown_table
 from panels import Panel, picture
 
+DOCS = Path(__file__).parents[2] / "docs" / "measured"
 CELLS, IMAGES = "cells", "test images"
 COLUMNS = {
     "run, s": ("seconds", ".0f"),
@@ -97,6 +98,6 @@ def _named(name: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    measured, out = rows_of(Path(sys.argv[1])), Path(sys.argv[2])
-    (out / "growth.md").write_text(table(measured))
-    (out / "growth.svg").write_text(picture(panels(measured)))
+    measured = rows_of(Path(sys.argv[1]))
+    (DOCS / "tables" / "growth.md").write_text(table(measured))
+    (DOCS / "growth.svg").write_text(picture(panels(measured)))

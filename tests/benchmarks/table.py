@@ -1,4 +1,4 @@
-"""The README's table of speed, from what pytest-benchmark wrote.
+"""The tables of speed in docs/measured/speed.md, from what pytest-benchmark wrote.
 
     pytest tests/benchmarks -m slow -p no:xdist --benchmark-json=bench.json
     python tests/benchmarks/table.py bench.json…

@@ -1,7 +1,7 @@
 """What the gate promises, measured: false alarms, detection, calibration of the power that it claims.
 
     python tests/trust/study.py FOLDER tiny measure    # 75 minutes on two busy cores
-    python tests/trust/study.py FOLDER tiny report     # minutes; writes tiny.json, tiny.md and tiny.svg here
+    python tests/trust/study.py FOLDER tiny report     # minutes; writes tiny.json and what docs shows of it
 
 What lies in FOLDER is not measured again. `cifar` in the place of `tiny` needs PRUNECAL_DATA and
 PRUNECAL_CHECKPOINT, as `tests/slow` does.
@@ -28,6 +28,7 @@ from tables import tables
 from pytest_prunecal.study.metric import METRICS as KNOWN
 
 HERE = Path(__file__).parent
+DOCS = HERE.parents[1] / "docs" / "measured"
 RUNS = {"tiny": 500, "cifar": 6}
 SEEDS = {"tiny": 503, "cifar": 9}
 SEEN = {("tiny", "pinned"): 430, ("tiny", "retrained"): 160, ("cifar", "pinned"): 0}
@@ -269,5 +270,5 @@ if __name__ == "__main__":
     else:
         results = report(where, which)
         (HERE / f"{which}.json").write_text(json.dumps(results, indent=1) + "\n")
-        (HERE / f"{which}.svg").write_text(picture(results["calibration"]))
-        (HERE / f"{which}.md").write_text(tables(results))
+        (DOCS / f"{which}.svg").write_text(picture(results["calibration"]))
+        (DOCS / "tables" / f"{which}.md").write_text(tables(results))

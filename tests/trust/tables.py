@@ -8,10 +8,15 @@ from faults import CATALOGUE
 
 
 def tables(results: dict) -> str:
-    """False alarms, detection and calibration."""
-    lines = ["### False alarms", "", *_alarms(results["false alarms"]), ""]
-    lines += ["### Detection", "", *_detection(results["detection"]), ""]
-    lines += ["### Power claimed and observed", "", *_calibration(results["calibration"]), ""]
+    """False alarms, detection and calibration, each between marks by which a page of the docs takes it in."""
+    parts = {
+        "false-alarms": _alarms(results["false alarms"]),
+        "detection": _detection(results["detection"]),
+        "power": _calibration(results["calibration"]),
+    }
+    lines = []
+    for name, part in parts.items():
+        lines += [f"<!-- --8<-- [start:{name}] -->", *part, f"<!-- --8<-- [end:{name}] -->", ""]
     return "\n".join(lines)
 
 

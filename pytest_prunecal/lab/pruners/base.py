@@ -44,6 +44,14 @@ class Pruner:
         prune: takes the trained network and a ratio, 0 <= ratio < 1; leaves the network as it is and
             prunes nothing at ratio 0.
         slimming: the network must have been trained with an L1 penalty on its BN scales.
+
+    Example:
+        A pruner that leaves everything as it is, whatever the ratio:
+
+        >>> from copy import deepcopy
+        >>> idle = Pruner(lambda model, ratio: Pruned(deepcopy(model)))
+        >>> idle.prune(nn.Conv2d(3, 8, 3), 0.5).model
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
     """
 
     prune: Callable[[nn.Module, float], Pruned]
@@ -66,7 +74,14 @@ def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Para
 
 @torch.no_grad()
 def hold(held: list[tuple[nn.Parameter, Tensor]]) -> None:
-    """Set what is masked to zero, in place; for use after each optimiser step."""
+    """Set what is masked to zero, in place; for use after each optimiser step.
+
+    Example:
+        >>> linear = nn.Linear(3, 1)
+        >>> hold(held_by(linear, {"weight": torch.tensor([[True, False, False]])}))
+        >>> int(torch.count_nonzero(linear.weight))
+        1
+    """
     for parameter, factors in held:
         parameter.mul_(factors)
 
@@ -80,6 +95,10 @@ def exact_ratio(ratio: float) -> Fraction:
 
     Raises:
         PrunecalError: the ratio is not a number with 0 <= ratio < 1.
+
+    Example:
+        >>> int(100 * 0.29), int(100 * exact_ratio(0.29))
+        (28, 29)
     """
     exact = Fraction(f"{ratio:g}") if math.isfinite(ratio) else Fraction(-1)
     if not 0 <= exact < 1:
@@ -107,6 +126,10 @@ def global_threshold(scores: Sequence[Tensor], ratio: float) -> float:
 
     Raises:
         PrunecalError: bad ratio, no scores at all, or scores that are not finite.
+
+    Example:
+        >>> global_threshold([torch.tensor([1.0, 4.0]), torch.tensor([2.0, 3.0])], ratio=0.5)
+        3.0
     """
     exact = exact_ratio(ratio)
     total = sum(score.numel() for score in scores)
