@@ -9,15 +9,14 @@ import uuid
 
 import fsspec
 import pytest
-from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.store.store import Artefact, Kind, Remembered, Store
+from pytest_prunecal.store.store import Artefact, Store
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from pytest_prunecal.store.store import Artefact, Kind, Store
+from pytest_prunecal.store.store import Artefact, Store
 
 root, log, delay = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
 
@@ -28,22 +27,7 @@ def write(path):
     time.sleep(delay)
     path.write_bytes(b"whole")
 
-def make():
-    with log.open("a") as file:
-        file.write(f"{os.getpid()}\\n")
-    time.sleep(delay)
-    return "whole"
-
-def load(path):
-    return {"whole": "whole"}[path.read_text()]
-
-def save(text, path):
-    path.write_text(text)
-
-if sys.argv[4:] == ["remember"]:
-    print(Store(root).remember(Kind("base", ".bin", save, load), "key", make))
-else:
-    print(Store(root).obtain(Artefact("base", "key", ".bin", write)).read_text())
+print(Store(root).obtain(Artefact("base", "key", ".bin", write)).read_text())
 """
 
 
@@ -52,8 +36,8 @@ def worker(tmp_path):
     """Start a process that wants the entry; it takes its time making it."""
     started = []
 
-    def start(delay, *how):
-        arguments = [str(tmp_path / "store"), str(tmp_path / "log"), str(delay), *how]
+    def start(delay):
+        arguments = [str(tmp_path / "store"), str(tmp_path / "log"), str(delay)]
         process = subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments],
             stdout=subprocess.PIPE,
@@ -188,157 +172,6 @@ def test_a_maker_that_fails_is_not_asked_twice(tmp_path):
     assert len(asked) == 1
 
 
-def save(content, path):
-    path.write_text(str(content))
-
-
-NUMBER = Kind("number", ".txt", save, number)
-
-
-def never_made():
-    raise AssertionError("made again")
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(str(tmp_path / "store"))
-
-
-@pytest.fixture
-def entry(tmp_path):
-    return tmp_path / "store" / "number" / "key.txt"
-
-
-def test_what_was_made_once_is_remembered(store, tmp_path, entry):
-    assert store.remember(NUMBER, "key", lambda: 3) == Remembered(3)
-    assert store.remember(NUMBER, "key", never_made) == Remembered(3, reused=True)
-    assert Store(str(tmp_path / "store")).remember(NUMBER, "key", never_made).content == 3
-    assert store.remember(NUMBER, "other", lambda: 4) == Remembered(4)
-    assert entry.read_text() == "3"
-
-
-def test_what_is_made_is_given_as_it_was_made(store):
-    rounding = Kind("number", ".txt", lambda content, path: save(round(content), path), number)
-    assert store.remember(rounding, "key", lambda: 3.25).content == 3.25
-    assert store.remember(rounding, "key", never_made).content == 3
-
-
-def test_nothing_can_be_remembered_too(store):
-    nothing = Kind("nothing", ".txt", save, lambda path: {"None": None}[path.read_text()])
-    assert store.remember(nothing, "key", lambda: None) == Remembered(None)
-    assert store.remember(nothing, "key", never_made) == Remembered(None, reused=True)
-
-
-def test_anew_replaces_what_is_there(store, entry):
-    store.remember(NUMBER, "key", lambda: 3)
-    assert store.remember(NUMBER, "key", lambda: 4, anew=True) == Remembered(4)
-    assert store.remember(NUMBER, "key", never_made) == Remembered(4, reused=True)
-    assert entry.read_text() == "4"
-
-
-@pytest.mark.parametrize("damage", [b"", b"three", b"\xff"])
-def test_a_damaged_memory_is_made_anew(store, entry, damage):
-    store.remember(NUMBER, "key", lambda: 3)
-    entry.write_bytes(damage)
-    assert store.remember(NUMBER, "key", lambda: 4) == Remembered(4)
-    assert store.remember(NUMBER, "key", never_made) == Remembered(4, reused=True)
-
-
-def test_of_many_processes_one_makes_what_is_damaged(worker, tmp_path):
-    place = tmp_path / "store" / "base" / "key.bin"
-    place.parent.mkdir(parents=True)
-    place.write_text("damaged")
-    found = sorted(result_of(process) for process in [worker(0.3, "remember") for _ in range(4)])
-    kept = "Remembered(content='whole', reused={}, problem='')"
-    assert found == [kept.format("False"), *[kept.format("True")] * 3]
-    assert len((tmp_path / "log").read_text().split()) == 1
-
-
-def test_others_wait_for_a_killed_maker_no_longer_than_it_lives(worker, tmp_path):
-    maker = worker(60, "remember")
-    wait_for(tmp_path / "log")
-    waiter = worker(0, "remember")
-    time.sleep(0.3)
-    assert waiter.poll() is None
-    os.kill(maker.pid, signal.SIGKILL)
-    assert result_of(waiter) == "Remembered(content='whole', reused=False, problem='')"
-    assert len((tmp_path / "log").read_text().split()) == 2
-    assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
-
-
-@pytest.mark.parametrize("error", [OSError("the user's own"), ValueError("no"), KeyboardInterrupt()])
-@pytest.mark.parametrize("anew", [False, True])
-def test_what_the_making_raises_comes_out_and_is_asked_for_once(store, error, anew):
-    asked = []
-
-    def fail():
-        asked.append(1)
-        raise error
-
-    with pytest.raises(type(error)) as caught:
-        store.remember(NUMBER, "key", fail, anew=anew)
-    assert caught.value is error
-    assert caught.value.__context__ is None
-    assert len(asked) == 1
-    assert files_of(store.root) == [".gitignore"]
-    assert store.remember(NUMBER, "key", lambda: 3) == Remembered(3)
-
-
-def counted(asked, content=3):
-    def make():
-        asked.append(1)
-        return content
-
-    return make
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("no space")])
-@pytest.mark.parametrize("anew", [False, True])
-def test_what_cannot_be_written_is_given_anyway(store, error, anew):
-    def full(content, path):
-        path.write_text(str(content)[:1])
-        raise error
-
-    asked = []
-    found = store.remember(Kind("number", ".txt", full, number), "key", counted(asked, 34), anew=anew)
-    assert found == Remembered(34, problem=str(error))
-    assert len(asked) == 1
-    assert files_of(store.root) == [".gitignore"]
-
-
-@pytest.mark.parametrize("anew", [False, True])
-def test_a_folder_that_cannot_be_made_loses_nothing(store, anew):
-    (store.root / "number").write_text("in the way")
-    asked = []
-    found = store.remember(NUMBER, "key", counted(asked), anew=anew)
-    assert (found.content, found.reused, len(asked)) == (3, False, 1)
-    assert found.problem.startswith("[Errno 17] File exists")
-
-
-def test_an_error_of_saving_that_no_disk_gives_is_no_secret(store):
-    def broken(content, _):
-        raise ZeroDivisionError(content)
-
-    with pytest.raises(ZeroDivisionError):
-        store.remember(Kind("number", ".txt", broken, number), "key", lambda: 3)
-
-
-def test_what_is_unfit_is_given_and_not_kept(store):
-    asked = []
-    unfit = store.remember(NUMBER, "key", counted(asked), unfit=lambda: f"edited after {len(asked)}")
-    assert unfit == Remembered(3, problem="edited after 1")
-    assert files_of(store.root) == [".gitignore"]
-    assert store.remember(NUMBER, "key", lambda: 3, unfit=lambda: "") == Remembered(3)
-    assert store.remember(NUMBER, "key", never_made, unfit=never_made) == Remembered(3, reused=True)
-
-
-def test_what_is_unfit_leaves_what_was_there(store, entry):
-    store.remember(NUMBER, "key", lambda: 3)
-    found = store.remember(NUMBER, "key", lambda: 4, anew=True, unfit=lambda: "edited")
-    assert found == Remembered(4, problem="edited")
-    assert entry.read_text() == "3"
-
-
 def test_the_folder_keeps_itself_out_of_git(tmp_path):
     Store(str(tmp_path / "store"))
     ignore = tmp_path / "store" / ".gitignore"
@@ -426,42 +259,3 @@ def test_a_failed_download_leaves_nothing(url, tmp_path, monkeypatch):
             store.obtain(Artefact("base", "key", ".bin", never))
     assert files_of(store.root) == [".gitignore"]
     assert store.obtain(Artefact("base", "key", ".bin", never)).read_text() == "whole"
-
-
-def test_machines_share_what_one_of_them_remembers(url, tmp_path, monkeypatch):
-    first = machine(url, tmp_path / "first", monkeypatch)
-    assert first.remember(NUMBER, "key", lambda: 3) == Remembered(3)
-    second = machine(url, tmp_path / "second", monkeypatch)
-    assert second.remember(NUMBER, "key", never_made) == Remembered(3, reused=True)
-    assert second.remember(NUMBER, "key", lambda: 4, anew=True) == Remembered(4)
-    third = machine(url, tmp_path / "third", monkeypatch)
-    assert third.remember(NUMBER, "key", never_made) == Remembered(4, reused=True)
-    assert third.find("number/key.txt").read_text() == "4"
-    assert third.find("number/other.txt") is None
-
-
-def test_what_is_damaged_on_the_way_is_made_anew_for_all(url, tmp_path, monkeypatch):
-    first = machine(url, tmp_path / "first", monkeypatch)
-    first.remember(Kind("number", ".txt", lambda _, path: path.write_text("three"), number), "key", lambda: 3)
-    second = machine(url, tmp_path / "second", monkeypatch)
-    assert second.remember(NUMBER, "key", lambda: 4) == Remembered(4)
-    third = machine(url, tmp_path / "third", monkeypatch)
-    assert third.remember(NUMBER, "key", never_made) == Remembered(4, reused=True)
-
-
-@pytest.mark.parametrize("broken", ["exists", "get_file", "put_file"])
-def test_a_lost_connection_loses_nothing(url, tmp_path, monkeypatch, broken):
-    if broken == "get_file":
-        machine(url, tmp_path / "first", monkeypatch).remember(NUMBER, "key", lambda: 3)
-    store = machine(url, tmp_path / "second", monkeypatch)
-
-    def refuse(*_, **__):
-        raise OSError("connection lost")
-
-    asked = []
-    with monkeypatch.context() as patch:
-        patch.setattr(store._remote, broken, refuse)
-        found = store.remember(NUMBER, "key", counted(asked))
-    assert found == Remembered(3, problem="connection lost")
-    assert len(asked) == 1
-    assert files_of(store.root) == [".gitignore"]
