@@ -49,6 +49,7 @@ fixed, so that the same run gives the same text::
                         deviation over seeds, "seeds": of how many the number is the mean}
           change        measured minus baseline
           allowed       how far the metric may get worse, in its own unit
+          detectable    as that of `auto`; null without it
           status        as the cell's
           tolerance     the rule that applied, and where it is written: {"abs", "rel", "source", "auto"}
           p_value       probability that noise alone explains the change for the worse
@@ -66,9 +67,10 @@ fixed, so that the same run gives the same text::
             blind           whether noise hides changes that matter
             cure            what would show them: {"seeds": on both sides, "images": factor of test images,
                             "words"}; 0 where nothing is hidden, null where no affordable number would
-        aggregates  {"mpc", "rpc", "corrupted_ece", "worst_corruption": {"corruption", "accuracy", "ece"}},
-                    over all corrupted sets; the worst corruption is the one with the lowest accuracy, its
-                    scores being means over severities
+        aggregates  {"mpc", "rpc", "corrupted_ece", those of the user's metrics that are measured on corrupted
+                    images, "worst_corruption": {"corruption", "accuracy", "ece"}}, over all corrupted sets;
+                    the worst corruption is the one with the lowest accuracy, its scores being means over
+                    severities
         corrupted   corruption -> severity -> score of that test set ("accuracy", "ece", "nll", "brier")
         evidence    how the measurement relates to the baseline's; null if there is none:
                     {"same_base": whether both pruned the very same base network, "tuned": whether the cell

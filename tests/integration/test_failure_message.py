@@ -50,7 +50,7 @@ def test_the_table_compares_every_metric(gated):
         "tinynet dense under protocol tiny, against baselines/tiny/tinynet.yaml:8"
     )
     assert re.split(r"\s{2,}", message.splitlines()[4]) == [
-        "metric", "baseline", "measured", "change", "allowed", "tolerance",
+        "metric", "baseline", "measured", "change", "allowed", "caught from", "tolerance",
     ]  # fmt: skip
     accuracy = measured["accuracy"]
     assert row(message, "accuracy") == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -51,6 +52,29 @@ def test_reports_say_how_sure_and_how_sharp_a_real_run_is(gated, monkeypatch):
     summary = (gated.path / "summary.md").read_text(encoding="utf-8")
     assert "What the gate can see" in page
     assert all("tolerated: no time yet" in text for text in (page, summary))
+
+
+def test_cells_that_were_accepted_have_not_got_worse_together(auto):
+    assert auto.gate("--prunecal-update", "--prunecal-pin").ret == 0
+    text = auto.baseline.read_text()
+    head, cells = text.split("  weight-0.3:\n")
+    raised = re.sub(r"(accuracy: {mean: )([\d.]+)", lambda found: f"{found[1]}{float(found[2]) + 0.4}", cells)
+    auto.baseline.write_text(f"{head}  weight-0.3:\n{raised}")
+    worse, accepted = (
+        (auto.gate("--prunecal-json=run.json", *more).ret, json.loads((auto.path / "run.json").read_text()))
+        for more in ((), ("--prunecal-update",))
+    )
+    assert (worse[0], worse[1]["outcome"], worse[1]["totals"]["worse_together"]) == (1, "failed", 1)
+    assert (accepted[0], accepted[1]["outcome"], accepted[1]["totals"]["worse_together"]) == (0, "passed", 0)
+    assert accepted[1]["models"][0]["together"] == []
+    assert auto.baseline.read_text() == text
+
+
+def test_only_a_session_that_writes_a_page_loads_the_templates_engine(gated):
+    gated.write({"watch.py": "import sys\n\ndef pytest_unconfigure():\n    print('jinja2' in sys.modules)\n"})
+    collect = ("-p", "watch", "--prunecal-models=tinynet", "--prunecal-ratios=0", "--collect-only", "-q")
+    assert gated.subprocess(*collect, "--prunecal-report=run.html").out.splitlines()[-1] == "False"
+    assert gated.subprocess(*collect[:-2], "--prunecal-report=run.html").out.splitlines()[-1] == "True"
 
 
 def test_reports_replace_earlier_ones_whole(gated):

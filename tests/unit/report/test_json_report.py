@@ -12,7 +12,7 @@ from pytest_prunecal.report import wording
 from pytest_prunecal.report.run import CellResult
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.metric import METRICS
+from pytest_prunecal.study.metric import CORRUPTED, METRICS, Metric, known
 from pytest_prunecal.study.protocol_file import BUILT_IN, load
 
 QUICK = load("quick", BUILT_IN)
@@ -145,3 +145,12 @@ def test_every_field_of_a_noisy_cell_is_documented(build, cell_of):
     named += [metric["uncertainty"], metric["uncertainty"]["measured"]]
     for name in {key for fields in named for key in fields}:
         assert re.search(rf'(^ *{name} )|"{name}"', json.__doc__, re.MULTILINE), name
+
+
+def test_a_metric_of_the_users_own_on_corrupted_images_is_an_aggregate(build, cell_of):
+    metrics = known([Metric("robust", higher_is_better=True, where=CORRUPTED)])
+    cell = build.result(Cell("vgg19", "weight", 0.5), {**build.NUMBERS, "robust": 0.4}, metrics=metrics)
+    assert cell_of(build.run(cell, metrics=metrics))["aggregates"] == {
+        "mpc": 0.8, "rpc": None, "corrupted_ece": 0.1, "robust": 0.4, "worst_corruption": None,
+    }  # fmt: skip
+    assert list(cell_of(build.run(cell))["aggregates"]) == ["mpc", "rpc", "corrupted_ece", "worst_corruption"]

@@ -146,3 +146,21 @@ def test_error_bars_reach_as_far_as_the_errors_and_stay_in_the_metrics_range(bui
     assert not figure_of(page, "mPC").all("line", class_="error")
     assert "bar: sampling error" in page.one("ul", class_="legend").text
     assert "bar" not in page_of(build.run(*build.curve())).one("ul", class_="legend").text
+
+
+def test_a_metric_of_the_users_own_that_is_shown_has_one_figure_within_its_bounds(build, page_of):
+    metrics = known([Metric("auroc", higher_is_better=True, shown=True, bounds=(0.5, 1.0))])
+    wide = {"auroc": Uncertainty(0.3)}
+    cells = [
+        build.result(r.cell, {**r.measurement.metrics, "auroc": 0.75}, metrics=metrics, uncertainty=wide)
+        for r in build.curve()
+    ]
+    page = page_of(build.run(*cells, metrics=metrics))
+    titles = [figure.one("figcaption").text.split(" ↑")[0].split(" ↓")[0] for figure in page.all("figure")]
+    assert titles == ["accuracy", "ECE", "mPC", "ECE under corruption", "auroc"]
+    (low, low_y), *_, (high, high_y) = [
+        (float(t.text), float(t["y"]) - 4) for t in figure_of(page, "auroc").all("text", class_="tick end")
+    ]
+    bar = figure_of(page, "auroc").all("line", class_="error")[0]
+    ends = [low + (float(bar[end]) - low_y) / (high_y - low_y) * (high - low) for end in ("y1", "y2")]
+    assert ends == pytest.approx([0.5, 1.0], abs=1e-3)
