@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import torch
 
 from pytest_prunecal.lab import measure
-from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.bench import Bench, train
+from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation import evaluate as evaluation
 from pytest_prunecal.lab.forward import Normalisation
 from pytest_prunecal.lab.pruners import weight
+from pytest_prunecal.lab.pruners.base import magnitudes
 from pytest_prunecal.lab.training import loop as training
 from pytest_prunecal.lab.training.loop import Pressure
+from pytest_prunecal.store.sources import package_digest
+from pytest_prunecal.study.protocol import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab import Lab
+    from torch import Tensor, nn
+
+    from pytest_prunecal.lab.evaluation.evaluate import Images
+    from pytest_prunecal.lab.forward import Forward
+    from pytest_prunecal.lab.pruners.base import Pruned, Pruner
+    from pytest_prunecal.study.cell import Cell
+
+Put = Callable[[object, str, object], None]
+"""Puts a value in the place of an owner's attribute."""
+Plant = Callable[[Put, Bench, float | None], None]
+"""Plants a fault of some strength, None for the usual one, in what measures on a bench."""
+Terms = tuple[Recipe, torch.Generator, Pressure, Bench]
+"""What a training is given besides its network."""
 
 CATALOGUE = {
     "wrong end": "the weight pruner keeps the smallest weights",
@@ -38,11 +62,11 @@ CATALOGUE = {
 
 
 @contextmanager
-def planted(name, lab):
+def planted(name: str, lab: Lab) -> Iterator[Bench | None]:
     """Plant a fault; gives another bench where the fault needs one."""
     with ExitStack() as stack:
 
-        def put(owner, attribute, value):
+        def put(owner: object, attribute: str, value: object) -> None:
             stack.enter_context(patch.object(owner, attribute, value))
 
         if name == "none":
@@ -56,19 +80,18 @@ def planted(name, lab):
         yield bench
 
 
-def _wrong_end(put, _bench, _strength):
-    magnitudes = weight.magnitudes
+def _wrong_end(put: Put, _bench: Bench, _strength: float | None) -> None:
     put(weight, "magnitudes", lambda values: -magnitudes(values))
 
 
-def _mask_not_kept(put, _bench, _strength):
+def _mask_not_kept(put: Put, _bench: Bench, _strength: float | None) -> None:
     put(training, "hold", _nothing)
 
 
-def _bn_not_carried(put, _bench, _strength):
+def _bn_not_carried(put: Put, _bench: Bench, _strength: float | None) -> None:
     fine_tune = measure.fine_tune
 
-    def untracked(pruned, cell, bench):
+    def untracked(pruned: Pruned, cell: Cell, bench: Bench) -> None:
         norms = [module for module in pruned.model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         for norm in norms:
             norm.reset_running_stats()
@@ -78,27 +101,27 @@ def _bn_not_carried(put, _bench, _strength):
     put(measure, "fine_tune", untracked)
 
 
-def _finetune_with(put, change):
-    train = measure.train
-
-    def changed(model, recipe, generator, pressure, bench):
+def _finetune_with(put: Put, change: Callable[[Recipe, torch.Generator, Pressure, Bench], Terms]) -> None:
+    def changed(
+        model: torch.nn.Module, recipe: Recipe, generator: torch.Generator, pressure: Pressure, bench: Bench
+    ) -> None:
         train(model, *change(recipe, generator, pressure, bench))
 
     put(measure, "train", changed)
 
 
-def _penalty(put, bench, strength):
+def _penalty(put: Put, bench: Bench, strength: float | None) -> None:
     penalty = bench.protocol.slimming.penalty["default"] * (strength or 1)
     _finetune_with(put, lambda r, g, p, b: (r, g, Pressure(masks=p.masks, slimming=penalty), b))
 
 
-def _rate(put, _bench, strength):
+def _rate(put: Put, _bench: Bench, strength: float | None) -> None:
     factor = strength or 10
     _finetune_with(put, lambda r, g, p, b: (replace(r, learning_rate=factor * r.learning_rate), g, p, b))
 
 
-def _no_augmentation(put, _bench, _strength):
-    def bare(b):
+def _no_augmentation(put: Put, _bench: Bench, _strength: float | None) -> None:
+    def bare(b: Bench) -> Bench:
         other = _with_training_set(b, *b.training_set)
         other.protocol = replace(b.protocol, pad=0)
         return other
@@ -109,17 +132,17 @@ def _no_augmentation(put, _bench, _strength):
 _FIELDS = ("protocol", "store", "device", "data", "extensions", "bases")
 
 
-def _with_training_set(b, images, labels):
+def _with_training_set(b: Bench, images: torch.Tensor, labels: torch.Tensor) -> Bench:
     other = Bench(**{k: getattr(b, k) for k in _FIELDS}, fresh=True)
     other.__dict__["dataset"] = b.dataset
     other.__dict__["training_set"] = (images, labels)
     return other
 
 
-def _labels(put, _bench, strength):
+def _labels(put: Put, _bench: Bench, strength: float | None) -> None:
     share = strength or 0.02
 
-    def shuffled(b):
+    def shuffled(b: Bench) -> Bench:
         images, labels = b.training_set
         generator = torch.Generator().manual_seed(b.protocol.seed)
         chosen = torch.randperm(len(labels), generator=generator)[: round(share * len(labels))]
@@ -130,26 +153,28 @@ def _labels(put, _bench, strength):
     _finetune_with(put, lambda r, g, p, b: (r, g, p, shuffled(b)))
 
 
-def _logits(put, _bench, strength):
+def _logits(put: Put, _bench: Bench, strength: float | None) -> None:
     predict, factor = evaluation.predict, strength or 1.25
     put(evaluation, "predict", lambda *args: factor * predict(*args))
 
 
-def _head(put, _bench, strength):
+def _head(put: Put, _bench: Bench, strength: float | None) -> None:
     predict, shift = evaluation.predict, strength or 1.0
 
-    def shifted(*args):
-        logits = predict(*args)
+    def shifted(
+        model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device
+    ) -> Tensor:
+        logits = predict(model, images, forward, batch, device)
         logits[:, 3] += shift
         return logits
 
     put(evaluation, "predict", shifted)
 
 
-def _overfit(put, _bench, strength):
+def _overfit(put: Put, _bench: Bench, strength: float | None) -> None:
     amount = strength or 2.0
 
-    def sharpened(b):
+    def sharpened(b: Bench) -> Bench:
         images, labels = b.training_set
         pixels = images.float()
         blurred = torch.nn.functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
@@ -159,52 +184,52 @@ def _overfit(put, _bench, strength):
     _finetune_with(put, lambda r, g, p, b: (r, g, p, sharpened(b)))
 
 
-def _constants(put, _bench, _strength):
+def _constants(put: Put, _bench: Bench, _strength: float | None) -> None:
     predict = evaluation.predict
 
-    def swapped(model, images, forward, batch, device):
+    def swapped(
+        model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device
+    ) -> Tensor:
         constants = Normalisation(forward.normalisation.std, forward.normalisation.mean)
         return predict(model, images, replace(forward, normalisation=constants), batch, device)
 
     put(evaluation, "predict", swapped)
 
 
-def _ratio(put, _bench, strength):
+def _ratio(put: Put, _bench: Bench, strength: float | None) -> None:
     more = strength or 0.1
     pruner_of = measure.pruner_of
 
-    class More:
-        def __init__(self, pruner):
-            self.slimming, self._prune = pruner.slimming, pruner.prune
-
-        def prune(self, model, ratio):
-            return self._prune(model, min(ratio + more, 0.95))
-
-    def off(cell, bench):
+    def off(cell: Cell, bench: Bench) -> Pruner | None:
         pruner = pruner_of(cell, bench)
-        return More(pruner) if pruner else None
+        if pruner is None:
+            return None
+        prune = pruner.prune
+        return replace(pruner, prune=lambda model, ratio: prune(model, min(ratio + more, 0.95)))
 
     put(measure, "pruner_of", off)
 
 
-def _nothing(*_args):
+def _nothing(*_args: object) -> None:
     pass
 
 
-def _skip(put, _bench, _strength):
+def _skip(put: Put, _bench: Bench, _strength: float | None) -> None:
     put(measure, "fine_tune", _nothing)
 
 
-def _train_mode(put, _bench, _strength):
+def _train_mode(put: Put, _bench: Bench, _strength: float | None) -> None:
     predict = evaluation.predict
 
-    def training_mode(model, *args):
+    def training_mode(
+        model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device
+    ) -> Tensor:
         norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         for norm in norms:
             norm.train()
             norm.momentum = 0.0
         try:
-            return predict(model, *args)
+            return predict(model, images, forward, batch, device)
         finally:
             for norm in norms:
                 norm.eval()
@@ -212,18 +237,16 @@ def _train_mode(put, _bench, _strength):
     put(evaluation, "predict", training_mode)
 
 
-def _twice(put, _bench, _strength):
-    corrupt = corrupted.corrupt
-
-    def twice(images, name, severity, *, seed):
+def _twice(put: Put, _bench: Bench, _strength: float | None) -> None:
+    def twice(images: Tensor, name: str, severity: int, *, seed: int) -> Tensor:
         return corrupt(corrupt(images, name, severity, seed=seed), name, severity, seed=seed + 1)
 
     put(corrupted, "corrupt", twice)
-    digest = corrupted.package_digest  # or the store would give what it has
-    put(corrupted, "package_digest", lambda *parts: "twice" + digest(*parts))
+    # Or the store would give what it has.
+    put(corrupted, "package_digest", lambda *parts: "twice" + package_digest(*parts))
 
 
-def _stale(lab):
+def _stale(lab: Lab) -> Bench:
     """A bench on the base network as it was after a third of its epochs."""
     from pytest_prunecal.study.given_base import GivenBase
 
@@ -246,7 +269,7 @@ def _stale(lab):
     return lab.bench(bases={(subject.model, kind): GivenBase(path) for kind, path in paths.items()})
 
 
-_PLANTS = {
+_PLANTS: dict[str, Plant] = {
     "wrong end": _wrong_end,
     "mask not kept": _mask_not_kept,
     "BN not carried": _bn_not_carried,
