@@ -88,7 +88,7 @@ FalseAlarms = TypedDict(
         "bases": dict[str, int],
     },
 )
-"""Of runs without a change, by each rule: those that fail, what is caught, and which comparisons were made."""
+"""Of runs without a change: how many fail, by each rule; what is caught, and which comparisons were made."""
 
 Detection = TypedDict(
     "Detection",
