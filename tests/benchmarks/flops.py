@@ -55,7 +55,7 @@ class Part:
 def built(model: str, width: float) -> nn.Module:
     """Build an untrained network whose BN scales differ, so that slimming removes channels at random."""
     torch.manual_seed(0)
-    network = resolve(MODELS[model], model)(num_classes=CLASSES, width=width)
+    network: nn.Module = resolve(MODELS[model], model)(num_classes=CLASSES, width=width)
     for scale in bn_scales(network):
         nn.init.uniform_(scale)
     return network
@@ -80,10 +80,11 @@ def training_factor(model: str, width: float, images: int = 2) -> float:
     batch, labels = torch.zeros(images, *SHAPE), torch.zeros(images, dtype=torch.int64)
     with FlopCounterMode(display=False) as counter:
         loss = functional.cross_entropy(network(batch), labels)
-        passed = counter.get_total_flops()
+        passed: int = counter.get_total_flops()
         loss.backward()
     assert passed == images * forward_flops(model, width)  # both count alike
-    return counter.get_total_flops() / passed
+    both: int = counter.get_total_flops()
+    return both / passed
 
 
 def study(protocol: Protocol) -> list[tuple[Part, ...]]:

@@ -5,12 +5,14 @@ python tests/benchmarks/growth.py BENCH.json    # writes tables/growth.md and gr
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from markdown_table import markdown_table
 from panels import Panel, picture
+from rows import rows_of
 
 DOCS = Path(__file__).parents[2] / "docs" / "measured"
 CELLS, IMAGES = "cells", "test images"
@@ -29,26 +31,35 @@ COLUMNS = {
 }
 
 
-def rows_of(file: Path) -> list[dict]:
-    """What each run noted, by cells and images."""
-    benchmarks = json.loads(file.read_text())["benchmarks"]
-    rows = [entry["extra_info"] for entry in benchmarks if entry["group"] == "growth"]
-    return sorted(rows, key=lambda row: (row["images"], row["cells"]))
+@dataclass(frozen=True)
+class Growth:
+    """What one run noted.
+
+    Attributes:
+        numbers: its `cells` and `images`, and what they took.
+        kinds: MB in the store, by kind.
+    """
+
+    numbers: dict[str, float]
+    kinds: dict[str, float]
 
 
-def table(rows: list[dict]) -> str:
+def noted(file: Path) -> list[Growth]:
+    """What each run noted, by images and cells."""
+    found = [row["extra_info"] for row in rows_of(file) if row["group"] == "growth"]
+    rows = [
+        Growth({key: info[key] for key in info if key != "MB by kind"}, info["MB by kind"]) for info in found
+    ]
+    return sorted(rows, key=lambda row: (row.numbers["images"], row.numbers["cells"]))
+
+
+def table(rows: list[Growth]) -> str:
     """Everything that was measured, as two Markdown tables."""
     head = [CELLS, IMAGES, *COLUMNS]
-    lines = [
-        [str(row["cells"]), f"{row['images']:,}", *(f"{row[key]:{form}}" for key, form in COLUMNS.values())]
-        for row in rows
-    ]
-    kinds = list(rows[0]["MB by kind"])
+    lines = [[*_size(row), *(f"{row.numbers[key]:{form}}" for key, form in COLUMNS.values())] for row in rows]
+    kinds = list(rows[0].kinds)
     stored = [
-        [
-            *(str(row["cells"]), f"{row['images']:,}"),
-            *(f"{1000 * row['MB by kind'][kind] / row['cells']:.1f}" for kind in kinds),
-        ]
+        [*_size(row), *(f"{1000 * row.kinds[kind] / row.numbers['cells']:.1f}" for kind in kinds)]
         for row in rows
     ]
     return "\n".join(
@@ -67,15 +78,22 @@ def table(rows: list[dict]) -> str:
     )
 
 
-def panels(rows: list[dict]) -> list[Panel]:
+def _size(row: Growth) -> list[str]:
+    return [str(row.numbers["cells"]), f"{row.numbers['images']:,}"]
+
+
+def panels(rows: list[Growth]) -> list[Panel]:
     """Seconds, memory and disk: against cells, and below against images."""
     found = []
     for axis, key, other in ((CELLS, "cells", "images"), (IMAGES, "images", "cells")):
-        fewest = min(row[other] for row in rows)
-        chosen = sorted((row for row in rows if row[other] == fewest), key=lambda row: row[key])
+        fewest = min(row.numbers[other] for row in rows)
+        alike = [row.numbers for row in rows if row.numbers[other] == fewest]
+        chosen = sorted(alike, key=itemgetter(key))
         told = f"{fewest:,} {IMAGES if other == 'images' else CELLS}"
 
-        def series(*names: str, key: str = key, chosen: list[dict] = chosen) -> dict:
+        def series(
+            *names: str, key: str = key, chosen: list[dict[str, float]] = chosen
+        ) -> dict[str, list[tuple[float, float]]]:
             return {name: [(row[key], row[source]) for row in chosen] for name, source in map(_named, names)}
 
         found += [
@@ -98,6 +116,6 @@ def _named(name: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    measured = rows_of(Path(sys.argv[1]))
+    measured = noted(Path(sys.argv[1]))
     (DOCS / "tables" / "growth.md").write_text(table(measured))
     (DOCS / "growth.svg").write_text(picture(panels(measured)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from copy import deepcopy
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from flops import BASE, CLASSES, EVALUATION, SHAPE, STUDY, TUNING, built, forward_flops, training_factor
+from rows import rows_of
 
 from pytest_prunecal.lab.evaluation.evaluate import predict
 from pytest_prunecal.lab.forward import Forward, Normalisation
@@ -102,7 +102,7 @@ def read(files: list[Path], protocol: Protocol) -> Rates | None:
     """
     found: dict[str, dict[str, float]] = {"training": {}, "evaluation": {}}
     for file in files:
-        for row in json.loads(file.read_text())["benchmarks"]:
+        for row in rows_of(file):
             kind, _, what = (row["group"] or "").partition(" ")
             if kind in found and what.startswith(_SIZE) and _is_ours(row["name"]):
                 model = what.removeprefix(_SIZE)

@@ -9,12 +9,16 @@ over such pairs; of ours and a counterpart the fastest rounds are compared.
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markdown_table import markdown_table
+from rows import rows_of
+
+if TYPE_CHECKING:
+    from rows import Row
 
 TOLD = {
     "share": "{:.2f} of the barest loop's images per second",
@@ -26,7 +30,7 @@ ELSEWHERE = ("layouts", "batch sizes", "cells", "step", "growth")
 """Groups that a choice rests on, or that have a table of their own."""
 
 
-def table(benchmarks: list[dict]) -> list[str]:
+def table(benchmarks: list[Row]) -> list[str]:
     """Markdown, one line a row; of ours and a counterpart one line for both."""
     lines = []
     for group, members in groupby(benchmarks, key=lambda row: row["group"] or ""):
@@ -44,21 +48,21 @@ def table(benchmarks: list[dict]) -> list[str]:
     return markdown_table(["what", "", "time", ""], lines)
 
 
-def _name(row: dict) -> str:
+def _name(row: Row) -> str:
     """What the row is called, and of its parameters those that the group does not name."""
     name = row["name"].partition("[")[0].removeprefix("test_").replace("_", " ")
-    known = row["group"].split()
+    known = (row["group"] or "").split()
     parameters = [
         part for part in (row["param"] or "").split("-") if part and part not in "-".join(known).split("-")
     ]
     return " ".join([name, *parameters])
 
 
-def _beside(row: dict, other: dict) -> str:
+def _beside(row: Row, other: Row) -> str:
     return f"{other['stats']['min'] / row['stats']['min']:.1f} times as fast as its counterpart"
 
 
-def _time(row: dict) -> str:
+def _time(row: Row) -> str:
     seconds = row["stats"]["median"]
     images = row["extra_info"].get("images")
     if images:
@@ -67,7 +71,7 @@ def _time(row: dict) -> str:
 
 
 if __name__ == "__main__":
-    found = [row for place in sys.argv[1:] for row in json.loads(Path(place).read_text())["benchmarks"]]
+    found = [row for place in sys.argv[1:] for row in rows_of(Path(place))]
     # The two sides of a group may stand far apart: the parts of a benchmark are run one after the other.
     order = list(dict.fromkeys(row["group"] for row in found))
     print("\n".join(table(sorted(found, key=lambda row: order.index(row["group"])))))  # noqa: T201 - a script

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
+    from pytest_benchmark.fixture import BenchmarkFixture
     from torch import nn
 
     from pytest_prunecal.study.protocol import Recipe
 
 pytestmark = pytest.mark.slow
 
-MODELS = ("vgg19", "resnet20")
+NETWORKS = ("vgg19", "resnet20")
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
@@ -47,20 +50,20 @@ class Cells:
     recipe: Recipe
 
 
-def made(size, device, model, batch, side):
+def made(size: str, device: str, model: str, batch: int, side: int) -> Cells:
     """Prune an untrained network at every ratio."""
     from pathlib import Path
 
     import torch
 
-    from pytest_prunecal.lab import models
     from pytest_prunecal.lab.pruners.weight import prune
     from pytest_prunecal.lab.resolve import resolve
     from pytest_prunecal.study import protocol_file
+    from pytest_prunecal.study.builtin import MODELS
 
     loaded = protocol_file.load(size, Path())
     torch.manual_seed(0)
-    network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
+    network = resolve(MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
     pruned = [prune(network.to(device).train(), ratio) for ratio in RATIOS]
     return Cells(
         f"{size}-{device}-{model}",
@@ -73,29 +76,38 @@ def made(size, device, model, batch, side):
 
 
 @pytest.fixture(params=[("quick", "cpu"), ("quick", "cuda"), ("paper", "cuda")], ids="-".join)
-def size(request):
+def size(request: pytest.FixtureRequest) -> tuple[str, str]:
     import torch
 
     if request.param[1] == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    return request.param
+    protocol, device = request.param
+    return protocol, device
 
 
-@pytest.fixture(params=MODELS)
-def cells(request, size):
-    batch = 8 if size[1] == "cpu" else 64
-    return made(*size, request.param, batch, side=32 if size[0] == "paper" else 16)
+@pytest.fixture(params=NETWORKS)
+def cells(request: pytest.FixtureRequest, size: tuple[str, str]) -> Cells:
+    protocol, device = size
+    batch = 8 if device == "cpu" else 64
+    return made(protocol, device, request.param, batch, side=32 if protocol == "paper" else 16)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
+def one_thread() -> Iterator[None]:
     from pytest_prunecal.lab.reproducible import reproducible
 
     with reproducible(1):
         yield
 
 
-def stepping(network, masks, images, labels, recipe, run=None):
+def stepping(
+    network: nn.Module,
+    masks: dict[str, torch.Tensor],
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    recipe: Recipe,
+    run: Callable[..., torch.Tensor] | None = None,
+) -> Callable[[], None]:
     """What takes one training step of one network; `run` is what runs it, such as its compiled form."""
     from torch.nn import functional
 
@@ -104,7 +116,7 @@ def stepping(network, masks, images, labels, recipe, run=None):
 
     optimiser, held = SGD(network.parameters(), recipe), held_by(network, masks)
 
-    def step():
+    def step() -> None:
         optimiser.zero_grad()
         functional.cross_entropy((run or network)(images), labels).backward()
         optimiser.step(recipe.learning_rate)
@@ -113,19 +125,21 @@ def stepping(network, masks, images, labels, recipe, run=None):
     return step
 
 
-def one_by_one(cells):
+def one_by_one(cells: Cells) -> Callable[[], None]:
     """What takes one step of every network, one after the other."""
     parts = zip(cells.networks, cells.masks, cells.images, cells.labels, strict=True)
     steps = [stepping(*part, cells.recipe) for part in parts]
 
-    def step():
+    def step() -> None:
         for single in steps:
             single()
 
     return step
 
 
-def together(cells):
+def together(
+    cells: Cells,
+) -> tuple[Callable[[], None], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """What takes one step of all networks at once, and what it trains: stacked parameters and buffers."""
     import torch
     from torch.func import functional_call, stack_module_state, vmap
@@ -140,10 +154,15 @@ def together(cells):
     held = [(parameters[name], mask.to(parameters[name].dtype)) for name, mask in masks.items()]
     optimiser = SGD(parameters.values(), cells.recipe)
 
-    def loss(own, running, images, labels):
+    def loss(
+        own: dict[str, torch.Tensor],
+        running: dict[str, torch.Tensor],
+        images: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
         return functional.cross_entropy(functional_call(skeleton, (own, running), (images,)), labels)
 
-    def step():
+    def step() -> None:
         optimiser.zero_grad()
         vmap(loss)(parameters, buffers, cells.images, cells.labels).sum().backward()
         optimiser.step(cells.recipe.learning_rate)
@@ -152,14 +171,21 @@ def together(cells):
     return step, parameters, buffers
 
 
-def timed(benchmark, cells, group, step, networks=1, steps=10):
+def timed(
+    benchmark: BenchmarkFixture,
+    cells: Cells,
+    group: str,
+    step: Callable[[], None],
+    networks: int = 1,
+    steps: int = 10,
+) -> None:
     """Time some steps."""
     import torch
 
     on_gpu = cells.images.device.type == "cuda"
     steps = steps if on_gpu else 1
 
-    def run():
+    def run() -> None:
         for _ in range(steps):
             step()
         if on_gpu:
@@ -170,17 +196,17 @@ def timed(benchmark, cells, group, step, networks=1, steps=10):
     benchmark.pedantic(run, rounds=10 if on_gpu else 2, warmup_rounds=3 if on_gpu else 1)
 
 
-def test_one_after_the_other(benchmark, cells):
+def test_one_after_the_other(benchmark: BenchmarkFixture, cells: Cells) -> None:
     timed(benchmark, cells, "cells", one_by_one(cells), len(cells.networks))
 
 
-def test_in_one_batch(benchmark, cells):
+def test_in_one_batch(benchmark: BenchmarkFixture, cells: Cells) -> None:
     step, *_ = together(cells)
     timed(benchmark, cells, "cells", step, len(cells.networks))
 
 
 @pytest.mark.parametrize("way", ["eager", "CUDA graph", "compiled"])
-def test_one_step(benchmark, cells, way):
+def test_one_step(benchmark: BenchmarkFixture, cells: Cells, way: str) -> None:
     import torch
 
     if way != "eager" and cells.images.device.type != "cuda":
@@ -191,7 +217,7 @@ def test_one_step(benchmark, cells, way):
     timed(benchmark, cells, "step", captured(step) if way == "CUDA graph" else step)
 
 
-def captured(step):
+def captured(step: Callable[[], None]) -> Callable[[], None]:
     """The step as a CUDA graph: its kernels are launched at once, on the same memory every time."""
     import torch
 
@@ -207,8 +233,10 @@ def captured(step):
     return graph.replay
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_networks_of_one_batch_learn_what_single_ones_do(model, record_property):
+@pytest.mark.parametrize("model", NETWORKS)
+def test_networks_of_one_batch_learn_what_single_ones_do(
+    model: str, record_property: Callable[[str, object], None]
+) -> None:
     import torch
 
     cells = made("quick", "cpu", model, 8, 16)

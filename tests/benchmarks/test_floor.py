@@ -19,15 +19,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import torch
+    from pytest_benchmark.fixture import BenchmarkFixture
     from torch import nn
 
+    from pytest_prunecal.lab.forward import Forward
     from pytest_prunecal.study.protocol import Protocol
 
 pytestmark = pytest.mark.slow
 
 SIZES = (("quick", "cpu"), ("quick", "cuda"), ("paper", "cuda"))  # full width takes a CPU minutes an epoch
-MODELS = ("vgg19", "resnet20", "preresnet110")
+NETWORKS = ("vgg19", "resnet20", "preresnet110")
 TEST_SETS = 8
 
 
@@ -54,46 +58,48 @@ class Case:
     protocol: Protocol
 
     @property
-    def device(self):
+    def device(self) -> torch.device:
         return self.images.device
 
     @property
-    def forward(self):
+    def forward(self) -> Forward:
         from pytest_prunecal.lab.forward import Forward, Normalisation
 
         return Forward(Normalisation(self.protocol.mean, self.protocol.std), self.protocol.precision)
 
-    def laid_out(self, batch, layout=None):
+    def laid_out(self, batch: int, layout: str | None = None) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
         """A network and what it sees, batch by batch, in a memory layout: by default the plugin's choice."""
         import torch
 
         from pytest_prunecal.lab.forward import memory_format
 
-        chosen = getattr(torch, layout) if layout else memory_format(self.device)
+        chosen: torch.memory_format = getattr(torch, layout) if layout else memory_format(self.device)
         inputs = self.forward.normalisation.apply(self.images).to(memory_format=chosen)
-        return deepcopy(self.model).to(memory_format=chosen), inputs.split(batch)
+        model = deepcopy(self.model)
+        model.to(memory_format=chosen)  # type: ignore[call-overload]
+        return model, inputs.split(batch)
 
 
 @pytest.fixture(
     scope="module",
-    params=[(*size, model) for size in SIZES for model in MODELS],
+    params=[(*size, model) for size in SIZES for model in NETWORKS],
     ids="-".join,
 )
-def case(request):
+def case(request: pytest.FixtureRequest) -> Case:
     from pathlib import Path
 
     import torch
 
-    from pytest_prunecal.lab import models
     from pytest_prunecal.lab.resolve import resolve
     from pytest_prunecal.study import protocol_file
+    from pytest_prunecal.study.builtin import MODELS
 
     size, device, model = request.param
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     loaded = protocol_file.load(size, Path())
     torch.manual_seed(0)
-    network = resolve(models.MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
+    network = resolve(MODELS[model], model)(num_classes=10, width=loaded.width_of(model))
     side = {"quick": 16, "paper": 32}[size]
     images, steps, rounds = 800, 4, 7  # as many as `quick` has
     if model == "preresnet110":
@@ -112,7 +118,7 @@ def case(request):
     )
 
 
-def bare_training(case, threads=1, layout=None):
+def bare_training(case: Case, threads: int = 1, layout: str | None = None) -> Callable[[], None]:
     """What does forward, backward and optimiser steps on tensors in memory, and nothing else."""
     from torch.nn import functional
 
@@ -122,7 +128,7 @@ def bare_training(case, threads=1, layout=None):
     model, inputs = case.laid_out(recipe.batch, layout)
     batches = list(zip(inputs, case.labels.split(recipe.batch), strict=True))[: case.trained // recipe.batch]
 
-    def run():
+    def run() -> None:
         with bare_conditions(case, threads):
             model.train()
             optimiser = SGD(model.parameters(), recipe)
@@ -135,13 +141,15 @@ def bare_training(case, threads=1, layout=None):
     return run
 
 
-def bare_passes(case, batch, times=1, threads=1, layout=None):
+def bare_passes(
+    case: Case, batch: int, times: int = 1, threads: int = 1, layout: str | None = None
+) -> Callable[[], None]:
     """What does forward passes on tensors in memory, and nothing else."""
     import torch
 
     model, inputs = case.laid_out(batch, layout)
 
-    def run():
+    def run() -> None:
         with bare_conditions(case, threads), torch.no_grad():
             model.eval()
             for _ in range(times):
@@ -152,7 +160,7 @@ def bare_passes(case, batch, times=1, threads=1, layout=None):
 
 
 @contextmanager
-def bare_conditions(case, threads):
+def bare_conditions(case: Case, threads: int) -> Iterator[None]:
     """As many threads and the same precision as ours, but any kernel will do; waits for the device."""
     import torch
 
@@ -165,25 +173,33 @@ def bare_conditions(case, threads):
             torch.cuda.synchronize()
 
 
-def timed(benchmark, case, group, images, run, bare=None, threads=1):
+def timed(
+    benchmark: BenchmarkFixture,
+    case: Case,
+    group: str,
+    images: int,
+    run: Callable[[], None],
+    bare: Callable[[], None] | None = None,
+    threads: int = 1,
+) -> None:
     """Time a function that takes some images; with `bare`, time that too and note the share of its speed."""
     # Where one thread does all the work, what else the machine does need not count.
     clock = time.thread_time if (case.device.type, threads) == ("cpu", 1) else time.perf_counter
-    ours, theirs = [], []
+    ours: list[float] = []
+    theirs: list[float] = []
 
-    def measured(function, into):
+    def measured(function: Callable[[], None], into: list[float]) -> None:
         start = clock()
         function()
         into.append(clock() - start)
 
+    def before() -> None:
+        if bare:
+            measured(bare, theirs)
+
     benchmark.group = f"{group} {case.name}"
     benchmark.extra_info["images"] = images
-    benchmark.pedantic(
-        lambda: measured(run, ours),
-        setup=lambda: measured(bare, theirs) if bare else None,
-        rounds=case.rounds,
-        warmup_rounds=1,
-    )
+    benchmark.pedantic(measured, (run, ours), setup=before, rounds=case.rounds, warmup_rounds=1)
     if bare:
         # The warm-up comes first in both.
         share = statistics.median(rest / own for rest, own in zip(theirs[1:], ours[1:], strict=True))
@@ -191,12 +207,12 @@ def timed(benchmark, case, group, images, run, bare=None, threads=1):
         print(f"\n{benchmark.group}: {benchmark.name} at {share:.3f} of the bare loop")  # noqa: T201
 
 
-def test_bare_training(benchmark, case):
+def test_bare_training(benchmark: BenchmarkFixture, case: Case) -> None:
     timed(benchmark, case, "training", case.trained, bare_training(case))
 
 
 @pytest.mark.parametrize("pressure", ["plain", "masks", "slimming"])
-def test_our_training(benchmark, case, pressure):
+def test_our_training(benchmark: BenchmarkFixture, case: Case, pressure: str) -> None:
     import torch
 
     from pytest_prunecal.lab.pruners.weight import prune
@@ -210,7 +226,7 @@ def test_our_training(benchmark, case, pressure):
     augmentation = Augmentation(case.protocol.pad, case.protocol.flip)
     model, images, labels = deepcopy(case.model), case.images[: case.trained], case.labels[: case.trained]
 
-    def run():
+    def run() -> None:
         with reproducible(1):
             generator = torch.Generator().manual_seed(0)
             train(model, images, labels, recipe, case.forward, augmentation, generator, acting)
@@ -221,26 +237,29 @@ def test_our_training(benchmark, case, pressure):
 
 
 @pytest.mark.parametrize("batch", [50, 100, 200, 400])
-def test_batch_sizes_of_bare_forward_passes(benchmark, case, batch):
+def test_batch_sizes_of_bare_forward_passes(benchmark: BenchmarkFixture, case: Case, batch: int) -> None:
     timed(benchmark, case, "batch sizes", len(case.images), bare_passes(case, batch))
 
 
-def test_bare_evaluation(benchmark, case):
+def test_bare_evaluation(benchmark: BenchmarkFixture, case: Case) -> None:
     passes = bare_passes(case, case.protocol.evaluation.batch, times=TEST_SETS)
     timed(benchmark, case, "evaluation", TEST_SETS * len(case.images), passes)
 
 
-def test_our_evaluation(benchmark, case):
+def test_our_evaluation(benchmark: BenchmarkFixture, case: Case) -> None:
     from pytest_prunecal.lab.evaluation.evaluate import TestSet, evaluate
+    from pytest_prunecal.lab.evaluation.tally import Tally
     from pytest_prunecal.lab.reproducible import reproducible
+    from pytest_prunecal.study.metric import METRICS
 
     images, labels, asked = case.images.cpu(), case.labels.cpu(), case.protocol.evaluation
     model = deepcopy(case.model)
 
-    def run():
+    def run() -> None:
         with reproducible(1):
             others = [TestSet("fog", severity, images) for severity in range(1, TEST_SETS)]
-            evaluate(model, images, others, labels, case.forward, asked.batch, asked.bins, case.device)
+            tally = Tally(METRICS, labels, asked.bins)
+            evaluate(model, images, others, tally, case.forward, asked.batch, case.device)
 
     passes = bare_passes(case, asked.batch, times=TEST_SETS)
     timed(benchmark, case, "evaluation", TEST_SETS * len(images), run, passes)
@@ -249,7 +268,9 @@ def test_our_evaluation(benchmark, case):
 @pytest.mark.parametrize("layout", ["contiguous_format", "channels_last"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("work", ["training", "evaluation"])
-def test_layouts_and_threads(benchmark, case, work, threads, layout):
+def test_layouts_and_threads(
+    benchmark: BenchmarkFixture, case: Case, work: str, threads: int, layout: str
+) -> None:
     """On one network, against contiguous memory and one thread."""
     usual = 1, "contiguous_format"
     if work == "training":

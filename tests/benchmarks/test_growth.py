@@ -21,7 +21,10 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Directory
+    from pytest_benchmark.fixture import BenchmarkFixture
 
 pytestmark = pytest.mark.slow
 
@@ -56,14 +59,14 @@ class Project:
     images: int
 
     @property
-    def baselines(self):
+    def baselines(self) -> Path:
         return self.directory.path / "baselines"
 
     @property
-    def store(self):
+    def store(self) -> Path:
         return self.directory.path / ".prunecal"
 
-    def gate(self):
+    def gate(self) -> tuple[float, float]:
         """Run it; gives the seconds that it took, and those that its processes worked."""
         start, before = time.perf_counter(), cpu_of_children()
         out = self.directory.pytest(*GATE)
@@ -71,15 +74,15 @@ class Project:
         assert f"{self.cells} passed" in out
         return took
 
-    def cell_seconds(self):
+    def cell_seconds(self) -> float:
         """What a cell says it took, the median of all: without what is made once for all."""
         records = [json.loads(path.read_text()) for path in (self.store / "measurement").iterdir()]
         assert len(records) == self.cells
-        return statistics.median(record["measurement"]["provenance"]["seconds"] for record in records)
+        return statistics.median(float(record["measurement"]["provenance"]["seconds"]) for record in records)
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: f"{size[0]}-cells-{size[1]}-images")
-def project(request, bare_directory):
+def project(request: pytest.FixtureRequest, bare_directory: Directory) -> Project:
     cells, images = request.param
     write_data(bare_directory.path / "data", images)
     protocol = PROTOCOL.format(ratios=list(ratios(cells)), classes=CLASSES)
@@ -87,14 +90,14 @@ def project(request, bare_directory):
     return Project(bare_directory, cells, images)
 
 
-def ratios(cells):
+def ratios(cells: int) -> tuple[float, ...]:
     """Ratios that make a grid of so many cells; their mean is the same in every grid, as is a cell's work."""
     count, rest = divmod(cells - 1, PRUNERS)
     assert rest == 0
     return 0, *(round(0.8 * (step + 0.5) / count, 4) for step in range(count))
 
 
-def write_data(folder, images):
+def write_data(folder: Path, images: int) -> None:
     """Coarse random images: nothing can be learnt from them, and their results compress badly."""
     random = np.random.default_rng(0)
     folder.mkdir()
@@ -104,17 +107,17 @@ def write_data(folder, images):
         np.save(folder / f"y_{part}.npy", random.integers(0, CLASSES, count))
 
 
-def cpu_of_children():
+def cpu_of_children() -> float:
     """CPU seconds of all processes that this one started, and those that they started."""
     spent = os.times()
     return spent.children_user + spent.children_system
 
 
-def megabytes(place, pattern="*"):
+def megabytes(place: Path, pattern: str = "*") -> float:
     return sum(path.stat().st_size for path in place.rglob(pattern) if path.is_file()) / 1e6
 
 
-def test_growth(benchmark, project):
+def test_growth(benchmark: BenchmarkFixture, project: Project) -> None:
     benchmark.group = "growth"
     seconds, cpu = benchmark.pedantic(project.gate, rounds=1)
     memory, controller = project.directory.peaks()

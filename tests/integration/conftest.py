@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 PROTOCOL = """\
@@ -95,15 +96,18 @@ pythonpath = .
 class Watcher:
     """A plugin that keeps what the controller of a run sees."""
 
-    def __init__(self):
-        self.outcomes, self.numbers, self.messages, self.collected = {}, {}, {}, []
-        self.config = None
+    def __init__(self) -> None:
+        self.outcomes: dict[str, str] = {}
+        self.numbers: dict[str, dict[str, float]] = {}
+        self.messages: dict[str, str] = {}
+        self.collected: list[str] = []
+        self.config: pytest.Config | None = None
 
-    def pytest_collection_finish(self, session):
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.config = session.config
         self.collected = [item.nodeid for item in session.items]
 
-    def pytest_runtest_logreport(self, report):
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "call" or report.failed:
             self.outcomes[report.nodeid] = report.outcome
             if report.failed:
@@ -122,11 +126,11 @@ class Outcome:
     watcher: Watcher = field(default_factory=Watcher)
 
     @property
-    def text(self):
+    def text(self) -> str:
         return self.out + self.err
 
     @property
-    def cells(self):
+    def cells(self) -> dict[str, str]:
         """Cell id to outcome, in the order in which they were reported."""
         return {
             nodeid.partition("::prune[")[2][:-1]: outcome
@@ -135,18 +139,18 @@ class Outcome:
         }
 
     @property
-    def numbers(self):
+    def numbers(self) -> dict[str, dict[str, float]]:
         """Test name to its metrics in full precision."""
         return self.watcher.numbers
 
-    def message(self, cell):
+    def message(self, cell: str) -> str:
         """What a failing cell says."""
         (found,) = (
             text for nodeid, text in self.watcher.messages.items() if nodeid.endswith(f"::prune[{cell}]")
         )
         return found
 
-    def line(self, start):
+    def line(self, start: str) -> str:
         """The only line that starts so."""
         (found,) = (line for line in self.out.splitlines() if line.startswith(start))
         return found
@@ -163,48 +167,46 @@ class Project:
     CELLS = ("dense", "weight-0.3", "channel-0.3", "weight-0.5", "filter-0.3", "filter-0.5", "channel-0.5")
     FILE = "baselines/tiny/tinynet.yaml"
 
-    def __init__(self, pytester):
+    def __init__(self, pytester: pytest.Pytester) -> None:
         self.pytester, self.path = pytester, pytester.path
         self.baseline = self.path / self.FILE
 
-    def write(self, files):
+    def write(self, files: Mapping[str, str]) -> None:
         for name, text in files.items():
             path = self.path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
 
-    def edit(self, old, new, file="baselines/tiny/tinynet.yaml"):
+    def edit(self, old: str, new: str, file: str = "baselines/tiny/tinynet.yaml") -> None:
         path = self.path / file
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
-    def run(self, *args, **kwargs):
+    def run(self, *args: object) -> Outcome:
         """Run pytest in this process (workers of -n are processes of their own)."""
         watcher = Watcher()
-        result = self.pytester.runpytest_inprocess(
-            *map(str, args), plugins=[watcher], no_reraise_ctrlc=True, **kwargs
-        )
+        result = self.pytester.runpytest_inprocess(*map(str, args), plugins=[watcher], no_reraise_ctrlc=True)
         outcome = Outcome(result.ret, result.stdout.str(), result.stderr.str(), watcher)
         assert "INTERNALERROR" not in outcome.text
         return outcome
 
-    def gate(self, *args):
+    def gate(self, *args: object) -> Outcome:
         """Run the gate on the project's model."""
         return self.run("--prunecal-models=tinynet", *args)
 
-    def keep(self, place, *forgotten):
+    def keep(self, place: Path, *forgotten: str) -> None:
         """Keep the project for other tests, less some kinds of the store's entries: here too."""
         for pattern in ("__pycache__", ".pytest_cache", "locks", *forgotten):
             for path in [*self.path.rglob(pattern)]:
                 shutil.rmtree(path)
         shutil.copytree(self.path, place)
 
-    def restore(self, place):
+    def restore(self, place: Path) -> None:
         """Have what was kept."""
         shutil.copytree(place, self.path, dirs_exist_ok=True)
 
-    def subprocess(self, *args):
+    def subprocess(self, *args: object) -> Outcome:
         """Run pytest in a process of its own."""
         result = self.pytester.runpytest_subprocess(*map(str, args))
         outcome = Outcome(result.ret, result.stdout.str(), result.stderr.str())
@@ -213,7 +215,7 @@ class Project:
 
 
 @pytest.fixture(scope="session")
-def torch_loaded():
+def torch_loaded() -> None:
     """Import torch for good: pytester forgets what a run imports first, and torch cannot come twice."""
     for name in ("engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
         import_module(f"pytest_prunecal.lab.{name}")
@@ -221,13 +223,13 @@ def torch_loaded():
 
 
 @pytest.fixture(scope="session")
-def accepted(tmp_path_factory):
+def accepted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first test that needs accepted numbers leaves them for the others."""
     return tmp_path_factory.mktemp("accepted") / "project"
 
 
 @pytest.fixture
-def plain(pytester, monkeypatch):
+def plain(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty directory to run pytest in."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:benchmark")  # slow to import
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
@@ -235,7 +237,7 @@ def plain(pytester, monkeypatch):
 
 
 @pytest.fixture
-def project(plain, torch_loaded):  # noqa: ARG001 - it is there for what it does
+def project(plain: pytest.Pytester, torch_loaded: None) -> Project:  # noqa: ARG001 - it is there for what it does
     """A project without accepted numbers."""
     made = Project(plain)
     made.write({"tiny.yaml": PROTOCOL, "tiny.py": MODEL, "conftest.py": CONFTEST, "pytest.ini": INI})
@@ -243,7 +245,7 @@ def project(plain, torch_loaded):  # noqa: ARG001 - it is there for what it does
 
 
 @pytest.fixture
-def gated(project, accepted: Path):
+def gated(project: Project, accepted: Path) -> Project:
     """A project with accepted numbers of every cell; its store has base networks and no measurements."""
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
@@ -253,7 +255,7 @@ def gated(project, accepted: Path):
 
 
 @pytest.fixture
-def auto(gated):
+def auto(gated: Project) -> Project:
     """The same project, each metric allowed what its noise explains."""
     protocol = gated.path / "tiny.yaml"
     protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -36,6 +36,14 @@ from pytest_prunecal.study.given_base import GivenBase
 from pytest_prunecal.study.measurement import Measurement
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.judge.pooled import Pooled
+    from pytest_prunecal.judge.verdict import CellVerdict
+    from pytest_prunecal.study.given_base import Bases
     from pytest_prunecal.study.protocol import Protocol
 
 HERE = Path(__file__).parent
@@ -48,18 +56,20 @@ class Small(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        widths = (3, 12, 16, 24)
-        for i in (1, 2, 3):
-            stride = 1 if i == 1 else 2
-            setattr(self, f"conv{i}", nn.Conv2d(widths[i - 1], widths[i], 3, stride, padding=1, bias=False))
-            setattr(self, f"bn{i}", nn.BatchNorm2d(widths[i]))
-        self.head = nn.Linear(widths[3], num_classes)
+        self.conv1 = nn.Conv2d(3, 12, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(12)
+        self.conv2 = nn.Conv2d(12, 16, 3, stride=2, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(16)
+        self.conv3 = nn.Conv2d(16, 24, 3, stride=2, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(24)
+        self.head = nn.Linear(24, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         maps = torch.relu(self.bn1(self.conv1(images)))
         maps = torch.relu(self.bn2(self.conv2(maps)))
         maps = torch.relu(self.bn3(self.conv3(maps)))
-        return self.head(maps.mean((2, 3)))
+        logits: torch.Tensor = self.head(maps.mean((2, 3)))
+        return logits
 
     def channel_groups(self) -> list[ChannelGroup]:
         after = ("conv2", "conv3", "head")
@@ -132,20 +142,20 @@ class Lab:
         self._bases = self._given() if pinned else {}
         self._bench = self.bench()
 
-    def bench(self, **changes) -> Bench:
-        """A fresh bench; `changes` of its setup, such as other bases than the pinned ones."""
+    def bench(self, *, bases: Bases | None = None, protocol: Protocol | None = None) -> Bench:
+        """A fresh bench, on other bases than the pinned ones, or under another protocol."""
         setup = Setup(
-            self.subject.protocol,
+            protocol or self.subject.protocol,
             str(self._store.root),
             "cpu",
             self.subject.data,
             self.subject.extensions,
-            self._bases,
+            self._bases if bases is None else bases,
             fresh=True,  # a fault planted in memory changes no source, by which stored numbers are known
         )
-        return Bench(replace(setup, **changes), self._store, torch.device("cpu"))
+        return Bench(setup, self._store, torch.device("cpu"))
 
-    def trained(self, bench: Bench) -> dict:
+    def trained(self, bench: Bench) -> Bases:
         """Both base networks as training gives them on a bench."""
         model = self.subject.model
         with reproducible(1):
@@ -154,7 +164,7 @@ class Lab:
                 for kind in baseline.BASE_KINDS
             }
 
-    def _given(self) -> dict:
+    def _given(self) -> Bases:
         if self.subject.checkpoint:
             return {
                 (self.subject.model, kind): GivenBase(self.subject.checkpoint) for kind in baseline.BASE_KINDS
@@ -170,13 +180,13 @@ class Lab:
         if path.exists():
             return
         with planted(fault, self) as bench:
-            kept = {}
+            kept: dict[str, NDArray[Any]] = {}
             for cell in self.subject.cells:
                 _pack(cell.id, measure_once(cell, (bench or self._bench).at(seed)), kept)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
-            np.savez(file, **kept)
+            np.savez(file, **kept)  # type: ignore[arg-type] # an array may not be called `allow_pickle`
         partial.replace(path)
 
     def trials(self, seed: int, fault: str = "none") -> dict[str, Trial]:
@@ -192,7 +202,7 @@ class Lab:
         return self._folder / fault / f"{seed}.npz"
 
 
-def _pack(cell_id: str, trial: Trial, kept: dict) -> None:
+def _pack(cell_id: str, trial: Trial, kept: dict[str, NDArray[Any]]) -> None:
     told = {
         "measurement": {**trial.measurement.to_dict(), "corrupted": {}},
         "base": [trial.base.digest, trial.base.metrics],
@@ -207,7 +217,7 @@ def _pack(cell_id: str, trial: Trial, kept: dict) -> None:
     )
 
 
-def _unpack(cell_id: str, kept: dict) -> Trial:
+def _unpack(cell_id: str, kept: Mapping[str, NDArray[Any]]) -> Trial:
     told = json.loads(kept[f"{cell_id}/told"].tobytes())
     replicates = torch.from_numpy(kept[f"{cell_id}/replicates"]).double()
     digest, metrics = told["base"]
@@ -231,8 +241,8 @@ class Outcome:
         together: the cells compared all at once.
     """
 
-    cells: dict
-    together: tuple
+    cells: dict[str, CellVerdict]
+    together: tuple[Pooled, ...]
 
     @property
     def failed(self) -> bool:
@@ -260,9 +270,13 @@ class Gate:
         seeds: the trials that are accepted, by seed: each by cell.
     """
 
-    def __init__(self, subject: Subject, seeds: list[dict]) -> None:
-        self.settings = SimpleNamespace(
-            protocol=subject.protocol, metrics=metric.known(), options=SimpleNamespace(update=None)
+    def __init__(self, subject: Subject, seeds: Sequence[Mapping[str, Trial]]) -> None:
+        # Of a session's settings, judging reads these and no more.
+        self.settings = cast(
+            "Settings",
+            SimpleNamespace(
+                protocol=subject.protocol, metrics=metric.known(), options=SimpleNamespace(update=None)
+            ),
         )
         accepted = {
             cell: combine([trials[cell] for trials in seeds], self.settings.metrics) for cell in seeds[0]
@@ -274,7 +288,9 @@ class Gate:
             uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
         )
         text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
-        content = images_file.dump({cell: found.by_image for cell, found in accepted.items()})
+        content = images_file.dump(
+            {cell: found.by_image for cell, found in accepted.items() if found.by_image}
+        )
         self.images_size = len(content)
         cells = tuple(subject.cells)
         self.file = GateFile(
@@ -288,11 +304,12 @@ class Gate:
         )
         self.comparisons = comparisons_of([(self.file, cell) for cell in cells], self.settings)
 
-    def judge(self, seeds: list[dict]) -> Outcome:
+    def judge(self, seeds: Sequence[Mapping[str, Trial]]) -> Outcome:
         """Judge a run: the trials of one seed or several, each by cell."""
         verdicts = {}
         for cell in self.file.cells:
             found = combine([trials[cell.id] for trials in seeds], self.settings.metrics)
+            assert found.by_image is not None
             accepted = self.file.images[cell.id]
             pairing = compare(found.by_image, accepted, self.settings.metrics, tuned=cell.pruner is not None)
             outcome = outcome_of(

@@ -18,7 +18,7 @@ def work(job: tuple[str, str, bool, str, int]) -> None:
     _LABS[key].measure(seed, fault)
 
 
-_LABS: dict = {}
+_LABS: dict[tuple[str, str, bool], Lab] = {}
 
 
 def measure_all(folder: Path, subject: str, jobs: list[tuple[bool, str, int]], processes: int) -> None:

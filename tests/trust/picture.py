@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from records import Point
+
 WIDTH, HEIGHT, MARGIN = 320, 250, 44
 INK, PAPER, LINES = "#222", "#fff", ("#0b62a4", "#c2410c")
 
 
-def picture(curves: dict[str, list[dict]]) -> str:
+def picture(curves: dict[str, list[Point]]) -> str:
     """One panel a situation: power predicted (line) and observed (dots) against the size of the effect."""
     panels = [_panel(title, curve, index) for index, (title, curve) in enumerate(curves.items())]
     columns = 2
@@ -26,7 +31,7 @@ def picture(curves: dict[str, list[dict]]) -> str:
     )
 
 
-def _panel(title: str, curve: list[dict], index: int) -> str:
+def _panel(title: str, curve: list[Point], index: int) -> str:
     left, top = MARGIN, 28
     wide, high = WIDTH - MARGIN - 14, HEIGHT - top - 40
     last = curve[-1]["effect"]

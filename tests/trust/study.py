@@ -16,16 +16,21 @@ from collections import Counter
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from faults import CATALOGUE
 from lab import METRICS, SUBJECTS, Gate, Lab
 from measure_all import measure_all
 from picture import picture
+from records import Judged, Pooled, Row
 from scipy import stats
 from tables import tables
 
 from pytest_prunecal.study.metric import METRICS as KNOWN
+
+if TYPE_CHECKING:
+    from records import Detection, FalseAlarms, Point, Rate, Results
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs" / "measured"
@@ -68,7 +73,7 @@ def baselines_of(subject: str, run: int, seeds: int) -> list[int]:
     return [1 + (run + k) % SEEDS[subject] for k in range(seeds)]
 
 
-def judged(folder: Path, job: Job) -> dict:
+def judged(folder: Path, job: Job) -> Judged:
     """Judge one run: what failed, and what each comparison said."""
     subject, situation, seeds, fault, run = job
     torch.set_num_threads(1)
@@ -79,37 +84,36 @@ def judged(folder: Path, job: Job) -> dict:
     for cell, verdict in outcome.cells.items():
         for row in verdict.metrics:
             if row.metric in METRICS:
-                sign = -1 if KNOWN[row.metric].higher_is_better else 1
                 found = row.allowance
-                rows[f"{cell} {row.metric}"] = {
-                    "worse": sign * row.change,
-                    "judged": sign * found.change,
-                    "bound": found.bound,
-                    "sd": found.sd,
-                    "detectable": found.detectable,
-                    "power": [found.power(share * found.detectable) for share in EFFECTS],
-                    "basis": found.basis,
-                    "measured": row.measured,
-                }
-    together = {
-        row.metric: {
-            "judged": (-1 if KNOWN[row.metric].higher_is_better else 1) * row.change,
-            "bound": row.bound,
-            "detectable": row.detectable,
-        }
-        for row in outcome.together
-    }
-    return {
-        "failed": outcome.failed,
-        "cells failed": any(cell.status.fails for cell in outcome.cells.values()),
-        "caught": outcome.caught,
-        "fixed": {
-            str(bound): [key for key, row in rows.items() if row["worse"] > bound + 1e-9] for bound in FIXED
+                assert found is not None
+                assert row.change is not None
+                assert row.measured is not None
+                rows[f"{cell} {row.metric}"] = Row(
+                    worse=_sign(row.metric) * row.change,
+                    judged=_sign(row.metric) * found.change,
+                    bound=found.bound,
+                    sd=found.sd,
+                    detectable=found.detectable,
+                    power=[found.power(share * found.detectable) for share in EFFECTS],
+                    basis=found.basis,
+                    measured=row.measured,
+                )
+    return Judged(
+        failed=outcome.failed,
+        cells_failed=any(cell.status.fails for cell in outcome.cells.values()),
+        caught=outcome.caught,
+        fixed={bound: [key for key, row in rows.items() if row.worse > bound + 1e-9] for bound in FIXED},
+        rows=rows,
+        together={
+            row.metric: Pooled(_sign(row.metric) * row.change, row.detectable) for row in outcome.together
         },
-        "rows": rows,
-        "together": together,
-        "size": gate.images_size,
-    }
+        size=gate.images_size,
+    )
+
+
+def _sign(metric: str) -> int:
+    """What turns a metric's change into one for the worse."""
+    return -1 if KNOWN[metric].higher_is_better else 1
 
 
 def _lab(folder: Path, subject: str, *, pinned: bool) -> Lab:
@@ -118,14 +122,14 @@ def _lab(folder: Path, subject: str, *, pinned: bool) -> Lab:
     return _LABS[folder, subject, pinned]
 
 
-_LABS: dict = {}
+_LABS: dict[tuple[Path, str, bool], Lab] = {}
 
 
-def judge_all(folder: Path, wanted: list[Job]) -> dict[tuple[str, int, str], list[dict]]:
+def judge_all(folder: Path, wanted: list[Job]) -> dict[tuple[str, int, str], list[Judged]]:
     """Judge runs; gives them by situation, seeds of the baseline and fault."""
     with get_context("spawn").Pool(2) as pool:
         judgements = pool.map(partial(judged, folder), wanted, chunksize=10)
-    runs: dict = {}
+    runs: dict[tuple[str, int, str], list[Judged]] = {}
     for (_, situation, seeds, fault, _), found in zip(wanted, judgements, strict=True):
         runs.setdefault((situation, seeds, fault), []).append(found)
     return runs
@@ -137,7 +141,7 @@ def interval(count: int, total: int) -> list[float]:
     return [found.low, found.high]
 
 
-def rate(flags: list[bool]) -> dict:
+def rate(flags: list[bool]) -> Rate:
     return {
         "count": sum(flags),
         "runs": len(flags),
@@ -146,40 +150,41 @@ def rate(flags: list[bool]) -> dict:
     }
 
 
-def false_alarms(subject: str, runs: dict) -> dict:
+def false_alarms(subject: str, runs: dict[tuple[str, int], list[Judged]]) -> dict[str, FalseAlarms]:
     """By situation and seeds of the baseline: how many runs without a change fail, by each rule."""
     return {
         f"{situation}, {_seeds(seeds)}": {
-            "auto": rate([run["failed"] for run in found]),
-            "auto, fresh runs": rate([run["failed"] for run in found[SEEN[subject, situation] :]]),
-            "auto, cells alone": rate([run["cells failed"] for run in found]),
-            **{f"fixed {bound}": rate([bool(run["fixed"][str(bound)]) for run in found]) for bound in FIXED},
-            "caught": dict(Counter(key for run in found for key in run["caught"])),
-            "bases": dict(Counter(row["basis"] for run in found for row in run["rows"].values())),
+            "auto": rate([run.failed for run in found]),
+            "auto, fresh runs": rate([run.failed for run in found[SEEN[subject, situation] :]]),
+            "auto, cells alone": rate([run.cells_failed for run in found]),
+            "fixed 0.005": rate([bool(run.fixed[0.005]) for run in found]),
+            "fixed 0.01": rate([bool(run.fixed[0.01]) for run in found]),
+            "caught": dict(Counter(key for run in found for key in run.caught)),
+            "bases": dict(Counter(row.basis for run in found for row in run.rows.values())),
         }
         for (situation, seeds), found in runs.items()
     }
 
 
-def detection(null: list[dict], faulty: dict[str, list[dict]]) -> dict:
+def detection(null: list[Judged], faulty: dict[str, list[Judged]]) -> dict[str, Detection]:
     """By fault: its true effect against what the gate claimed to see, how often it was caught, by what."""
-    table = {}
+    table: dict[str, Detection] = {}
     for fault, runs in faulty.items():
-        effects, claims = {}, {}
-        for key in null[0]["rows"]:
-            sign = -1 if KNOWN[key.split()[1]].higher_is_better else 1
-            before = statistics.fmean(run["rows"][key]["measured"] for run in null)
-            after = statistics.fmean(run["rows"][key]["measured"] for run in runs)
-            effects[key] = sign * (after - before)
-            claims[key] = statistics.fmean(run["rows"][key]["detectable"] for run in null)
-        for metric in null[0]["together"]:
+        effects: dict[str, float] = {}
+        claims: dict[str, float] = {}
+        for key in null[0].rows:
+            before = statistics.fmean(run.rows[key].measured for run in null)
+            after = statistics.fmean(run.rows[key].measured for run in runs)
+            effects[key] = _sign(key.split()[1]) * (after - before)
+            claims[key] = statistics.fmean(run.rows[key].detectable for run in null)
+        for metric in null[0].together:
             # As the gate weights the cells: by how sure each is.
-            before = statistics.fmean(run["together"][metric]["judged"] for run in null)
-            after = [run["together"][metric]["judged"] for run in runs if metric in run["together"]]
-            if after:
-                effects[f"together {metric}"] = statistics.fmean(after) - before
+            before = statistics.fmean(run.together[metric].judged for run in null)
+            changes = [run.together[metric].judged for run in runs if metric in run.together]
+            if changes:
+                effects[f"together {metric}"] = statistics.fmean(changes) - before
                 claims[f"together {metric}"] = statistics.fmean(
-                    run["together"][metric]["detectable"] for run in null
+                    run.together[metric].detectable for run in null
                 )
         sharpest = max(effects, key=lambda key: effects[key] / claims[key])
         table[fault] = {
@@ -187,28 +192,31 @@ def detection(null: list[dict], faulty: dict[str, list[dict]]) -> dict:
             "effect": effects[sharpest],
             "claimed": claims[sharpest],
             "above": effects[sharpest] > claims[sharpest],
-            "auto": rate([run["failed"] for run in runs]),
-            "cells": rate([run["cells failed"] for run in runs]),
-            **{f"fixed {bound}": rate([bool(run["fixed"][str(bound)]) for run in runs]) for bound in FIXED},
-            "caught by": Counter(key for run in runs for key in run["caught"]).most_common(3),
+            "auto": rate([run.failed for run in runs]),
+            "cells": rate([run.cells_failed for run in runs]),
+            "fixed 0.005": rate([bool(run.fixed[0.005]) for run in runs]),
+            "fixed 0.01": rate([bool(run.fixed[0.01]) for run in runs]),
+            "caught by": Counter(key for run in runs for key in run.caught).most_common(3),
         }
     return table
 
 
-def calibration(null: list[dict]) -> list[dict]:
+def calibration(null: list[Judged]) -> list[Point]:
     """Power predicted and observed, over effects from none to half as much again as what is claimed.
 
     The effect is added to the changes that were measured without any.
     """
-    curve = []
+    curve: list[Point] = []
     for step, share in enumerate(EFFECTS):
-        predicted, observed, by_metric = [], [], {}
+        predicted: list[float] = []
+        observed: list[bool] = []
+        by_metric: dict[str, list[tuple[float, bool]]] = {}
         for run in null:
-            for key, row in run["rows"].items():
-                if row["sd"] == 0:
+            for key, row in run.rows.items():
+                if row.sd == 0:
                     continue
-                said = row["power"][step]
-                seen = row["judged"] + share * row["detectable"] > row["bound"]
+                said = row.power[step]
+                seen = row.judged + share * row.detectable > row.bound
                 predicted.append(said)
                 observed.append(seen)
                 by_metric.setdefault(key.split()[1], []).append((said, seen))
@@ -226,7 +234,7 @@ def calibration(null: list[dict]) -> list[dict]:
     return curve
 
 
-def report(folder: Path, subject: str) -> dict:
+def report(folder: Path, subject: str) -> Results:
     """Judge everything that was measured and sum it up."""
     situations = ("pinned", "retrained") if subject == "tiny" else ("pinned",)
     settings = [(situation, seeds) for situation in situations for seeds in (1, 3)]
@@ -244,7 +252,9 @@ def report(folder: Path, subject: str) -> dict:
     ]
     runs = judge_all(folder, wanted)
     return {
-        "false alarms": false_alarms(subject, {key: runs[(*key, "none")] for key in settings}),
+        "false alarms": false_alarms(
+            subject, {(situation, seeds): runs[situation, seeds, "none"] for situation, seeds in settings}
+        ),
         "detection": {
             _seeds(seeds): detection(
                 runs["pinned", seeds, "none"], {name: runs["pinned", seeds, name] for name in names}
@@ -255,7 +265,7 @@ def report(folder: Path, subject: str) -> dict:
             f"{situation}, {_seeds(seeds)}": calibration(runs[situation, seeds, "none"])
             for situation, seeds in settings
         },
-        "bytes of results by image": max(found["size"] for each in runs.values() for found in each),
+        "bytes of results by image": max(found.size for each in runs.values() for found in each),
     }
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from typing import TYPE_CHECKING
 
 from faults import CATALOGUE
 
+if TYPE_CHECKING:
+    from records import Detection, FalseAlarms, Point, Rate, Results
 
-def tables(results: dict) -> str:
+
+def tables(results: Results) -> str:
     """False alarms, detection and calibration, each between marks by which a page of the docs takes it in."""
     parts = {
         "false-alarms": _alarms(results["false alarms"]),
@@ -20,24 +24,27 @@ def tables(results: dict) -> str:
     return "\n".join(lines)
 
 
-def _alarms(found: dict) -> list[str]:
+def _alarms(found: dict[str, FalseAlarms]) -> list[str]:
     head = ["runs without a change that fail", "auto", "of these fresh", "fixed 0.005", "fixed 0.01"]
     rows = [
         [
             situation,
-            *(_rate(entry[rule]) for rule in ("auto", "auto, fresh runs", "fixed 0.005", "fixed 0.01")),
+            _rate(entry["auto"]),
+            _rate(entry["auto, fresh runs"]),
+            _rate(entry["fixed 0.005"]),
+            _rate(entry["fixed 0.01"]),
         ]
         for situation, entry in found.items()
     ]
     return _table(head, rows)
 
 
-def _rate(entry: dict) -> str:
+def _rate(entry: Rate) -> str:
     low, high = entry["interval"]
     return f"{entry['count']} of {entry['runs']} ({100 * low:.1f} to {100 * high:.1f} %)"
 
 
-def _detection(found: dict) -> list[str]:
+def _detection(found: dict[str, dict[str, Detection]]) -> list[str]:
     """One row a fault, baselines of one seed and of three side by side."""
     one, three = found["1 seed"], found["3 seeds"]
     head = [
@@ -56,7 +63,8 @@ def _detection(found: dict) -> list[str]:
                 ", ".join(claims),
                 *(_count(each[fault]["auto"]) for each in (one, three)),
                 by,
-                *(_count(entry[f"fixed {bound}"]) for bound in (0.005, 0.01)),
+                _count(entry["fixed 0.005"]),
+                _count(entry["fixed 0.01"]),
             ]
         )
     return [*_table(head, rows), "", *(_kept(title, table) for title, table in found.items())]
@@ -66,11 +74,11 @@ def _share(share: float) -> str:
     return f"{share:.0f}" if share >= 10 else f"{share:.1f}"
 
 
-def _count(entry: dict) -> str:
+def _count(entry: Rate) -> str:
     return f"{entry['count']}/{entry['runs']}"
 
 
-def _kept(title: str, table: dict) -> str:
+def _kept(title: str, table: dict[str, Detection]) -> str:
     """Whether the gate keeps its word."""
     above = [entry["auto"] for entry in table.values() if entry["above"]]
     caught, total = sum(entry["count"] for entry in above), sum(entry["runs"] for entry in above)
@@ -80,7 +88,7 @@ def _kept(title: str, table: dict) -> str:
     )
 
 
-def _calibration(curves: dict) -> list[str]:
+def _calibration(curves: dict[str, list[Point]]) -> list[str]:
     shares = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2]
     head = ["effect, as a share of the claim", *(f"{share:g}" for share in shares), "mean difference"]
     rows = []

@@ -78,7 +78,7 @@ def train(
             logits = forward.logits(model, augmentation.apply(images, chosen, draws[rows]))
             loss = functional.cross_entropy(logits, labels[chosen])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             for scale in scales:
                 if scale.grad is not None:
                     scale.grad.add_(torch.sign(scale.detach()), alpha=pressure.slimming)
