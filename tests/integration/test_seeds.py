@@ -71,7 +71,7 @@ def test_more_seeds_than_were_accepted_are_judged_by_their_noise(seeded):
     assert outcome.ret == 0, outcome.out
     assert "2 cells: 2 ok" in outcome.out
     assert "2 and 3 seeds" in outcome.out
-    assert "± sampling error on the test images/deviation over seeds" in outcome.out
+    assert "± sampling error on the test images, then deviation over 3 seeds" in outcome.out
 
 
 def test_one_seed_accepted_over_two_takes_the_deviations_away(seeded):
