@@ -8,7 +8,7 @@ import math
 import re
 import sys
 from functools import cache, lru_cache, partial
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import PackageNotFoundError, distributions, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +187,17 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return ",".join(version(found) for found in sorted(set(packages_distributions().get(name, ()))))
+        return ",".join(version(found) for found in sorted(_distributions(name)))
+
+
+def _distributions(name: str) -> set[str]:
+    """Distributions that a top-level module comes from."""
+    # Python 3.10 tells only those that have a `top_level.txt`, which most builders no longer write.
+    return set(packages_distributions().get(name, ())) or {
+        found.metadata["Name"]
+        for found in distributions()
+        if any(path.parts[0].partition(".")[0] == name for path in found.files or ())
+    }
 
 
 def _files(path: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from importlib.metadata import version
 from types import ModuleType
 
 import pytest
@@ -140,6 +141,12 @@ def test_of_installed_packages_the_version_counts(tmp_path, monkeypatch):
 
 def fail(error):
     raise error
+
+
+def test_a_distribution_is_found_by_its_files_where_no_list_has_its_modules(monkeypatch):
+    monkeypatch.setattr(sources, "packages_distributions", dict)  # as Python 3.10 of scikit-learn
+    pytest.importorskip("sklearn")
+    assert sources._version("sklearn") == version("scikit-learn")
 
 
 def test_files_are_told_by_name_and_content(tmp_path):
