@@ -103,5 +103,5 @@ def _short(value: float) -> str:
 def _ticks(largest: float) -> list[float]:
     """Round numbers from 0 to just beyond the largest value, three to six of them."""
     power = 10 ** math.floor(math.log10(largest))
-    step = next(step * power for step in (0.2, 0.25, 0.5, 1, 2) if 5 * step * power >= largest * 1.08)
+    step = next(step * power for step in (0.2, 0.25, 0.5, 1, 2, 2.5) if 5 * step * power >= largest * 1.08)
     return [step * count for count in range(math.ceil(largest * 1.08 / step) + 1)]
