@@ -12,7 +12,7 @@ from pytest_prunecal.gate import options
 from pytest_prunecal.gate.options import ROWS, Options
 from pytest_prunecal.gate.readers import Written
 
-ROOT = Path("/root/of/pytest")
+ROOT = Path("/rootdir")
 
 
 @pytest.fixture
