@@ -53,11 +53,11 @@ def test_a_failure_says_the_verdict_first():
 
 
 def test_a_known_regression_that_is_no_longer_tolerated_says_so():
-    known = Known("issue 12\n", date(2026, 1, 31), "f.yaml:9")
+    known = Known("issue 12\n", "f.yaml:9", date(2026, 1, 31))
     line = "known regression (f.yaml:9), tolerated until 2026-01-31: issue 12"
     assert line in message(judged(ece=0.5), known=known)
     assert "known regression (f.yaml:9), tolerated for ever: issue 12" in (
-        message(judged(ece=0.5), known=Known("issue 12", None, "f.yaml:9"))
+        message(judged(ece=0.5), known=Known("issue 12", "f.yaml:9"))
     )
 
 
