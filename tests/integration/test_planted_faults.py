@@ -163,9 +163,13 @@ def test_failure_explains_itself_to_a_stranger(gate):
     assert re.search(
         r"vgg19 weight-0\.5 under protocol quick, against baselines/quick/vgg19\.yaml:\d+", block
     )
-    assert re.search(r"^metric +baseline +measured +change +allowed +caught from +tolerance", block, re.MULTILINE)
+    assert re.search(
+        r"^metric +baseline +measured +change +allowed +caught from +tolerance", block, re.MULTILINE
+    )
     number = r" +-?0\.\d{4}"
-    line = rf"^accuracy{number} +±\S+{number} +±\S+{number}{number} +auto \(protocol quick\) +regression"
+    line = (
+        rf"^accuracy{number} +±\S+{number} +±\S+{number}{number}{number} +auto \(protocol quick\) +regression"
+    )
     assert re.search(line, block, re.MULTILINE)
     assert "same base network, paired by image, 3 and 1 seeds" in block
     cell = "--prunecal-models=vgg19 --prunecal-pruners=weight --prunecal-ratios=0.5"
