@@ -19,7 +19,7 @@ def closed(schema):
         return schema
     found = {key: closed(part) for key, part in schema.items()}
     if "required" in found and "properties" in found:
-        found["additionalProperties"] = False
+        found.setdefault("additionalProperties", False)
     return found
 
 
