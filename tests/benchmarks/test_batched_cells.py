@@ -118,7 +118,7 @@ def stepping(
 
     def step() -> None:
         optimiser.zero_grad()
-        functional.cross_entropy((run or network)(images), labels).backward()
+        functional.cross_entropy((network if run is None else run)(images), labels).backward()
         optimiser.step(recipe.learning_rate)
         hold(held)
 
