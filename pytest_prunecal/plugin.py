@@ -41,6 +41,19 @@ def pytest_configure(config: pytest.Config) -> None:
         session.configure(config, asked, named)
 
 
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Name what an update may remove, before anything is measured."""
+    settings = _settings(config)
+    if settings is None or settings.options.update != "all" or settings.narrowed:
+        return []
+    return [
+        f"prunecal: {file.name}: an update of the whole grid removes {', '.join(file.orphans)}, "
+        "which nothing registered or configured can make"
+        for file in settings.files
+        if file.orphans
+    ]
+
+
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect the gate where its protocol's folder is."""
     settings = _settings(parent.config)

@@ -2,38 +2,76 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.baseline import beside, images, refresh
 from pytest_prunecal.baseline import file as baseline
-from pytest_prunecal.baseline import images, refresh
 from pytest_prunecal.baseline.atomic import write_atomically
+from pytest_prunecal.baseline.lock import locked
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.outcome import environment_of
+from pytest_prunecal.gate.selection import reread
 from pytest_prunecal.study import yaml_reader
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.report.run import CellResult
     from pytest_prunecal.study.measurement import Measurement
 
+_TRIES = 10
+_WITHOUT_LOCKS = (
+    "; this file system has no locks, so two sessions that accept at the same moment may lose numbers: "
+    "accept from one at a time"
+)
 
-def accept(file: GateFile, results: list[CellResult], removed: tuple[str, ...], settings: Settings) -> str:
+
+def accept(file: GateFile, results: list[CellResult], removable: Collection[str], settings: Settings) -> str:
     """Write the accepted numbers into the baseline file as it is now; say what was done.
 
-    What lies beside the file carries its digest in its name and is written first, so that the baseline never
-    names what is not there; what it named before is removed last.
+    Other sessions may have accepted other cells since this one began, so the file and what lies beside it are
+    read again under its lock. What lies beside it carries its digest in its name and is written first: the
+    baseline never names what is not there. What no baseline names any more is removed last.
+
+    Args:
+        file: the model's part of the gate, as it was when the session began.
+        results: cell by cell.
+        removable: ids of cells to drop where the file still has them.
+        settings: of the session.
 
     Raises:
         PrunecalError: the file cannot be refreshed; it is left as it was.
         OSError: something cannot be written.
     """
+    with locked(file.path, file.name) as held:
+        for _ in range(_TRIES):
+            said = _accept(file, results, removable, settings)
+            if said is not None:
+                beside.clean(file.path, locked=held)
+                return said if held else said + _WITHOUT_LOCKS
+    raise PrunecalError(
+        f"{file.name}: not refreshed: it is being changed all the time; run the command again"
+    )
+
+
+def _accept(
+    file: GateFile, results: list[CellResult], removable: Collection[str], settings: Settings
+) -> str | None:
+    """As `accept`; None if the file was changed while this went on."""
+    text = _text(file)
+    now = reread(file, text, settings.protocol, settings.options.update)
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }
-    base = _pin(file, results, settings) if settings.options.pin else None
+    removed = tuple(
+        cell_id for cell_id in (now.baseline.cells if now.baseline else ()) if cell_id in removable
+    )
+    base = _pin(now, results, removed, settings) if settings.options.pin else None
+    if base is None:
+        _check_base(file, now)
     environment = environment_of(next(iter(accepted.values())))
     change = refresh.Change(
         model=file.model,
@@ -42,65 +80,63 @@ def accept(file: GateFile, results: list[CellResult], removed: tuple[str, ...], 
         uncertainty={cell_id: measurement.uncertainty for cell_id, measurement in accepted.items()},
         removed=removed,
         base=base,
-        images=_write_images(file, accepted, removed),
+        images=_write_images(now, accepted, removed),
     )
-    text = yaml_reader.read_text(file.path, file.name) if file.path.exists() else None
     new = refresh.apply(text, change, settings.protocol, settings.metrics, file.name)
+    if _text(file) != text:
+        return None
     if new == text:
         return f"{file.name}: already says all of it"
     write_atomically(file.path, new.encode())
-    _drop_unnamed(file, change)
     said = f"{file.name}: accepted {len(accepted)} cell{'s' * (len(accepted) != 1)}"
     return said + (f", removed {', '.join(removed)}" if removed else "") + "; review the diff like code"
 
 
-def _pin(file: GateFile, results: list[CellResult], settings: Settings) -> dict[str, baseline.PinnedBase]:
+def _text(file: GateFile) -> str | None:
+    return yaml_reader.read_text(file.path, file.name) if file.path.exists() else None
+
+
+def _check_base(file: GateFile, now: GateFile) -> None:
+    """Refuse numbers that start from other base networks than the file pins by now."""
+    before, after = (found.baseline.base if found.baseline else {} for found in (file, now))
+    if before != after:
+        raise PrunecalError(
+            f"{file.name}: not refreshed: since this session began another one has pinned other base networks"
+            "; run the command again"
+        )
+
+
+def _pin(
+    file: GateFile, results: list[CellResult], removed: Collection[str], settings: Settings
+) -> dict[str, baseline.PinnedBase]:
     """Put the base networks that this run trained beside the baseline file."""
-    if not file.grid <= {result.cell.id for result in results if result.measurement}:
-        raise PrunecalError(f"{file.name}: not pinned: not every cell was measured from the new base")
+    needed = file.grid | (set(file.baseline.cells if file.baseline else ()) - set(removed))
+    if missing := needed - {result.cell.id for result in results if result.measurement}:
+        raise PrunecalError(f"{file.name}: not pinned: {min(missing)} was not measured from the new base")
     bases = {}
     for result in results:
         provenance = result.measurement.provenance if result.measurement else {}
         kind = str(provenance["base_kind"])
         if kind not in bases:
             content = (Path(settings.options.store) / str(provenance["base_entry"])).read_bytes()
-            name, sha256 = _write_beside(file, kind, "safetensors", content)
+            name, sha256 = beside.write(file.path, kind, content)
             recipe = settings.protocol.base_fingerprint(file.model, kind)
             bases[kind] = baseline.PinnedBase(name, sha256, recipe)
     return bases
 
 
 def _write_images(
-    file: GateFile, accepted: dict[str, Measurement], removed: tuple[str, ...]
+    file: GateFile, accepted: dict[str, Measurement], removed: Collection[str]
 ) -> baseline.ImagesFile | None:
-    """Write the results by image of the accepted cells over those that the file had."""
+    """Write the results by image of the accepted cells over those that the file has."""
     fresh = {cell_id: found.by_image for cell_id, found in accepted.items() if found.by_image}
-    kept = {cell_id: found for cell_id, found in file.images.items() if cell_id not in removed}
+    sizes = {found.cell.images for found in fresh.values()}
+    cells = set(file.baseline.cells if file.baseline else ()) - {*removed, *fresh}
+    kept = {
+        cell_id: found
+        for cell_id, found in file.images.items()
+        if cell_id in cells and (not sizes or found.cell.images in sizes)
+    }
     if not fresh and kept == file.images:
         return None
-    name, sha256 = _write_beside(file, "images", "zip", images.dump(kept | fresh))
-    return baseline.ImagesFile(name, sha256)
-
-
-def _write_beside(file: GateFile, what: str, suffix: str, content: bytes) -> tuple[str, str]:
-    """Write a file beside the baseline; give its name and its SHA-256."""
-    sha256 = hashlib.sha256(content).hexdigest()
-    name = f"{file.path.stem}-{what}-{sha256[:8]}.{suffix}"
-    write_atomically(file.path.with_name(name), content)
-    return name, sha256
-
-
-def _drop_unnamed(file: GateFile, change: refresh.Change) -> None:
-    """Remove the files that the baseline named before and does not name any more."""
-    if file.baseline is None:
-        return
-    replaced = {
-        pinned.file for kind, pinned in file.baseline.base.items() if change.base and kind in change.base
-    }
-    if file.baseline.images and change.images:
-        replaced.add(file.baseline.images.file)
-    named = {pinned.file for pinned in (change.base or {}).values()}
-    if change.images:
-        named.add(change.images.file)
-    for name in replaced - named:
-        file.path.with_name(name).unlink(missing_ok=True)
+    return baseline.ImagesFile(*beside.write(file.path, beside.IMAGES, images.dump(kept | fresh)))

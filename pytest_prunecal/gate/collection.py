@@ -18,7 +18,7 @@ from pytest_prunecal.report.run import Against
 from pytest_prunecal.study.cell import interleaved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from _pytest._code import Traceback
 
@@ -124,7 +124,7 @@ class CellItem(pytest.Item):
         if outcome.result == "xfailed":
             pytest.xfail(f"known regression: {outcome.known}")
         if outcome.result == "failed":
-            found = against(self.file, settings, self.cell)
+            found = against(self.file, settings, [self.cell], self.cell)
             pytest.fail(failure(self.cell, outcome.verdict, found, settings.metrics), pytrace=False)
         if outcome.superfluous:
             says = f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes"
@@ -164,10 +164,12 @@ def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
     return frames.filter(lambda frame: Path(__file__).parent.parent not in Path(frame.path).parents) or frames
 
 
-def against(file: GateFile, settings: Settings, cell: Cell | None = None) -> Against:
-    """What a failure of a cell, or of a model's cells at once, stands against."""
+def against(
+    file: GateFile, settings: Settings, accepting: Sequence[Cell], cell: Cell | None = None
+) -> Against:
+    """What a failure of a cell, or of a model's cells at once, stands against, and how some are accepted."""
     protocol, accepted = settings.protocol.name, file.accepted(cell) if cell else None
-    accept = settings.accept_command(file.model, [cell] if cell else [])
+    accept = settings.accept_command(file, accepting)
     if accepted is None:
         return Against(protocol, file.name, accept)
     return Against(protocol, file.name, accept, accepted.line, accepted.note, accepted.known)

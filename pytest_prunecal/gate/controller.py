@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_prunecal.baseline import file as baseline
-from pytest_prunecal.baseline.atomic import write_atomically
+from pytest_prunecal.baseline.atomic import make_folder, sweep, write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
 from pytest_prunecal.gate.collection import against, item_name, nodeid_of
@@ -52,7 +53,7 @@ class PooledReports:
         for file in self._settings.files:
             found = self._controller.pooled(file)
             if any(row.status is Status.REGRESSION for row in found):
-                there = against(file, self._settings)
+                there = against(file, self._settings, self._controller.measured(file))
                 text = pooled_failure(file.model, found, there, self._settings.metrics)
                 nodeid = f"{nodeid_of(file, session.config)}::{item_name('together')}"
                 report = pytest.TestReport(
@@ -112,6 +113,11 @@ class Controller:
             pairing=pairing,
         )
 
+    def measured(self, file: GateFile) -> list[Cell]:
+        """Cells of a model that were measured, in the order of the grid."""
+        found = [self._results.get((file.model, cell.id)) for cell in file.cells]
+        return [result.cell for result in found if result and result.measurement]
+
     def pooled(self, file: GateFile) -> tuple[Pooled, ...]:
         """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
         protocol = self._settings.protocol
@@ -163,15 +169,14 @@ class Controller:
     def _finish(self, file: GateFile) -> ModelRun:
         """Refresh one model's baseline if that was asked for, and sum the model up."""
         results = [result for (model, _), result in self._results.items() if model == file.model]
-        accepted_cells = file.baseline.cells if file.baseline else {}
-        measured = {result.cell.id for result in results if result.measurement}
-        orphans = tuple(cell_id for cell_id in accepted_cells if cell_id not in file.grid | measured)
-        refreshed = ""
+        measured = self.measured(file)
+        whole = not self._settings.narrowed and {*file.cells} == {*measured}
+        orphans, refreshed = file.orphans, ""
         if any(result.accepted for result in results):
-            removed = orphans if self._settings.options.update == "all" and file.grid <= measured else ()
+            removable = orphans if self._settings.options.update == "all" and whole else ()
             try:
-                refreshed = accept(file, results, removed, self._settings)
-                orphans = () if removed else orphans
+                refreshed = accept(file, results, removable, self._settings)
+                orphans = () if removable else orphans
             except (PrunecalError, OSError) as error:
                 self._problems.append(
                     str(error) if isinstance(error, PrunecalError) else f"{file.name}: not refreshed: {error}"
@@ -183,7 +188,10 @@ class Controller:
             orphans=orphans,
             environment=self._environment(file, results),
             refreshed=refreshed,
-            accept=self._settings.accept_command(file.model),
+            accept=self._settings.accept_command(file, measured),
+            keep=self._settings.accept_command(
+                file, [result.cell for result in results if result.label == "improvement"]
+            ),
             pooled=self.pooled(file),
         )
 
@@ -207,8 +215,9 @@ class Controller:
         if path is None or self.run is None:
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_atomically(path, render(self.run).encode())
+            sweep(path.parent, re.escape(path.name), locked=False)
         except OSError as error:
             self._problems.append(f"{path}: not written: {error.strerror or error}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
-from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid
+from pytest_prunecal.study.builtin import PRUNERS
+from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class GateFile:
         grid: ids of all cells of the protocol's grid, selected or not.
         images: what the baseline knows of its cells image by image.
         unpaired: why it knows nothing; empty if it does.
+        orphans: ids of accepted cells that no pruner registered and no ratio configured can make: an update
+            of the whole grid, which nothing narrows, removes them.
     """
 
     model: str
@@ -51,6 +54,7 @@ class GateFile:
     grid: frozenset[str]
     images: dict[str, ImageResults] = field(default_factory=dict)
     unpaired: str = ""
+    orphans: tuple[str, ...] = ()
 
     def accepted(self, cell: Cell) -> AcceptedCell | None:
         """What the baseline says of a cell."""
@@ -58,7 +62,7 @@ class GateFile:
 
 
 def select(
-    options: Options, extensions: Extensions, protocol: Protocol, named: Sequence[Path]
+    options: Options, extensions: Extensions, protocol: Protocol, named: Sequence[Path], *, narrowed: bool
 ) -> tuple[GateFile, ...]:
     """Select the gate's cells and read their baselines.
 
@@ -67,6 +71,7 @@ def select(
         extensions: the user's own.
         protocol: whose grid is narrowed.
         named: files and folders at or below the baselines folder that the command line names.
+        narrowed: whether the command line narrows the grid.
 
     Raises:
         PrunecalError: the selection is empty or names what is not there, or a baseline cannot be used.
@@ -89,14 +94,59 @@ def select(
         if not cells:
             raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")
         full = frozenset(cell.id for cell in grid(model, protocol.pruners, protocol.ratios))
-        if found is not None:
-            baselines.check(found, model, protocol)
-            _check_stale(
-                found, protocol, options.update, {cell.id for cell in cells} | (set(found.cells) - full)
-            )
-        images, unpaired = _images(found, path, protocol, options.update)
-        files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
+        orphans = _orphans(found, options, extensions, protocol)
+        file = GateFile(model, path, shown(path), found, cells, full, orphans=orphans)
+        if options.pin:
+            _check_pinned_whole(file, removable=() if narrowed else orphans)
+        files.append(_checked_file(file, protocol, options.update, {cell.id for cell in cells}))
     return tuple(files)
+
+
+def reread(file: GateFile, text: str | None, protocol: Protocol, update: str | None) -> GateFile:
+    """A model's part of the gate with its baseline, and what lies beside it, as they are by now.
+
+    Args:
+        file: as it was.
+        text: of the baseline file; None if there is none.
+        protocol: of the session.
+        update: what is accepted.
+
+    Raises:
+        PrunecalError: the baseline cannot be used any more.
+    """
+    found = None if text is None else baselines.parse(text, file.name)
+    return _checked_file(replace(file, baseline=found), protocol, update, set(found.cells) if found else ())
+
+
+def _checked_file(
+    file: GateFile, protocol: Protocol, update: str | None, replaced: Collection[str]
+) -> GateFile:
+    """Check a baseline and read what lies beside it."""
+    if file.baseline is not None:
+        baselines.check(file.baseline, file.model, protocol)
+        _check_stale(file.baseline, protocol, update, {*replaced, *file.orphans})
+    images, unpaired = _images(file.baseline, file.path, protocol, update)
+    return replace(file, images=images, unpaired=unpaired)
+
+
+def _orphans(
+    found: Baseline | None, options: Options, extensions: Extensions, protocol: Protocol
+) -> tuple[str, ...]:
+    pruners = {None, *PRUNERS, *extensions.pruners, *protocol.pruners}
+    ratios = {0.0, *protocol.ratios, *(options.ratios or ())}
+    cells = [cell_from_id("", cell_id) for cell_id in (found.cells if found else ())]
+    return tuple(cell.id for cell in cells if cell.pruner not in pruners or cell.ratio not in ratios)
+
+
+def _check_pinned_whole(file: GateFile, removable: Collection[str]) -> None:
+    """Refuse to renew base networks from which some cells would not be measured."""
+    accepted = set(file.baseline.cells if file.baseline else ()) - set(removable)
+    left_out = sorted((accepted | file.grid) - {cell.id for cell in file.cells})
+    if left_out:
+        raise PrunecalError(
+            f"{file.name}: --prunecal-pin needs the whole grid: {left_out[0]} would keep numbers of another "
+            "base; name it too (--prunecal-pruners, --prunecal-ratios), or take it out of the file"
+        )
 
 
 def _images(
@@ -161,7 +211,10 @@ def pinned(files: Sequence[GateFile], protocol: Protocol) -> Bases:
 def _check_stale(found: Baseline, protocol: Protocol, update: str | None, replaced: Collection[str]) -> None:
     """Refuse numbers of another version of the protocol, unless this run replaces all of them."""
     reason = baselines.stale(found, protocol)
-    if reason and (update != "all" or not set(found.cells) <= set(replaced)):
+    left_out = [cell_id for cell_id in found.cells if cell_id not in replaced]
+    if reason and update == "all" and left_out:
+        reason += f"; this selection leaves out {left_out[0]}"
+    if reason and (update != "all" or left_out):
         raise PrunecalError(reason)
 
 

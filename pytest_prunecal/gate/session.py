@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from fnmatch import fnmatch
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.user_code import extensions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pytest_prunecal.gate.readers import Written
     from pytest_prunecal.gate.settings import Settings
@@ -82,7 +83,31 @@ def _build(
 ) -> Settings:
     began = config.pluginmanager.get_plugin(BEGAN)
     started = began.time if isinstance(began, Began) else time.time()
-    return settings.build(asked, extensions(config), config.rootpath, named, started, gated=gated)
+    return settings.build(
+        asked,
+        extensions(config),
+        config.rootpath,
+        named,
+        started,
+        gated=gated,
+        surroundings=_surroundings(config.invocation_params.args),
+    )
+
+
+_SURROUNDING = ("-c", "--config-file", "--rootdir", "-o", "--override-ini", "-p")
+
+
+def _surroundings(arguments: Iterable[str]) -> tuple[str, ...]:
+    """Options of pytest's own that say which configuration and which plugins a run has, as typed."""
+    found, rest = [], iter(map(str, arguments))
+    for argument in rest:
+        if argument in _SURROUNDING:
+            found += [argument, *islice(rest, 1)]
+        elif argument.startswith(tuple(f"{name}=" for name in _SURROUNDING if name.startswith("--"))) or (
+            argument[:2] in _SURROUNDING and argument[1:2] != "-"
+        ):
+            found.append(argument)
+    return tuple(found)
 
 
 def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:

@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.baseline.atomic import make_folder
 from pytest_prunecal.baseline.file import BASE_KINDS
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.options import ROWS, Options
@@ -14,6 +15,7 @@ from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
 from pytest_prunecal.study import metric
+from pytest_prunecal.study.cell import grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 from pytest_prunecal.study.protocol_file import built_in_names, load
 
@@ -33,6 +35,8 @@ class Settings:
 
     Attributes:
         options: what was asked for, option by option.
+        narrowed: whether the command line narrows the grid.
+        surroundings: options of pytest's own that a command must repeat to find the same configuration.
         repeated: options that a command must repeat to mean the same protocol, files and measurements.
         protocol: how cells are measured.
         extensions: the user's own models, pruners, data sets and metrics.
@@ -44,6 +48,8 @@ class Settings:
     """
 
     options: Options
+    narrowed: bool
+    surroundings: tuple[str, ...]
     repeated: tuple[str, ...]
     protocol: Protocol
     extensions: Extensions
@@ -53,16 +59,26 @@ class Settings:
     bases: Bases
     started: float
 
-    def accept_command(self, model: str, cells: Sequence[Cell] = ()) -> str:
-        """The command that accepts the numbers of a model, or of some of its cells."""
-        words = ["pytest", shlex.quote(f"--prunecal-models={model}"), *self.repeated]
-        pruners = dict.fromkeys(cell.pruner for cell in cells if cell.pruner)
-        if pruners:
-            words.append(f"--prunecal-pruners={','.join(pruners)}")
-        if cells:
-            ratios = dict.fromkeys(f"{cell.ratio:g}" for cell in cells)
-            words.append(f"--prunecal-ratios={','.join(ratios)}")
-        return " ".join([*words, "--prunecal-update"])
+    def accept_command(self, file: GateFile, cells: Sequence[Cell]) -> str:
+        """The command that accepts the numbers of these cells of a model and of no others; empty for none."""
+        if not cells:
+            return ""
+        words = ["pytest", *self.surroundings, f"--prunecal-models={file.model}", *self.repeated]
+        # An update of the whole grid may remove cells: no command does that which was not asked to.
+        if self.narrowed or file.orphans or set(cells) != set(file.cells):
+            words += _narrowing(file.model, cells)
+        return shlex.join([*words, "--prunecal-update"])
+
+
+def _narrowing(model: str, cells: Sequence[Cell]) -> list[str]:
+    """Options that select some cells of a model and no others."""
+    pruners = list(dict.fromkeys(cell.pruner for cell in cells if cell.pruner))
+    ratios = list(dict.fromkeys(cell.ratio for cell in cells))
+    words = [f"--prunecal-pruners={','.join(pruners)}"] if pruners else []
+    words.append(f"--prunecal-ratios={','.join(f'{ratio:g}' for ratio in ratios)}")
+    if set(grid(model, pruners, ratios)) != set(cells):
+        words += ["-k", " or ".join(f"prune[{cell.id}]" for cell in cells)]
+    return words
 
 
 def build(
@@ -73,6 +89,7 @@ def build(
     started: float,
     *,
     gated: bool,
+    surroundings: tuple[str, ...] = (),
 ) -> Settings:
     """Check everything and read every file that the session needs.
 
@@ -83,6 +100,7 @@ def build(
         named: files and folders at or below the baselines folder that the command line names.
         started: when the session began, in seconds since the epoch.
         gated: whether the session has a gate at all.
+        surroundings: see `Settings`.
 
     Raises:
         PrunecalError: whatever is wrong, in one sentence.
@@ -94,9 +112,12 @@ def build(
     _check_pin(options)
     if not gated:
         _check_reports(asked)
-    files = select(options, extensions, protocol, named) if gated else ()
+    narrowed = any(name in asked and asked[name].given for name in ("pruners", "ratios"))
+    files = select(options, extensions, protocol, named, narrowed=narrowed) if gated else ()
     return Settings(
         options=options,
+        narrowed=narrowed,
+        surroundings=surroundings,
         repeated=_repeated(asked, inferred),
         protocol=protocol,
         extensions=extensions,
@@ -112,9 +133,7 @@ def _repeated(asked: Mapping[str, Written], inferred: Written | None) -> tuple[s
     given = {name: written for name, written in asked.items() if written.given}
     if inferred:
         given["protocol"] = inferred
-    return tuple(
-        shlex.quote(str(given[name])) for name, row in ROWS.items() if row.repeated and name in given
-    )
+    return tuple(str(given[name]) for name, row in ROWS.items() if row.repeated and name in given)
 
 
 def _protocol(options: Options, named: Sequence[Path]) -> tuple[Protocol, Written | None]:
@@ -148,8 +167,6 @@ def _protocol(options: Options, named: Sequence[Path]) -> tuple[Protocol, Writte
 def _check_pin(options: Options) -> None:
     if not options.pin:
         return
-    if options.pruners is not None or options.ratios is not None:
-        raise PrunecalError("--prunecal-pin needs the whole grid: no cell may keep numbers of another base")
     if options.update != "all":
         raise PrunecalError("--prunecal-pin goes with a bare --prunecal-update: it renews the base networks")
     if options.checkpoint:
@@ -191,7 +208,7 @@ def check_writable(settings: Settings) -> None:
         places.append((settings.folder, settings.folder))
     for folder, place in places:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:

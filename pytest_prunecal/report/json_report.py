@@ -21,7 +21,7 @@ fixed, so that the same run gives the same text::
       file          its baseline file
       environment   how the environment differs from the baseline's; "" if it does not
       refreshed     what became of the baseline file; "" if nothing
-      orphans       ids of accepted cells that the grid no longer has
+      orphans       ids of accepted cells that no pruner registered and no ratio configured can make
       accept        the command that accepts the run's numbers
       blindness     where noise hides what matters, by its worst example; "" where it does not
       worse_together  whether the run failed because the cells, taken together, got worse

@@ -146,7 +146,9 @@ def _notes(model: ModelRun, run: Run) -> Iterator[str]:
     if model.environment:
         notes.append(f"measured elsewhere than the baseline: {model.environment}")
     if model.orphans:
-        notes.append(f"accepted cells that the protocol's grid no longer has: {', '.join(model.orphans)}")
+        notes.append(
+            f"accepted cells that nothing registered or configured can make: {', '.join(model.orphans)}"
+        )
     if model.refreshed:
         notes.append(model.refreshed)
     for note in notes[:MOST_DETAILS]:

@@ -117,11 +117,12 @@ class ModelRun:
         model: the model's name.
         file: its baseline file as shown to people.
         results: cell by cell, in canonical order.
-        orphans: ids of accepted cells that the protocol's grid no longer has.
+        orphans: ids of accepted cells that no pruner registered and no ratio configured can make.
         environment: how the environment differs from the baseline's, such as `torch 2.11.0 -> 2.12.0`; empty
             if it does not.
         refreshed: what became of the baseline file in this run: one sentence, or empty.
-        accept: the command that accepts this run's numbers.
+        accept: the command that accepts the numbers of the cells that this run measured; empty if none were.
+        keep: the command that accepts those that got better beyond tolerance, and no others; likewise.
         pooled: the cells compared all at once, metric by metric; those neither accepted nor known.
     """
 
@@ -132,6 +133,7 @@ class ModelRun:
     environment: str = ""
     refreshed: str = ""
     accept: str = ""
+    keep: str = ""
     pooled: tuple[Pooled, ...] = ()
 
     @property

@@ -51,10 +51,10 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     improved = [result.cell.id for result in model.results if result.label == "improvement"]
     if improved:
         yield f"better than the baseline beyond tolerance: {', '.join(improved)}; keep it with"
-        yield f"    {model.accept}"
+        yield f"    {model.keep}"
     if model.orphans:
         yield (
-            f"accepted cells that the protocol's grid no longer has: {', '.join(model.orphans)}; "
+            f"accepted cells that nothing registered or configured can make: {', '.join(model.orphans)}; "
             "an update of the whole grid removes them"
         )
     yield from forecast.lines(model, run)

@@ -203,11 +203,18 @@ def test_a_named_baseline_wins_over_the_protocol_of_the_ini_file(gated):
     )
     outcome = gated.run("--collect-only", "baselines/quick/tinynet.yaml", "--prunecal-ratios=0")
     assert outcome.watcher.collected == ["baselines/quick/tinynet.yaml::prune[dense]"]
-    command = outcome.watcher.config.stash[SETTINGS].accept_command("tinynet")
-    assert command == "pytest --prunecal-models=tinynet --prunecal-protocol=quick --prunecal-update"
+    assert accepting(outcome) == (
+        "pytest --prunecal-models=tinynet --prunecal-protocol=quick --prunecal-ratios=0 --prunecal-update"
+    )
     usual = gated.run("--collect-only", "baselines/tiny/tinynet.yaml", "--prunecal-ratios=0")
-    command = usual.watcher.config.stash[SETTINGS].accept_command("tinynet")
-    assert command == "pytest --prunecal-models=tinynet --prunecal-update"
+    assert accepting(usual) == "pytest --prunecal-models=tinynet --prunecal-ratios=0 --prunecal-update"
+
+
+def accepting(outcome):
+    """The command that accepts all cells of the only model."""
+    settings = outcome.watcher.config.stash[SETTINGS]
+    (file,) = settings.files
+    return settings.accept_command(file, file.cells)
 
 
 # --- places

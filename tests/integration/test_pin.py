@@ -98,3 +98,18 @@ def test_all_seeds_start_from_the_pinned_base(project):
     assert "7 cells: 7 identical" in outcome.out
     dense = yaml.safe_load(project.baseline.read_text())["cells"]["dense"]
     assert dense["accuracy"]["sd"] == dense["nll"]["sd"] == 0  # nothing of it depends on the seed
+
+
+def test_no_cell_keeps_numbers_of_another_base(gated):
+    text = gated.baseline.read_text()
+    gated.baseline.write_text(text + "  weight-0.7:\n    accuracy: 0.5\n")
+    pin = ["--prunecal-update", "--prunecal-pin"]
+    says = "--prunecal-pin needs the whole grid: weight-0.7 would keep numbers of another base; "
+    for options in (["--prunecal-pruners=weight"], ["--prunecal-ratios=0,0.3,0.5"]):
+        outcome = gated.gate(*pin, *options)
+        assert outcome.ret == 4
+        assert "--prunecal-pin needs the whole grid: " in outcome.err
+    assert says in outcome.err
+    outcome = gated.gate(*pin)  # names it, and removes it
+    assert outcome.ret == 0
+    assert "accepted 7 cells, removed weight-0.7; review" in outcome.out

@@ -136,7 +136,7 @@ def written(metrics, accepted):
 
 def test_orphans_are_named_and_kept_by_anything_but_a_full_update(gated):
     hand_written(gated)
-    named = "accepted cells that the protocol's grid no longer has: channel-0.7; "
+    named = "accepted cells that nothing registered or configured can make: channel-0.7; "
     assert named in gated.gate("--prunecal-ratios=0").out
     for options in (
         ["--prunecal-update", "--prunecal-ratios=0,0.5"],
@@ -157,7 +157,9 @@ def test_a_full_update_removes_orphans_and_says_so(gated):
     assert outcome.ret == 0
     assert "accepted 7 cells, removed channel-0.7; review" in outcome.out
     assert set(cells(gated.baseline.read_text())) == set(gated.CELLS)
-    assert "no longer has" not in outcome.out
+    named = f"{gated.FILE}: an update of the whole grid removes channel-0.7, which nothing registered"
+    assert outcome.out.index(named) < outcome.out.index("collected 7 items")
+    assert "accepted cells that nothing" not in outcome.out
     assert gated.baseline.read_text().startswith("# A comment on top.")
 
 

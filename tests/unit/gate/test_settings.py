@@ -53,11 +53,39 @@ def test_a_command_repeats_what_changes_the_meaning_of_numbers(built):
         gated=True,
     )
     assert found.repeated == ("--prunecal-protocol=paper", "--prunecal-seeds=3", "--prunecal-device=cpu")
-    cells = [Cell("vgg19", "weight", 0.5), Cell("vgg19", None, 0.0)]
-    assert found.accept_command("vgg19", cells) == (
-        "pytest --prunecal-models=vgg19 --prunecal-protocol=paper --prunecal-seeds=3 --prunecal-device=cpu "
-        "--prunecal-pruners=weight --prunecal-ratios=0.5,0 --prunecal-update"
+    (file,) = found.files
+    repeated = "--prunecal-protocol=paper --prunecal-seeds=3 --prunecal-device=cpu"
+    whole = f"pytest --prunecal-models=vgg19 {repeated} --prunecal-update"
+    assert found.accept_command(file, file.cells) == whole
+
+
+def test_a_command_accepts_some_cells_and_no_others(built):
+    found = built(update="all", models="vgg19", gated=True)
+    (file,) = found.files
+    dense, half, other = (
+        Cell("vgg19", pruner, ratio) for pruner, ratio in ((None, 0.0), ("weight", 0.5), ("filter", 0.3))
     )
+    for cells, narrowing in (
+        ([dense], "--prunecal-ratios=0"),
+        ([half], "--prunecal-pruners=weight --prunecal-ratios=0.5"),
+        ([half, dense], "--prunecal-pruners=weight --prunecal-ratios=0.5,0"),
+        (
+            [half, other],
+            (
+                "--prunecal-pruners=weight,filter --prunecal-ratios=0.5,0.3 "
+                "-k 'prune[weight-0.5] or prune[filter-0.3]'"
+            ),
+        ),
+    ):
+        said = found.accept_command(file, cells)
+        assert said == f"pytest --prunecal-models=vgg19 {narrowing} --prunecal-update"
+    assert found.accept_command(file, []) == ""
+
+
+def test_a_command_for_a_whole_narrowed_run_is_as_narrow(built):
+    found = built(update="all", models="vgg19", pruners="weight", ratios="0.35", gated=True)
+    (file,) = found.files
+    assert "--prunecal-pruners=weight --prunecal-ratios=0.35" in found.accept_command(file, file.cells)
 
 
 def test_a_command_repeats_nothing_that_the_ini_file_says(built):
@@ -72,14 +100,13 @@ def test_a_command_repeats_the_protocol_that_only_a_named_baseline_says(built, t
 
 def test_a_quoted_command(built, tmp_path):
     (tmp_path / "my data").mkdir()
-    assert built(data="my data").repeated == ("'--prunecal-data=my data'",)
+    found = built(data="my data", models="vgg19", update="all", gated=True)
+    assert " '--prunecal-data=my data' " in found.accept_command(found.files[0], found.files[0].cells)
 
 
 @pytest.mark.parametrize(
     ("texts", "says"),
     [
-        ({"pruners": "weight"}, "--prunecal-pin needs the whole grid: "),
-        ({"ratios": "0"}, "--prunecal-pin needs the whole grid: "),
         ({}, "--prunecal-pin goes with a bare --prunecal-update: "),
         ({"update": "missing"}, "--prunecal-pin goes with a bare --prunecal-update: "),
         ({"update": "all", "checkpoint": "vgg19=net"}, "--prunecal-pin keeps what base training gives; "),

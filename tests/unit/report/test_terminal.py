@@ -39,7 +39,14 @@ RESULTS = [
 
 
 def run_of(results, **more):
-    model = ModelRun("vgg19", "f.yaml", sort_results(list(results), QUICK), accept="pytest --accept", **more)
+    model = ModelRun(
+        "vgg19",
+        "f.yaml",
+        sort_results(list(results), QUICK),
+        accept="pytest --accept",
+        keep="pytest --keep",
+        **more,
+    )
     return Run(QUICK, METRICS, (model,))
 
 
@@ -79,7 +86,8 @@ def test_the_summary_has_one_line_a_cell():
         == 1
     )
     assert lines[1].index("verdict") == body[0].index("identical")
-    assert "better than the baseline beyond tolerance: weight-0.3; keep it with" in lines
+    kept = lines.index("better than the baseline beyond tolerance: weight-0.3; keep it with")
+    assert lines[kept + 1] == "    pytest --keep"
     assert lines[-2:] == [
         "",
         "6 cells: 1 identical, 1 ok, 1 improvement, 1 accepted, 1 regression, 1 error",
@@ -96,7 +104,7 @@ def test_the_summary_says_what_else_there_is_to_know():
     assert "measured elsewhere than the baseline: torch 2.11.0 -> 2.12.0" in lines
     assert "dense: conv1 keeps one channel" in lines
     assert "f.yaml: refreshed" in lines
-    assert any("no longer has: old-0.5;" in line for line in lines)
+    assert any("configured can make: old-0.5;" in line for line in lines)
     assert lines[-1] == "1 cell: 1 identical (interrupted)"
     assert list(terminal.lines(run_of([])))[-1] == "0 cells: none measured"
 
