@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import site
 import sysconfig
+from email import message_from_string
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import distributions
 from pathlib import Path, PurePath
@@ -47,11 +48,13 @@ class _Metadata:
             for line in self._record.splitlines()
             if ",sha256=" in line and ".dist-info/" not in line and not line.startswith("..")
         )
-        return " ".join([self._name, str(self._found.version), *([digest(built)[:16]] if built else [])])
+        return " ".join([*self._name_and_version, *([digest(built)[:16]] if built else [])])
 
-    @property
-    def _name(self) -> str:
-        return str(self._found.metadata["Name"])
+    @cached_property
+    def _name_and_version(self) -> list[str]:
+        # The last is that of an egg-info that is a file.
+        read = message_from_string(self._text("METADATA") or self._text("PKG-INFO") or self._text(""))
+        return [str(read.get(field, "unknown")) for field in ("Name", "Version")]
 
     @cached_property
     def _record(self) -> str:
@@ -60,7 +63,8 @@ class _Metadata:
 
     @cached_property
     def _modules(self) -> set[str]:
-        return set(self._text("top_level.txt").split() or [self._name.lower().replace("-", "_")])
+        name = self._name_and_version[0].lower().replace("-", "_")
+        return set(self._text("top_level.txt").split() or [name])
 
     def _text(self, name: str) -> str:
         try:
