@@ -7,9 +7,10 @@ import os
 import platform
 import sys
 from functools import cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from pytest_prunecal.store.undisturbed import import_undisturbed
 
 _LIBRARIES = ("torch", "numpy", "pillow")
 _MODULES = {"pillow": "PIL"}
@@ -44,7 +45,7 @@ def installed(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # built by hand, without metadata
-        return str(import_module(_MODULES.get(name, name)).__version__)
+        return str(import_undisturbed(_MODULES.get(name, name)).__version__)
 
 
 def is_surely_cpu(device: str) -> bool:
