@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from _pytest._code import Traceback
+    from pluggy import HookRelay
 
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
@@ -60,6 +61,14 @@ def count_comparisons(session: pytest.Session, settings: Settings) -> None:
     session.config.stash[COMPARISONS] = comparisons_of(cells, settings)
 
 
+def _hooks_of(node: pytest.Item | pytest.File) -> HookRelay:
+    """The hooks of each conftest.py at or above a baseline file, which need not exist yet.
+
+    Of a path where nothing is, pytest takes that no conftest.py is in charge.
+    """
+    return node.session.gethookproxy(node.path.parent)
+
+
 class ProtocolFolder(pytest.Directory):
     """The folder of a protocol's baselines; yields files that need not exist yet."""
 
@@ -76,6 +85,11 @@ class BaselineFile(pytest.File):
     def __init__(self, *, file: GateFile, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
         super().__init__(**kwargs)
         self.file = file
+
+    @property
+    def ihook(self) -> HookRelay:
+        """The hooks of each conftest.py that is in charge."""
+        return _hooks_of(self)
 
     def collect(self) -> Iterator[CellItem]:
         """One item a selected cell."""
@@ -95,6 +109,11 @@ class CellItem(pytest.Item):
         self.file, self.cell = file, cell
         self.measurement: Measurement | None = None
         self.pairing: Pairing | None = None
+
+    @property
+    def ihook(self) -> HookRelay:
+        """The hooks of each conftest.py that is in charge."""
+        return _hooks_of(self)
 
     @property
     def comparisons(self) -> int:

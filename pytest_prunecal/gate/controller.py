@@ -133,7 +133,8 @@ class Controller:
         level = protocol.false_alarms / max(self._comparisons, 1)
         return pooled(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
 
-    @pytest.hookimpl(trylast=True)
+    # Not after xdist, which waits for workers that do not end: who was told to terminate has seconds.
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write what is to be written, each file atomically; failing to write fails the session."""
         interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)

@@ -54,10 +54,13 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
 def _gather(config: pytest.Config, found: Settings) -> None:
     """Gather results in this process."""
     from pytest_prunecal.gate.controller import Controller, PooledReports  # noqa: PLC0415 - no worker needs it
+    from pytest_prunecal.gate.terminated import Terminated  # noqa: PLC0415 - likewise
 
     controller = Controller(found, config)
     config.pluginmanager.register(controller, "prunecal-controller")
+    # Whoever comes later is called earlier.
     config.pluginmanager.register(PooledReports(controller, found), "prunecal-pooled")
+    config.pluginmanager.register(Terminated(), "prunecal-terminated")
 
 
 def _hand_out_singly(config: pytest.Config) -> None:

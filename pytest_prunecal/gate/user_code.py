@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.store.imports import is_first_party
+from pytest_prunecal.store.installed import is_first_party
 from pytest_prunecal.study.extensions import Extensions
 
 if TYPE_CHECKING:

@@ -6,6 +6,9 @@ from importlib import import_module
 from typing import Any
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.store.undisturbed import import_undisturbed
+
+_OURS = f"{__name__.partition('.')[0]}."
 
 
 def resolve(entry: Any, what: str) -> Any:  # noqa: ANN401 - whatever the user's module holds
@@ -24,7 +27,8 @@ def resolve(entry: Any, what: str) -> Any:  # noqa: ANN401 - whatever the user's
     if not attribute or not module or module.startswith("."):
         raise PrunecalError(f"{what}: {entry!r} names nothing to import; write `package.module:attribute`")
     try:
-        found = import_module(module)
+        # A user's own module may hang where it is imported, and must be stopped then.
+        found = import_undisturbed(module) if module.startswith(_OURS) else import_module(module)
     except ImportError as error:
         raise PrunecalError(f"{what}: module {module!r} cannot be imported: {error}") from error
     try:

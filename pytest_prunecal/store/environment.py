@@ -7,11 +7,13 @@ import os
 import platform
 import sys
 from functools import cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pytest_prunecal.store.undisturbed import import_undisturbed
+
 _LIBRARIES = ("torch", "numpy", "pillow")
+_MODULES = {"pillow": "PIL"}
 _SWITCHES = ("ATEN_", "CUBLAS_", "CUDNN_", "DNNL_", "MKL_", "NVIDIA_", "ONEDNN_", "OPENBLAS_", "TORCH_ALLOW_")
 DEFAULTS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """What measuring sets where the user does not: without it, deterministic mode refuses matrix products."""
@@ -43,7 +45,7 @@ def installed(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:  # built by hand, without metadata
-        return str(import_module(name).__version__)
+        return str(import_undisturbed(_MODULES.get(name, name)).__version__)
 
 
 def is_surely_cpu(device: str) -> bool:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ast
 import os
-import site
 import sys
-import sysconfig
+from collections import deque
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import get_importer
 from typing import TYPE_CHECKING
+from zipimport import ZipImportError, zipimporter
+
+from pytest_prunecal.store.installed import is_first_party
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 _IMPORTING = {"import_module", "__import__"}
 _COMPUTED = {"iter_modules", "walk_packages", "spec_from_file_location", "run_path", "run_module"}
 """Functions that import, or list what is there to import, by names that reading cannot know."""
-_PACKAGE = Path(__file__).parent.parent
+MOST_FILES, MOST_BYTES = 1000, 5_000_000
+"""How much is read, at most, to find what some code reaches: some seconds. Few people's own code is more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Module:
     """A module to start from, or one that was reached.
 
@@ -46,6 +49,19 @@ class Module:
         """What its relative imports start from."""
         return self.name if self.path.stem == "__init__" else self.name.rpartition(".")[0]
 
+    @property
+    def outermost(self) -> Path:
+        """The folder of the outermost package around it, or its own file."""
+        depth = self.package.count(".") + 1 if self.package else 0
+        return self.path.parents[min(depth, len(self.path.parents)) - 1] if depth else self.path
+
+    @property
+    def file(self) -> Path:
+        """Its file, or the zip file that it is in."""
+        if self.path.exists():
+            return self.path
+        return next((folder for folder in self.path.parents if folder.is_file()), self.path)
+
 
 @dataclass(frozen=True)
 class Reached:
@@ -53,11 +69,14 @@ class Reached:
 
     Attributes:
         modules: of the user's own.
-        others: names of installed packages outside the standard library.
+        others: installed ones outside the standard library, the outermost of a package for all of it.
+        unread: outermost folders, or files, of the user's own that were too much to read: what else lies in
+            them, and what they import, is not known.
     """
 
     modules: frozenset[Module]
-    others: frozenset[str]
+    others: frozenset[Module]
+    unread: frozenset[Path] = frozenset()
 
 
 @dataclass
@@ -69,25 +88,35 @@ class _Imports:
 
 
 def reached(start: Iterable[Module]) -> Reached:
-    """Follow imports from some modules on, through all that lies outside the installed packages."""
+    """Follow imports from some modules on, through all that lies outside the installed packages.
+
+    What is nearest is read first, and `MOST_FILES` and `MOST_BYTES` at most: the same in every process.
+    """
     found: set[Module] = set()
-    others: set[str] = set()
-    pending = list(start)
+    others: set[Module] = set()
+    unread: set[Path] = set()
+    pending = deque(sorted(start))
+    size = 0
     while pending:
-        module = pending.pop()
-        if module in found:
+        module = pending.popleft()
+        if module in found or module in others or module.outermost in unread:
             continue
         if not is_first_party(module.path):
-            others.add(module.name.partition(".")[0])
+            others.add(module)
+            continue
+        if len(found) == MOST_FILES or size > MOST_BYTES:
+            unread.add(module.outermost)
             continue
         found.add(module)
+        content = _content(module)
+        size += len(content)
         pending.extend(_parents(module.name))
-        imports = _imports(module)
+        imports = _parsed(module, content)
         for name in sorted(imports.names):
             pending.extend(_modules(name))
         if imports.computed:
             pending.extend(_siblings(module))
-    return Reached(frozenset(found), frozenset(others))
+    return Reached(frozenset(found), frozenset(others), frozenset(unread))
 
 
 def reached_within(package: Path, start: Iterable[Path]) -> set[Path]:
@@ -107,7 +136,7 @@ def reached_within(package: Path, start: Iterable[Path]) -> set[Path]:
             continue
         found.add(path)
         module = Module(_dotted(package, path), path)
-        for name in {module.name, *_imports(module).names}:
+        for name in {module.name, *_parsed(module, _content(module)).names}:
             pending.extend(_run_for(package, name))
     return found
 
@@ -135,19 +164,6 @@ def locate(name: str) -> Module | None:
     spec = _spec(name)
     # A namespace package has no file, a built-in module no path.
     return Module(name, Path(spec.origin)) if spec and spec.has_location and spec.origin else None
-
-
-def is_first_party(path: Path) -> bool:
-    """Whether a file is the user's own: neither the standard library's, nor installed, nor ours."""
-    return not any(place in path.parents for place in _installed())
-
-
-@cache
-def _installed() -> tuple[Path, ...]:
-    paths = sysconfig.get_paths()
-    places = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    places |= {*site.getsitepackages(), site.getusersitepackages(), str(_PACKAGE)}
-    return tuple({variant for place in places for variant in (Path(place), Path(os.path.realpath(place)))})
 
 
 def _modules(name: str) -> Iterator[Module]:
@@ -202,29 +218,30 @@ def _below(places: Iterable[str], name: str) -> ModuleSpec | None:
 
 def _siblings(module: Module) -> Iterator[Module]:
     """Every module of the outermost package around a module; of a bare one, all that lies beside it."""
-    depth = module.package.count(".") + 1 if module.package else 0
-    folder = module.path.parent
-    for _ in range(depth - 1):
-        folder = folder.parent
+    folder = module.outermost if module.package else module.path.parent
     prefix = module.package.partition(".")[0]
-    for path in _python_files(folder):
+    for path in (file for file in files_below(folder) if file.suffix == ".py"):
         parts = [*([prefix] if prefix else []), *path.relative_to(folder).with_suffix("").parts]
         yield Module(".".join(part for part in parts if part != "__init__"), path)
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
+    """All files below a folder, in order, but hidden ones and Python's cache; none if it is no folder."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
-        yield from (Path(place, name) for name in sorted(files) if name.endswith(".py"))
+        yield from (Path(place, name) for name in sorted(files))
 
 
-def _imports(module: Module) -> _Imports:
-    """Read one file; compiled ones, and those that are no Python, import nothing that could be read."""
+def _content(module: Module) -> bytes:
+    """The text of a module; compiled ones, and what is no Python, import nothing that could be read."""
+    if module.path.suffix != ".py":
+        return b""
     try:
-        content = module.path.read_bytes() if module.path.suffix == ".py" else b""
-    except OSError:
-        content = b""
-    return _parsed(module, content)
+        if module.file == module.path:
+            return module.path.read_bytes()
+        return zipimporter(str(module.file)).get_data(str(module.path))
+    except (OSError, ZipImportError):
+        return b""
 
 
 @lru_cache(maxsize=1024)

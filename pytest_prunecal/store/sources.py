@@ -8,11 +8,20 @@ import math
 import re
 import sys
 from functools import cache, lru_cache, partial
-from importlib.metadata import PackageNotFoundError, distributions, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.store.imports import Module, locate, reached, reached_within
+from pytest_prunecal.store.imports import (
+    MOST_BYTES,
+    MOST_FILES,
+    Module,
+    files_below,
+    locate,
+    reached,
+    reached_within,
+)
+from pytest_prunecal.store.installed import version_of
+from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,8 +80,11 @@ class Sources:
     def __init__(self, started: float = math.inf) -> None:
         self._started = started
         self._read: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._seen: dict[Path, tuple[int, ...]] = {}
         self._codes: dict[tuple[str, ...], str] = {}
         self._package = ""
+        self._unread: set[Path] = set()
+        self._told: set[Path] = set()
 
     def of_files(self, files: Iterable[tuple[str, Path]]) -> str:
         """SHA-256, in hex, of files, in any order, each with the name that it counts under.
@@ -93,7 +105,8 @@ class Sources:
     def of_code(self, entry: Any, registrars: Sequence[Registrar] = ()) -> str:  # noqa: ANN401 - a user's own
         """SHA-256, in hex, of what a user registered and of every first-party module that its code reaches.
 
-        Of installed packages that it reaches the versions count.
+        Of installed packages that it reaches the versions count. Of what has none, and of what is too much to
+        read, it is the size and date of every file.
 
         Args:
             entry: `package.module:attribute`, or the object itself, whose state may come from wherever it
@@ -107,15 +120,42 @@ class Sources:
         key = (described, *sorted(str(module.path) for module in start))
         if key not in self._codes:
             found = reached(start)
-            files = self.of_files((module.name, module.path) for module in found.modules)
-            versions = [f"{name} {_version(name)}" for name in sorted(found.others - {_NAME})]
-            text = "\0".join([described, files, *versions])
+            files = self.of_files((module.name, module.file) for module in found.modules)
+            installed = {self._installed(module) for module in found.others if not _is_ours(module)}
+            self._unread |= found.unread
+            unread = {f"{place.name} {self._of_dates(place)}" for place in found.unread}
+            text = "\0".join([described, files, *sorted(installed), *sorted(unread)])
             self._codes[key] = hashlib.sha256(text.encode()).hexdigest()
         return self._codes[key]
 
+    def _installed(self, module: Module) -> str:
+        """Which version of an installed module this is."""
+        name = module.name.partition(".")[0]
+        return f"{name} {version_of(module.path) or self._of_dates(module.outermost)}"
+
+    def _of_dates(self, place: Path) -> str:
+        """Digest of the size and date of a file, or of every file in a folder."""
+        files = {path.relative_to(place).as_posix(): path for path in files_below(place)} or {"": place}
+        dates = {}
+        for name, path in files.items():
+            status = self._seen.setdefault(path, _status(path))
+            dates[name] = [status[0], status[2]] if status else []
+        return digest(dates)
+
+    def warnings(self) -> list[str]:
+        """What the user should know of what is read, each told once."""
+        told, self._told = self._told, self._told | self._unread
+        return [
+            f"{place} is too much code to look for imports in (over {MOST_FILES} files or "
+            f"{MOST_BYTES // 1_000_000} MB), so the size and date of its files count, and what it imports "
+            "from elsewhere does not; if it was installed, put its .dist-info folder beside it"
+            for place in sorted(self._unread - told)
+        ]
+
     def edited(self) -> Path | None:
         """A file that is no longer what was read; None if all are."""
-        return next((path for path, (status, _) in self._read.items() if _status(path) != status), None)
+        seen = {path: status for path, (status, _) in self._read.items()} | self._seen
+        return next((path for path, status in seen.items() if _status(path) != status), None)
 
     def _file(self, path: Path) -> str:
         if path not in self._read:
@@ -182,22 +222,8 @@ def _without_addresses(text: str) -> str:
     return re.sub(" at 0x[0-9a-fA-F]+", "", text)
 
 
-def _version(name: str) -> str:
-    """Version of the distribution that a top-level module comes from."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ",".join(version(found) for found in sorted(_distributions(name)))
-
-
-def _distributions(name: str) -> set[str]:
-    """Distributions that a top-level module comes from."""
-    # Python 3.10 tells only those that have a `top_level.txt`, which most builders no longer write.
-    return set(packages_distributions().get(name, ())) or {
-        found.metadata["Name"]
-        for found in distributions()
-        if any(path.parts[0].partition(".")[0] == name for path in found.files or ())
-    }
+def _is_ours(module: Module) -> bool:
+    return module.name.partition(".")[0] == _NAME
 
 
 def _files(path: Path) -> list[Path]:

@@ -297,3 +297,46 @@ def test_importlib_mode(with_tests):
     outcome = with_tests.gate("--import-mode=importlib", "tests", "--prunecal-ratios=0")
     assert (outcome.ret, outcome.cells) == (0, {"dense": "passed"}), outcome.text
     assert "2 passed" in outcome.out
+
+
+ITEM_HOOKS = """
+
+def log(what):
+    with Path(__file__).with_name("hooks").open("a") as file:
+        file.write(f"{what}\\n")
+
+def pytest_itemcollected(item):
+    log("itemcollected")
+
+def pytest_runtest_setup(item):
+    log("setup")
+
+def pytest_runtest_makereport(item, call):
+    log(f"makereport {call.when}")
+
+def pytest_runtest_logreport(report):
+    log(f"logreport {report.when}")
+
+def pytest_exception_interact(node):
+    log("exception_interact")
+"""
+CALLED = [
+    "itemcollected",
+    *("setup", "makereport setup", "logreport setup"),
+    *("makereport call", "logreport call"),
+    *("makereport teardown", "logreport teardown"),
+]
+
+
+def test_hooks_of_every_conftest_at_and_above_a_baseline_that_is_not_there_yet(project):
+    conftest = "from pathlib import Path\n" + (project.path / "conftest.py").read_text() + ITEM_HOOKS
+    inner = "from pathlib import Path\n" + ITEM_HOOKS
+    places = ["conftest.py", "baselines/conftest.py", "baselines/tiny/conftest.py"]
+    project.write(dict.fromkeys(places, inner) | {"conftest.py": conftest, "other/conftest.py": inner})
+    for _ in ("the first update", "and the second"):
+        assert project.gate("--prunecal-update", "--prunecal-ratios=0").ret == 0
+        for place in places:
+            log = (project.path / place).with_name("hooks")
+            assert log.read_text().splitlines() == CALLED
+            log.unlink()
+    assert not (project.path / "other/hooks").exists()

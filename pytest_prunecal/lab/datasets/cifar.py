@@ -13,7 +13,6 @@ import tarfile
 import warnings
 import zlib
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from filelock import FileLock
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.datasets.arrayio import first_line, to_images, to_labels
 from pytest_prunecal.lab.datasets.base import Dataset
+from pytest_prunecal.store.undisturbed import import_undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _load(name: str, kind: str, classes: int, root: Path | None) -> Dataset:
 
 def _source(kind: str) -> Any:  # noqa: ANN401 - torchvision ships no types
     try:
-        return getattr(import_module("torchvision.datasets"), kind)
+        return getattr(import_undisturbed("torchvision.datasets"), kind)
     # A torchvision built for another torch fails in its own ways: "operator torchvision::nms does not exist"
     # (RuntimeError), a partly initialised module (AttributeError), a missing symbol (OSError).
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
@@ -137,7 +137,7 @@ def _part(name: str, source: Any, root: Path, *, train: bool) -> Any:  # noqa: A
     except OSError as error:
         raise PrunecalError(f"data set {name!r}: cannot read {place}: {first_line(error)}") from error
     except RuntimeError as error:
-        same = import_module("torchvision.datasets.utils").check_integrity
+        same = import_undisturbed("torchvision.datasets.utils").check_integrity
         wrong = [file for file, md5 in _files(source) if not same(place / file, md5)]
         raise PrunecalError(
             f"data set {name!r}: not the published file, by its md5: {', '.join(wrong)} in {place} "

@@ -73,11 +73,13 @@ class ReusingEngine(Engine):
             anew=self._setup.fresh and key not in self._measured,
             unfit=self._edited,
         )
+        told = self._sources.warnings()
         if found.problem:
-            told = f"not kept for another run: {found.problem}"
-            return replace(found.content, warnings=(*found.content.warnings, told))
-        self._measured.add(key)
-        return replace(found.content, reused=found.reused)
+            told.append(f"not kept for another run: {found.problem}")
+        else:
+            self._measured.add(key)
+        warnings = (*found.content.warnings, *told)
+        return replace(found.content, reused=found.reused, warnings=warnings)
 
     def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
         """Places in the store of the base networks that were trained for a cell."""

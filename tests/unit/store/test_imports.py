@@ -5,7 +5,8 @@ import textwrap
 
 import pytest
 
-from pytest_prunecal.store.imports import Module, is_first_party, locate, reached, reached_within
+from pytest_prunecal.store import imports
+from pytest_prunecal.store.imports import Module, locate, reached, reached_within
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_installed_packages_are_named_and_not_followed(tree):
     tree({"net_of_mine.py": "import torch.nn, json, numpy\nfrom pytest_prunecal.lab.models import groups\n"})
     found = reached([locate("net_of_mine")])
     assert {module.name for module in found.modules} == {"net_of_mine"}
-    assert found.others == {"torch", "numpy", "pytest_prunecal"}
+    assert {module.name for module in found.others} == {"torch", "numpy", "pytest_prunecal"}
 
 
 def test_nothing_is_imported(tree):
@@ -190,11 +191,31 @@ def test_a_loaded_module_is_where_it_was_loaded_from(tree, tmp_path, monkeypatch
     assert locate("net_of_mine") == Module("net_of_mine", tmp_path / "elsewhere.py")
 
 
-def test_whose_a_file_is(tmp_path):
-    assert is_first_party(tmp_path / "net.py")
-    assert is_first_party(locate(__name__).path if locate(__name__) else tmp_path)
-    for name in ("json", "torch", "pytest_prunecal.store.imports"):
-        assert not is_first_party(locate(name).path)
+def test_a_bound_on_what_is_read(tree, monkeypatch):
+    tree(
+        {
+            "net_of_mine.py": "import beside, zoo\n",
+            "beside.py": "",
+            "zoo/__init__.py": "import zoo.a\nimport b\n",
+        }
+    )
+    folder = tree({"zoo/a.py": "", "b.py": "import c\n", "c.py": ""})
+    everything = reached([locate("net_of_mine")])
+    assert len(everything.modules) == 6
+    assert everything.unread == set()
+    monkeypatch.setattr(imports, "MOST_FILES", 3)
+    found = reached([locate("net_of_mine")])
+    assert {module.name for module in found.modules} == {"net_of_mine", "beside", "zoo"}  # the nearest
+    assert found.unread == {folder / "zoo", folder / "b.py"}
+    assert reached([locate("net_of_mine")]) == found
+
+
+def test_a_bound_on_bytes(tree, monkeypatch):
+    folder = tree(
+        {"net_of_mine.py": "import zoo\n", "zoo/__init__.py": "# long\nimport zoo.a\n", "zoo/a.py": ""}
+    )
+    monkeypatch.setattr(imports, "MOST_BYTES", 12)
+    assert reached([locate("net_of_mine")]).unread == {folder / "zoo"}
 
 
 def test_within_a_package_what_its_files_run(tree):

@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from importlib.metadata import version
 from types import ModuleType
 
 import pytest
@@ -11,7 +10,7 @@ from pytest_prunecal import errors
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab import corruptions, datasets
 from pytest_prunecal.lab.resolve import resolve
-from pytest_prunecal.store import sources
+from pytest_prunecal.store import imports, sources
 from pytest_prunecal.store.sources import Sources, package_digest
 
 
@@ -124,29 +123,23 @@ def test_built_in_things_are_made_by_no_file():
     assert code(len) == code(len) != code(dict)
 
 
-def test_of_installed_packages_the_version_counts(tmp_path, monkeypatch):
-    name = imported(tmp_path, monkeypatch, "my_nets_four", "import numpy\nimport yaml\ndef net(): ...\n")
-    before = code(f"{name}:net")
-    monkeypatch.setattr(sources, "version", lambda _: "1.0")
-    other = code(f"{name}:net")
-    assert other != before
-    # PyYAML is called otherwise than the module that it holds.
-    monkeypatch.setattr(sources, "version", lambda name: "2.0" if name == "PyYAML" else "1.0")
-    assert code(f"{name}:net") == other
-    missing = sources.PackageNotFoundError
-    monkeypatch.setattr(sources, "version", lambda name: "2.0" if name == "PyYAML" else fail(missing(name)))
-    with pytest.raises(missing):
-        code(f"{name}:net")
-
-
-def fail(error):
-    raise error
-
-
-def test_a_distribution_is_found_by_its_files_where_no_list_has_its_modules(monkeypatch):
-    monkeypatch.setattr(sources, "packages_distributions", dict)  # as Python 3.10 of scikit-learn
-    pytest.importorskip("sklearn")
-    assert sources._version("sklearn") == version("scikit-learn")
+def test_what_is_too_much_to_read_counts_by_size_and_date(tmp_path, monkeypatch):
+    name = imported(tmp_path, monkeypatch, "my_nets_four", "import my_big_four\n")
+    folder = tmp_path / "my_big_four"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("import my_big_four.a\n")
+    (folder / "a.py").write_text("import elsewhere\n")
+    (folder / "table.bin").write_text("1")
+    monkeypatch.setattr(imports, "MOST_FILES", 2)
+    found = Sources()
+    before = found.of_code(f"{name}:net")
+    assert code(f"{name}:net") == before
+    (sentence,) = found.warnings()
+    assert sentence.startswith(f"{folder} is too much code to look for imports in")
+    assert found.warnings() == []
+    (folder / "table.bin").write_text("22")
+    assert code(f"{name}:net") != before
+    assert found.edited() == folder / "table.bin"
 
 
 def test_files_are_told_by_name_and_content(tmp_path):

@@ -154,6 +154,6 @@ def test_a_missing_or_mismatched_torchvision_is_one_line(says, tmp_path, monkeyp
     def fail(_name):
         raise error
 
-    monkeypatch.setattr("pytest_prunecal.lab.datasets.cifar.import_module", fail)
+    monkeypatch.setattr("pytest_prunecal.lab.datasets.cifar.import_undisturbed", fail)
     with says("torchvision", str(error).splitlines()[0], 'pip install "pytest-prunecal[torchvision]"'):
         load({"name": "cifar100"}, tmp_path)
