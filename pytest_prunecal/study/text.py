@@ -1,4 +1,4 @@
-r"""Texts of others, fit to be read: what files, users' code and errors say reaches terminals and CI logs here.
+r"""Texts of others, fit to be read: what files, users' code and errors say to terminals and CI logs.
 
 A text may hold what a terminal or a log obeys instead of showing: control characters, marks that turn the
 direction of reading, characters that nobody sees, workflow commands. Each is written as its escape, as in
@@ -23,9 +23,7 @@ LONGEST_TEXT = 400
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # Letters and marks that no font draws, whatever their category says.
-_BLANK = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef]"
-)
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\U000e0100-\U000e01ef]")
 # What GitHub's and Azure's runners obey: the first at the start of a line, the others anywhere in it.
 _COMMAND = re.compile(r"^(\s*):(?=:)")
 _OLD_COMMAND = re.compile(r"#(?=#(?:vso|teamcity)?\[)")
@@ -38,18 +36,23 @@ def visible(text: str) -> str:
     return "".join(_escaped(character) if _unseen(character) else character for character in text)
 
 
+def block(text: str) -> str:
+    """Several lines as `visible` has each; tabs stay."""
+    found = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(visible, one.split("\t"))) for one in found)
+
+
 def line(text: str, longest: int | None = None) -> str:
     """One line of a terminal or a log that is shown and not obeyed; `longest` characters at most."""
     shown = visible(text)
     if longest is not None and len(shown) > longest:
         shown = f"{shown[: longest - 1]}…"
-    return _COMMAND.sub(r"\1\\x3a", _OLD_COMMAND.sub(r"\\x23", shown))
+    return _no_command(shown)
 
 
 def lines(text: str) -> str:
-    """Several lines, each as `line` has it; tabs stay."""
-    found = text.replace("\r\n", "\n").split("\n")
-    return "\n".join("\t".join(line(part) for part in one.split("\t")) for one in found)
+    """Several lines of a terminal or a log, as `block` has them, none a command."""
+    return "\n".join(map(_no_command, block(text).split("\n")))
 
 
 def flowing(text: str, longest: int = LONGEST_TEXT) -> str:
@@ -60,6 +63,10 @@ def flowing(text: str, longest: int = LONGEST_TEXT) -> str:
 def quoted(text: str) -> str:
     """A text as an error quotes it: in quotation marks, and its beginning only where it is long."""
     return repr(text) if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]!r}…"
+
+
+def _no_command(text: str) -> str:
+    return _COMMAND.sub(r"\1\\x3a", _OLD_COMMAND.sub(r"\\x23", text))
 
 
 def _unseen(character: str) -> bool:

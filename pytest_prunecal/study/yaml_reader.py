@@ -88,12 +88,14 @@ class Value:
         if allowed is not None:
             for key, value in self.content.items():
                 if key not in allowed:
-                    value.fail(f"unknown key {quoted(key)} in {self.label}; known are {', '.join(sorted(allowed))}")
+                    value.fail(
+                        f"unknown key {quoted(key)} in {self.label}; known are {', '.join(sorted(allowed))}"
+                    )
         return self.content
 
     def over(self, base: Value) -> Value:
-        """Lay this value over `base`: mappings key by key, anything else replaces."""
-        if not isinstance(self.content, dict) or not isinstance(base.content, dict):
+        """Lay this value over `base`: mappings key by key; anything else replaces, and so does `{}`."""
+        if not (self.content and isinstance(self.content, dict) and isinstance(base.content, dict)):
             return self
         merged = dict(base.content)
         for key, value in self.content.items():
@@ -149,9 +151,8 @@ class Value:
             self.fail(f"{self.label} must be a single value")
         text = str(self.node.value)
         if len(text) > LONGEST_NUMBER:
-            self.fail(
-                f"{self.label} is {quoted(text)}, which is not a number of at most {LONGEST_NUMBER} characters"
-            )
+            limit = f"a number of at most {LONGEST_NUMBER} characters"
+            self.fail(f"{self.label} is {quoted(text)}, which is not {limit}")
         decimal = _DECIMAL.fullmatch(text)
         if not decimal and not _NOT_FINITE.fullmatch(text):
             self.fail(f"{self.label} is {quoted(text)}, which is not a number")
@@ -354,7 +355,7 @@ def read_text(path: Path, name: str) -> str:
         raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
     if len(content) > LARGEST:
         raise PrunecalError(
-            f"{name}: has more than {LARGEST} bytes, the most that is read of a YAML file; is it the right one?"
+            f"{name}: has more than {LARGEST} bytes, the most that a YAML file may have; is it the right one?"
         )
     if cause := known_cause(content):
         raise PrunecalError(f"{name}: {cause}")
