@@ -45,6 +45,9 @@ class Editor:
         self._top = yaml_reader.parse(self._text, name).mapping()
         self._pruners, self._metrics = pruners, metrics
         self._edits: list[tuple[int, int, str]] = []
+        self._orders = [
+            (value, canonical_order(cell_from_id("", key), pruners)) for key, value in self._cells().items()
+        ]
 
     def result(self) -> str:
         """The edited text; the text itself if there is nothing to edit.
@@ -145,11 +148,7 @@ class Editor:
         indent = self._indent()
         lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
-        earlier = [
-            value
-            for key, value in self._cells().items()
-            if canonical_order(cell_from_id("", key), self._pruners) < mine
-        ]
+        earlier = [value for value, order in self._orders if order < mine]
         self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)
 
     def _open_cells(self) -> int:

@@ -7,10 +7,11 @@ one. Size, depth and number of values are limited.
 
 from __future__ import annotations
 
+import gc
 import math
 import re
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -113,16 +114,13 @@ class Value:
         if not isinstance(self.node, yaml.ScalarNode):
             self.fail(f"{self.label} must be a single value")
         written = str(self.node.value)
-        plain = self.node.style is None
-        tag = Resolver().resolve(yaml.ScalarNode, written, (plain, not plain))  # type: ignore[no-untyped-call]
-        if tag == _TEXT:
-            return written
-        if len(written) <= LONGEST_NUMBER:
-            with suppress(yaml.YAMLError, ValueError, OverflowError):
-                value: Any = SafeConstructor().construct_object(yaml.ScalarNode(tag, written))
-                # Else a date, say: here it is the text that was written.
-                return value if value is None or isinstance(value, (str, int, float, bool)) else written
-        self.fail(f"{self.label} is {quoted(written)}, which YAML cannot read; quote it if it is text")
+        try:
+            value = _constructed(written, plain=self.node.style is None)
+        except (yaml.YAMLError, ValueError, OverflowError):
+            self.fail(f"{self.label} is {quoted(written)}, which YAML cannot read; quote it if it is text")
+        if value is None or isinstance(value, (str, int, float, bool)):
+            return value
+        return written  # a date, say: here it is the text that was written
 
     def text(self) -> str:
         """Read a text."""
@@ -179,6 +177,28 @@ _TOO_DEEP = f"nested too deeply, more than {DEEPEST} levels"
 _NO_CHARACTER = "no such character, or half a character"
 
 
+def _constructed(written: str, *, plain: bool) -> Any:  # noqa: ANN401 - whatever YAML makes of a scalar
+    """What a scalar says; raises ValueError and others for one that says nothing."""
+    tag = Resolver().resolve(yaml.ScalarNode, written, (plain, not plain))  # type: ignore[no-untyped-call]
+    if tag == _TEXT:
+        return written
+    if len(written) > LONGEST_NUMBER:  # 1:30:00… to any length is a number, and takes the square of its time
+        raise ValueError
+    return SafeConstructor().construct_object(yaml.ScalarNode(tag, written))
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Spare Python looking for garbage where there is none: half of the time that a large file takes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def parse(text: str, name: str) -> Value:
     """Read one YAML document.
 
@@ -214,7 +234,8 @@ def parse(text: str, name: str) -> Value:
 def _parse(text: str, name: str, kind: Any) -> Value:  # noqa: ANN401 - either parser of PyYAML
     loader = kind(text)
     try:
-        top = _compose(_events(loader, name), name)
+        with _nothing_collected():
+            top = _compose(_events(loader, name), name)
     except (ValueError, OverflowError):  # PyYAML's own parser on "\\UFFFFFFFF" and the like
         _malformed(name, loader.line + 1, f"{_NO_CHARACTER}, or no such number")
     finally:
@@ -320,13 +341,15 @@ def _last(events: Iterator[yaml.Event], value: Value) -> Value:
 def _begun(event: Any, name: str, above: _Open | None) -> Value:  # noqa: ANN401 - three kinds of events
     """A single value, or a collection that begins."""
     path, key = (above.path(), above.key) if above else ("", None)
+    kind: Any
     if not isinstance(event, yaml.ScalarEvent):
         is_list = isinstance(event, yaml.SequenceStartEvent)
-        kind: Any = yaml.SequenceNode if is_list else yaml.MappingNode
+        kind = yaml.SequenceNode if is_list else yaml.MappingNode
         node = kind(None, [], event.start_mark, event.end_mark, event.flow_style)
         return Value(name, node, path, [] if is_list else {}, key)
     # libyaml calls the style of a bare text "".
-    node = yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style or None)
+    kind = yaml.ScalarNode
+    node = kind("", event.value, event.start_mark, event.end_mark, event.style or None)
     value = Value(name, node, path, None, key)
     if not event.value.isascii() and _SURROGATE.search(event.value):
         value.fail(f"{quoted(event.value)} in {value.label} holds half a character")
