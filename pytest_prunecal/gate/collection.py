@@ -165,7 +165,8 @@ def _readable(shown: Any) -> Any:  # noqa: ANN401 - a text, or one of pytest's o
     """A failure whose texts, such as an exception's message, are shown and not obeyed."""
     if isinstance(shown, str):
         return lines(shown)
-    for traceback, crash, _ in getattr(shown, "chain", ()):
+    alone = [(getattr(shown, "reprtraceback", None), getattr(shown, "reprcrash", None), "")]
+    for traceback, crash, _ in getattr(shown, "chain", alone):
         for entry in getattr(traceback, "reprentries", ()):
             entry.lines[:] = [lines(text) for text in entry.lines]
         if crash is not None:

@@ -171,7 +171,7 @@ def _line(parts: Sequence[str]) -> str:
 
 def _inline(text: str) -> str:
     """Any text as one line of Markdown that shows it as it is."""
-    text = " ".join(clean(text).split())
+    text = clean(" ".join(text.split()))
     parts, place = [], 0
     for magic in _MAGIC.finditer(text):
         parts += [_literal(text[place : magic.start()]), f"`{magic.group()}`"]

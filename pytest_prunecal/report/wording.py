@@ -115,7 +115,7 @@ def reason(result: CellResult) -> str:
     """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
         line = verdict_line(result.verdict).removeprefix(result.label).lstrip(": ")
-        return f"{line}; tolerated: {' '.join(clean(result.known).split())}" if result.known else line
+        return f"{line}; tolerated: {clean(' '.join(result.known.split()))}" if result.known else line
     line = _gist([line.strip() for line in clean(result.error).splitlines() if line.strip()])
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
