@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
     Numbers = Mapping[str, tuple[Number, Uncertainty]]
 
+_BOM = "\ufeff"  # marks of values count from behind it
 _ODD_LINE_END = re.compile("\r(?!\n)|[\x85\u2028\u2029]")  # YAML ends a line there, an editor may not
 
 
 class Editor:
-    """Collects replacements of spans of the text, then carries them out from the end to the start.
+    """Collects replacements of spans of the text, then carries them out in one pass.
 
     Args:
         text: the baseline file.
@@ -39,10 +40,14 @@ class Editor:
     def __init__(self, text: str, name: str, pruners: Sequence[str], metrics: Mapping[str, Metric]) -> None:
         self._original, self._name = text, name
         self._newline = "\r\n" if "\r\n" in text else "\n"
+        text = text.removeprefix(_BOM)
         self._text = text if text.endswith("\n") else text + self._newline
         self._top = yaml_reader.parse(self._text, name).mapping()
         self._pruners, self._metrics = pruners, metrics
         self._edits: list[tuple[int, int, str]] = []
+        self._orders = [
+            (value, canonical_order(cell_from_id("", key), pruners)) for key, value in self._cells().items()
+        ]
 
     def result(self) -> str:
         """The edited text; the text itself if there is nothing to edit.
@@ -54,11 +59,14 @@ class Editor:
             return self._original
         if _ODD_LINE_END.search(self._original):
             raise PrunecalError(unusual(self._name))
-        text = self._text
-        # From the back, so that earlier positions stay true; an insertion after a removal at the same place.
-        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2])[::-1]:
-            text = text[:start] + new + text[end:]
-        return text
+        parts, place = [_BOM] if self._original.startswith(_BOM) else [], 0
+        # An insertion before a removal at the same place; several at one place in the order they came.
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2]):
+            if start < place:
+                raise PrunecalError(unusual(self._name))
+            parts += [self._text[place:start], new]
+            place = end
+        return "".join([*parts, self._text[place:]])
 
     def set_fingerprint(self, fingerprint: str) -> None:
         """Name the version of the protocol that the file belongs to."""
@@ -140,11 +148,7 @@ class Editor:
         indent = self._indent()
         lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
-        earlier = [
-            value
-            for key, value in self._cells().items()
-            if canonical_order(cell_from_id("", key), self._pruners) < mine
-        ]
+        earlier = [value for value, order in self._orders if order < mine]
         self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)
 
     def _open_cells(self) -> int:

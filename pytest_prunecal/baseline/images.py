@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import Columns, ImageResults
+from pytest_prunecal.study.known_cause import known_cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,8 @@ def load(content: bytes, name: str) -> dict[str, ImageResults]:
     Raises:
         PrunecalError: it is damaged, or of a format that is not known here.
     """
+    if cause := known_cause(content):
+        raise PrunecalError(f"{name}: {cause}")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return _read(archive, name)

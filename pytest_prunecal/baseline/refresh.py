@@ -72,7 +72,8 @@ def apply(
     if text is None:
         text = _new_file(change.model, protocol)
     before = baseline.parse(text, name)
-    kept = [cell_id for cell_id in before.cells if cell_id not in {*change.cells, *change.removed}]
+    touched = {*change.cells, *change.removed}
+    kept = [cell_id for cell_id in before.cells if cell_id not in touched]
     if kept and before.fingerprint != protocol.fingerprint:
         raise PrunecalError(
             f"{name}: not refreshed, because {len(kept)} of its cells ({', '.join(kept[:3])}"
@@ -139,7 +140,7 @@ def _verify(
             cell_id: {
                 metric: sure.recorded
                 for metric, sure in change.uncertainty.get(cell_id, {}).items()
-                if sure != UNKNOWN
+                if metric in change.cells[cell_id] and sure.recorded != UNKNOWN
             }
             for cell_id in change.cells
         }

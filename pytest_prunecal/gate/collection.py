@@ -16,6 +16,7 @@ from pytest_prunecal.gate.stash import COMPARISONS, SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.study.cell import interleaved
+from pytest_prunecal.study.text import flowing, line, lines, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -127,9 +128,9 @@ class CellItem(pytest.Item):
             self.measurement, self.pairing = self._measure(settings)
         except PrunecalError as error:
             # `from None`, or the report would show the error twice.
-            raise pytest.fail.Exception(str(error), pytrace=False) from None
+            raise pytest.fail.Exception(lines(str(error)), pytrace=False) from None
         self.user_properties.extend(
-            (f"prunecal_{name}", value) for name, value in self.measurement.metrics.items()
+            (f"prunecal_{visible(name)}", value) for name, value in self.measurement.metrics.items()
         )
         outcome = outcome_of(
             self.file,
@@ -141,12 +142,12 @@ class CellItem(pytest.Item):
             runxfail=runxfail(self.config),
         )
         if outcome.result == "xfailed":
-            pytest.xfail(f"known regression: {outcome.known}")
+            pytest.xfail(f"known regression: {flowing(outcome.known)}")
         if outcome.result == "failed":
             found = against(self.file, settings, [self.cell], self.cell)
             pytest.fail(failure(self.cell, outcome.verdict, found, settings.metrics), pytrace=False)
         if outcome.superfluous:
-            says = f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes"
+            says = line(f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes")
             warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
 
     def _measure(self, settings: Settings) -> tuple[Measurement, Pairing]:
@@ -167,14 +168,29 @@ class CellItem(pytest.Item):
         if isinstance(excinfo.value, pytest.fail.Exception) or self.config.getoption(
             "fulltrace", default=False
         ):
-            return super().repr_failure(excinfo, style)
+            return _readable(super().repr_failure(excinfo, style))
         chosen = self.config.getoption("tbstyle", default="auto")
-        return excinfo.getrepr(style="short" if chosen == "auto" else chosen, tbfilter=_without_ours)
+        return _readable(
+            excinfo.getrepr(style="short" if chosen == "auto" else chosen, tbfilter=_without_ours)
+        )
 
     def reportinfo(self) -> tuple[Any, int | None, str]:
         """Where the cell stands: its line in the baseline file."""
         accepted = self.file.accepted(self.cell)
-        return self.path, accepted.line - 1 if accepted else None, f"{self.cell.model} {self.cell.id}"
+        return self.path, accepted.line - 1 if accepted else None, line(f"{self.cell.model} {self.cell.id}")
+
+
+def _readable(shown: Any) -> Any:  # noqa: ANN401 - a text, or one of pytest's own
+    """A failure whose texts, such as an exception's message, are shown and not obeyed."""
+    if isinstance(shown, str):
+        return lines(shown)
+    alone = [(getattr(shown, "reprtraceback", None), getattr(shown, "reprcrash", None), "")]
+    for traceback, crash, _ in getattr(shown, "chain", alone):
+        for entry in getattr(traceback, "reprentries", ()):
+            entry.lines[:] = [lines(text) for text in entry.lines]
+        if crash is not None:
+            crash.message = lines(crash.message)
+    return shown
 
 
 def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:

@@ -25,6 +25,7 @@ from pytest_prunecal.report import markdown, terminal
 from pytest_prunecal.report.failure import pooled_failure
 from pytest_prunecal.report.html import page as html
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
+from pytest_prunecal.study.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class PooledReports:
                 text = pooled_failure(file.model, found, there, self._settings.metrics)
                 nodeid = f"{nodeid_of(file, session.config)}::{item_name('together')}"
                 report = pytest.TestReport(
-                    nodeid, (file.name, None, f"{file.model} together"), {}, "failed", text, "call"
+                    nodeid, (file.name, None, line(f"{file.model} together")), {}, "failed", text, "call"
                 )
                 session.config.hook.pytest_runtest_logreport(report=report)
                 if session.exitstatus == pytest.ExitCode.OK:
@@ -162,10 +163,10 @@ class Controller:
         if self.run is None or not (self.run.results or self._problems):
             return
         terminalreporter.section("prunecal")
-        for line in terminal.lines(self.run):
-            terminalreporter.write_line(line)
+        for said in terminal.lines(self.run):
+            terminalreporter.write_line(said)
         for problem in self._problems:
-            terminalreporter.write_line(problem, red=True)
+            terminalreporter.write_line(line(problem), red=True)
 
     def _finish(self, file: GateFile) -> ModelRun:
         """Refresh one model's baseline if that was asked for, and sum the model up."""

@@ -8,6 +8,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.registry import check_model, check_pruner
 from pytest_prunecal.study.cell import Cell, canonical_ratio
+from pytest_prunecal.study.text import lines
 
 if TYPE_CHECKING:
     import pytest
@@ -41,7 +42,7 @@ class Prunecal:
             cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
             return engine_of(self._config).measure(cell, self._settings.options.seeds)
         except PrunecalError as error:
-            raise PrunecalError(str(error)) from None
+            raise PrunecalError(lines(str(error))) from None
 
     def _cell(self, model: str, pruner: str | None, ratio: float) -> Cell:
         check_model(model, self._settings.extensions)

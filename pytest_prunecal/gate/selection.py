@@ -15,6 +15,7 @@ from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
+from pytest_prunecal.study.known_cause import known_cause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -179,6 +180,8 @@ def _checked(place: Path, name: str, found: Baseline) -> bytes:
         content = place.read_bytes()
     except OSError as error:
         raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+    if cause := known_cause(content):
+        raise PrunecalError(f"{name}: {cause}")
     if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:
         raise PrunecalError(
             f"{name}: is not the file that {found.name} names: its sha256 differs; restore it, delete it "

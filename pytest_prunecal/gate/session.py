@@ -15,12 +15,16 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import options, settings
 from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.user_code import extensions
+from pytest_prunecal.study.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from pytest_prunecal.gate.readers import Written
     from pytest_prunecal.gate.settings import Settings
+
+LONGEST_ERROR = 2000
+"""Characters of an error at the start of a session."""
 
 
 def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[Path]) -> None:
@@ -39,7 +43,7 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         if gathers:
             settings.check_writable(found)
     except PrunecalError as error:
-        raise pytest.UsageError(f"prunecal: {error}") from None
+        raise pytest.UsageError(line(f"prunecal: {error}", LONGEST_ERROR)) from None
     config.stash[SETTINGS] = found
     if not gated:
         return
@@ -137,8 +141,10 @@ def _reached(config: pytest.Config, folder: Path) -> bool:
             for part in folder.relative_to(start).parts:
                 if any(fnmatch(part, pattern) for pattern in config.getini("norecursedirs")):
                     raise pytest.UsageError(
-                        f"prunecal: pytest does not look for baselines in {folder}, as its norecursedirs "
-                        f"names {part!r}; move them, or run the gate by itself"
+                        line(
+                            f"prunecal: pytest does not look for baselines in {folder}, as its norecursedirs "
+                            f"names {part!r}; move them, or run the gate by itself"
+                        )
                     )
             return True
     return False

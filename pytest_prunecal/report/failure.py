@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.report.comparison import CELL, POOLED, bases, worse_in
 from pytest_prunecal.report.text_table import comparison
 from pytest_prunecal.report.wording import verdict_line
+from pytest_prunecal.study.text import flowing, line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_prunecal.report.run import Against
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.metric import Metric
+
+LONGEST_VERDICT = 1000
+"""Characters of the line that says what failed."""
 
 
 def failure(cell: Cell, verdict: CellVerdict, against: Against, metrics: Mapping[str, Metric]) -> str:
@@ -29,19 +33,19 @@ def failure(cell: Cell, verdict: CellVerdict, against: Against, metrics: Mapping
     """
     place = f"{against.file}:{against.line}" if against.line else against.file
     lines = [
-        verdict_line(verdict),
+        line(verdict_line(verdict), LONGEST_VERDICT),
         "",
         f"{cell.model} {cell.id} under protocol {against.protocol}, against {place}",
     ]
     if against.note:
-        lines.append(f"note: {against.note.strip()}")
+        lines.append(f"note: {flowing(against.note)}")
     if known := against.known:
         until = f"until {known.until}" if known.until else "for ever"
-        lines.append(f"known regression ({known.where}), tolerated {until}: {known.reason.strip()}")
+        lines.append(f"known regression ({known.where}), tolerated {until}: {flowing(known.reason)}")
     lines += ["", *comparison(CELL, verdict.metrics, metrics), ""]
-    lines += [*bases(verdict), ""] if bases(verdict) else []
+    lines += [*(flowing(basis) for basis in bases(verdict)), ""] if bases(verdict) else []
     lines += ["If this change is meant, accept it:", f"    {against.accept}"]
-    return "\n".join(lines)
+    return "\n".join(map(line, lines))
 
 
 def pooled_failure(
@@ -55,9 +59,11 @@ def pooled_failure(
         against: what they were compared with.
         metrics: what is known of each metric.
     """
+    worse = f"regression over {max(row.cells for row in found)} cells together: {worse_in(found, metrics)}"
     return "\n".join(
-        [
-            f"regression over {max(row.cells for row in found)} cells together: {worse_in(found, metrics)}",
+        line(text)
+        for text in [
+            line(worse, LONGEST_VERDICT),
             "",
             f"{model} under protocol {against.protocol}, against {against.file}",
             "",

@@ -139,7 +139,7 @@ def render(run: Run) -> str:
         },
         "models": [_model(model, run) for model in run.models],
     }
-    return json.dumps(_finite(document), indent=1, allow_nan=False) + "\n"
+    return json.dumps(_finite(document), indent=1, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 
 def _protocol(run: Run) -> dict[str, Any]:

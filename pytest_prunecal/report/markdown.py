@@ -37,6 +37,10 @@ LONGEST_ERROR = 2000  # characters of an error that are shown, from its end
 MOST_DETAILS = 50  # failing cells of a model that are shown in full
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#!])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;"})
+# What GitHub makes links, mentions, pictures or formulas of, whatever is escaped in it: code is left alone.
+# Neither pipes nor backticks, which code could not hold in a table, or at all.
+_MAGIC = re.compile(r"[^\s|`]*(?:@|#\d|\bgh-\d|://|\bwww\.|:[\w+-]+:|\$)[^\s|`]*", re.IGNORECASE)
+_OPENING = re.compile(r"^(?:[-+>=]|\d+(?=[.)]))")
 
 
 def render(run: Run) -> str:
@@ -110,7 +114,7 @@ def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
         if result.rows:
             yield from _comparison(CELL, tuple(result.rows.values()), run, "metric")
         if found := bases(result.verdict):
-            yield from (f"- {_inline(basis)}" for basis in found)
+            yield from (f"- {_paragraph(basis)}" for basis in found)
             yield ""
         if result.error:
             yield from _fenced(result.error.strip()[-LONGEST_ERROR:])
@@ -152,7 +156,7 @@ def _notes(model: ModelRun, run: Run) -> Iterator[str]:
     if model.refreshed:
         notes.append(model.refreshed)
     for note in notes[:MOST_DETAILS]:
-        yield f"- {_inline(note)}"
+        yield f"- {_paragraph(note)}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], columns: str) -> Iterator[str]:
@@ -169,7 +173,27 @@ def _line(parts: Sequence[str]) -> str:
 
 def _inline(text: str) -> str:
     """Any text as one line of Markdown that shows it as it is."""
-    return _SPECIAL.sub(r"\\\1", " ".join(clean(text).split())).translate(_ENTITIES)
+    text = clean(" ".join(text.split()))
+    parts, place = [], 0
+    for magic in _MAGIC.finditer(text):
+        parts += [_literal(text[place : magic.start()]), f"`{magic.group()}`"]
+        place = magic.end()
+    return "".join([*parts, _literal(text[place:])])
+
+
+def _literal(text: str) -> str:
+    # An escaped backtick beside code would still count as one of its fence.
+    return _SPECIAL.sub(r"\\\1", text).translate(_ENTITIES).replace("\\`", "&#96;")
+
+
+def _paragraph(text: str) -> str:
+    """The same where a line begins: no list, quotation or heading."""
+    shown = _inline(text)
+    opening = _OPENING.match(shown)
+    if opening is None:
+        return shown
+    end = opening.end()
+    return f"{shown[:end]}\\{shown[end:]}" if opening.group().isdecimal() else f"\\{shown}"
 
 
 def _fenced(text: str) -> Iterator[str]:

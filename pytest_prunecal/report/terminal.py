@@ -11,6 +11,7 @@ from pytest_prunecal.report.power import compared, implied, listing, sight
 from pytest_prunecal.report.text_table import comparison, table
 from pytest_prunecal.report.wording import ALL_CELLS, legend_of, reason, title_of, totals
 from pytest_prunecal.study.metric import shown
+from pytest_prunecal.study.text import LONGEST_TEXT, flowing, line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 def lines(run: Run) -> Iterator[str]:
     """Write the summary, line by line."""
+    yield from map(line, _lines(run))
+
+
+def _lines(run: Run) -> Iterator[str]:
     for model in run.models:
         yield from _model(model, run)
         yield ""
@@ -39,7 +44,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     if legend := legend_of(model):
         yield legend
     if model.environment:
-        yield f"measured elsewhere than the baseline: {model.environment}"
+        yield f"measured elsewhere than the baseline: {flowing(model.environment)}"
         yield "    under auto that is allowed for like another training; a fixed tolerance stays as it is"
     yield from sight(model, run)
     yield from _pooled(model, run)
@@ -47,14 +52,15 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         yield from listing(compared(model), run)
     for result in model.results:
         for warning in result.measurement.warnings if result.measurement else ():
-            yield f"{result.cell.id}: {warning}"
+            yield f"{result.cell.id}: {flowing(warning)}"
     improved = [result.cell.id for result in model.results if result.label == "improvement"]
     if improved:
         yield f"better than the baseline beyond tolerance: {', '.join(improved)}; keep it with"
         yield f"    {model.keep}"
     if model.orphans:
+        orphans = line(", ".join(model.orphans), LONGEST_TEXT)
         yield (
-            f"accepted cells that nothing registered or configured can make: {', '.join(model.orphans)}; "
+            f"accepted cells that nothing registered or configured can make: {orphans}; "
             "an update of the whole grid removes them"
         )
     yield from forecast.lines(model, run)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report.numbers import sure
 from pytest_prunecal.report.wording import metric_of
+from pytest_prunecal.study.text import line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.report.comparison import Column, Row
     from pytest_prunecal.study.metric import Metric
+
+LONGEST_ENTRY = 250
+"""Characters of an entry of a table: an error's line and what stands before it."""
 
 
 def comparison(
@@ -38,6 +42,7 @@ def _line(columns: Sequence[Column[Row]], row: Row, metric: Metric) -> list[str]
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lay out a table: first column and texts to the left, columns of numbers to the right."""
+    header, *rows = [[line(text, LONGEST_ENTRY) for text in row] for row in (header, *rows)]
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     right = [

@@ -10,6 +10,7 @@ from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report.numbers import number
 from pytest_prunecal.study.metric import Metric, in_order
+from pytest_prunecal.study.text import block
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,12 +43,12 @@ BLIND = "*"
 ALL_CELLS = "all cells together, weighted by how sure each is"
 """What stands above the cells of a model compared all at once."""
 
-_UNFIT = re.compile(r"\x1b\[[0-9;]*m|(?P<unprintable>[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff])")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def clean(text: str) -> str:
-    """Text fit for a file: no terminal colours, nothing that UTF-8 or HTML cannot carry."""
-    return _UNFIT.sub(lambda match: "\ufffd" if match["unprintable"] else "", text)
+    """Text fit for a file that people read: no terminal colours, and what cannot be seen as its escape."""
+    return block(_COLOURS.sub("", text))
 
 
 def badge(label: str) -> str:
@@ -114,7 +115,7 @@ def reason(result: CellResult) -> str:
     """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
         line = verdict_line(result.verdict).removeprefix(result.label).lstrip(": ")
-        return f"{line}; tolerated: {' '.join(clean(result.known).split())}" if result.known else line
+        return f"{line}; tolerated: {clean(' '.join(result.known.split()))}" if result.known else line
     line = _gist([line.strip() for line in clean(result.error).splitlines() if line.strip()])
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 

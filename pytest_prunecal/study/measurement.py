@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,11 @@ class Measurement:
                 raise PrunecalError(
                     f"metric {name} is a {type(value).__name__}; it must be a plain int or float"
                 )
-            if not math.isfinite(value):
-                raise PrunecalError(f"metric {name} is {value}; a measurement must be finite")
+            if (
+                not abs(value) <= sys.float_info.max
+            ):  # neither infinite, nor a whole number that no float holds
+                shown = value if isinstance(value, float) else f"a number of {value.bit_length()} bits"
+                raise PrunecalError(f"metric {name} is {shown}; a measurement must be finite")
 
     def __getitem__(self, metric: str) -> Number:
         """Read one metric: `measurement["ece"]`.

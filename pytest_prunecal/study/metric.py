@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 DECIMALS = 4
+_IN_FULL = 1e16  # from here on Python writes floats with an exponent
 
 
 IMAGES, CORRUPTED, NETWORK = "images", "corrupted images", "network"
@@ -180,11 +181,18 @@ def recorded(value: float) -> float:
 def written(value: float) -> str:
     """Write a number the way baselines and tables show it: four decimals, or a count in full.
 
+    From 1e16 on a float has no decimals, and is written as it is, with an exponent.
+
     Example:
-        >>> written(0.96875), written(315010)
-        ('0.9688', '315010')
+        >>> written(0.96875), written(315010), written(1.5e300), written(1e22)
+        ('0.9688', '315010', '1.5e+300', '1.0e+22')
     """
-    return str(value) if isinstance(value, int) else f"{recorded(value):.{DECIMALS}f}"
+    if isinstance(value, int):
+        return str(value)
+    if abs(value) < _IN_FULL or not math.isfinite(value):
+        return f"{recorded(value):.{DECIMALS}f}"
+    digits, exponent, power = repr(recorded(value)).partition("e")
+    return f"{digits if '.' in digits else f'{digits}.0'}{exponent}{power}"  # YAML knows 1e+22 for a text
 
 
 def in_order(names: Iterable[str], metrics: Mapping[str, Metric]) -> list[str]:

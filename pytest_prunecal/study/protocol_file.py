@@ -80,6 +80,8 @@ def _merged(path: Path, name: str, depth: int = 0) -> Value:
     else:
         parent.fail(f"extends {spec!r}, which is neither built in nor a file beside this one")
     merged = top.over(base)
+    if "description" not in top.mapping():
+        merged.mapping().pop("description", None)  # it describes its own file
     own = top.mapping().get("dataset")
     if own and _dataset_name(own) not in ("", _dataset_name(base.mapping().get("dataset"))):
         merged.mapping()["dataset"] = own  # another data set has options of its own

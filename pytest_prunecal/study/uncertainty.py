@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.study.yaml_schema import checked, either, integer, number, numeric, optional, record
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.yaml_schema import Reader
 
 _DIGITS = 2  # significant ones: an error is not known better, and a refresh should change few lines
+_NOTHING = 1e-12  # a smaller error is rounding, beside numbers of four decimals
+_LARGEST = 1.7e308  # of two significant digits that a float holds
+_IN_FULL = 1e16  # from here on floats are written with an exponent
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,13 @@ class Uncertainty:
 
     @property
     def recorded(self) -> Uncertainty:
-        """The same as a baseline file carries it: two significant digits."""
-        return Uncertainty(
-            None if self.se is None else rounded(self.se),
-            None if self.sd is None else rounded(self.sd),
-            self.seeds,
+        """The same as a baseline file carries it: two significant digits of what is a finite number."""
+        se, sd = (
+            None if error is None or not math.isfinite(error) else rounded(error)
+            for error in (self.se, self.sd)
         )
+        # A file names the seeds with the deviation over them, and with nothing else.
+        return Uncertainty(se) if sd is None or self.seeds < 2 else Uncertainty(se, sd, self.seeds)
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins only."""
@@ -53,19 +59,26 @@ UNKNOWN = Uncertainty()
 
 
 def rounded(error: float) -> float:
-    """Two significant digits."""
-    return float(f"{error:.{_DIGITS}g}")
+    """Two significant digits of a finite error; 0 for what is nothing but rounding.
+
+    Example:
+        >>> rounded(0.0043219), rounded(1.4e-17)
+        (0.0043, 0.0)
+    """
+    return 0.0 if abs(error) < _NOTHING else min(float(f"{error:.{_DIGITS}g}"), _LARGEST)
 
 
 def plain(error: float) -> str:
-    """Two significant digits without an exponent.
+    """Two significant digits of a finite error, without an exponent as long as that can be read.
 
     Example:
-        >>> plain(0.00432), plain(1234)
-        ('0.0043', '1200')
+        >>> plain(0.00432), plain(1234), plain(1.2e300)
+        ('0.0043', '1200', '1.2e+300')
     """
     value = rounded(error)
-    return f"{value:.0f}" if value == int(value) else f"{value:.12f}".rstrip("0")
+    if value >= _IN_FULL:
+        return f"{value:.{_DIGITS - 1}e}"
+    return f"{value:.0f}" if value == int(value) else f"{Decimal(repr(value)):f}"
 
 
 def written(mean: str, uncertainty: Uncertainty) -> str:

@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from pytest_prunecal.study.text import quoted
 from pytest_prunecal.study.yaml_reader import Value
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def choice(*choices: str) -> Reader[str]:
 
     def check(value: Value, found: str) -> None:
         if found not in choices:
-            value.fail(f"{value.label} is {found!r}; it must be one of {', '.join(choices)}")
+            value.fail(f"{value.label} is {quoted(found)}; it must be one of {', '.join(choices)}")
 
     return checked(text, check)
 

@@ -63,11 +63,16 @@ def resampled(function: Callable[..., float], logits: Tensor, labels: Tensor) ->
 
 
 def resampled_means(columns: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Means of some columns, each float (N,), on resampled images: float64 (RESAMPLES,) each."""
+    """Means of some columns, each float (N,), on resampled images: float64 (RESAMPLES,) each.
+
+    Where all images say the same, so does every mean, exactly: the weights add up to 1 but for rounding.
+    """
     if not columns:
         return {}
     stacked = torch.stack(list(columns.values()), dim=1).double()
     found = resampling(len(stacked)).double() @ stacked
+    same = (stacked == stacked[0]).all(0)
+    found[:, same] = stacked[0, same]
     return dict(zip(columns, found.unbind(1), strict=True))
 
 

@@ -84,10 +84,11 @@ def comments():
     """Every comment of a text: what stands behind a # outside of its tokens."""
 
     def count(text):
+        text = text.removeprefix("\ufeff")
         found, place = Counter(), 0
         spans = [
             (token.start_mark.index, token.end_mark.index)
-            for token in yaml.scan(text, Loader=yaml.SafeLoader)
+            for token in yaml.scan(text, Loader=yaml.CSafeLoader)
         ]
         for start, end in [*spans, (len(text), len(text))]:
             for line in re.split("\r\n|[\n\r\x85\u2028\u2029]", text[place:start]):
@@ -153,7 +154,7 @@ def hold(comments):
             before.protocol,
             QUICK.fingerprint,
         )
-        loaded = yaml.load(new, Loader=yaml.BaseLoader)["cells"]  # noqa: S506 - it makes nothing but texts
+        loaded = yaml.load(new, Loader=yaml.CBaseLoader)["cells"]  # noqa: S506 - it makes nothing but texts
         for key, numbers in change.cells.items():
             for name, value in numbers.items():
                 assert float(loaded[key][name]) == float(recorded(value))

@@ -189,3 +189,34 @@ def test_what_was_refreshed_reads_back_and_again_changes_nothing(first, second, 
             assert found.cells[key].uncertainty == {
                 name: one.recorded for name, (_, one) in cell.items() if one != UNKNOWN
             }
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
+    [0.0, -0.0, 1e-300, 5e-324, 1e300, -1e16, 0.5, 1 - 1e-16, 10**300, -7]
+)
+ERROR = st.none() | st.floats(min_value=0) | st.sampled_from([0.0, 1e-17, 1e-12, 1e300, float("nan")])
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(
+    st.dictionaries(
+        st.sampled_from(["accuracy", "ece", "own", "macs"]),
+        st.tuples(FINITE, st.builds(Uncertainty, ERROR, ERROR, st.integers(1, 9))),
+        min_size=1,
+    ),
+    st.sampled_from([None, TEXT]),
+)
+def test_numbers_and_errors_of_any_size_are_written_once(cell, text):
+    change = Change(
+        "vgg19",
+        HERE,
+        {"dense": {name: mean for name, (mean, _) in cell.items()}},
+        uncertainty={"dense": {name: sure for name, (_, sure) in cell.items()}},
+    )
+    new = apply(text, change, QUICK, METRICS, "f.yaml")
+    found = baseline.parse(new, "f.yaml").cells["dense"]
+    assert found.metrics == {name: recorded(mean) for name, (mean, _) in cell.items()}
+    assert {name: found.uncertainty.get(name, UNKNOWN) for name in cell} == {
+        name: sure.recorded for name, (_, sure) in cell.items()
+    }
+    assert apply(new, change, QUICK, METRICS, "f.yaml") is new

@@ -1,20 +1,25 @@
 """Every run can be reported."""
 
+import html as stdlib_html
 import json as stdlib_json
 import math
 import re
+import unicodedata
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
+from pytest_prunecal.baseline.file import Known
 from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.report import json_report as json
-from pytest_prunecal.report import markdown
+from pytest_prunecal.report import markdown, terminal, wording
+from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.html import page as html
-from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
+from pytest_prunecal.report.run import Against, CellResult, ModelRun, Run, sort_results
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS, Metric, known
@@ -24,7 +29,28 @@ from pytest_prunecal.study.tolerance import Tolerance
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 QUICK = load("quick", BUILT_IN)
-TEXT = st.text(st.sampled_from("ab<>&\"'|`*_\\\n\r\t #-~é\x00\x1b\u2028\ud800"), max_size=12)
+CHARACTERS = "ab<>&\"'|`*_\\\n\r\t #-~é\x00\x1b\u2028\ud800:@1[]()!$.+=\u202e\u200d\x7f\x85"
+COMMANDS = """\
+::error::x
+##[error]x
+@octocat
+#123
+www.evil.org
+https://evil.org
+![a](b)
+[a](https://evil.org)
+<img src=x>
+a@evil.org
+- x
+1. x
+> x
+GH-1
+`@a`
+|@a|
+"""
+TEXT = st.text(st.sampled_from(CHARACTERS), max_size=12) | st.sampled_from(
+    [*COMMANDS.splitlines(), "\n::error::x"]
+)
 NAMES = st.sampled_from([*METRICS, "own", "<script>alert(1)</script>", "a|b"])
 VALUES = st.one_of(st.floats(-1e100, 1e100), st.floats(0, 1), st.integers(-9, 10**12))
 ANY_FLOAT = st.one_of(st.floats(), st.floats(0, 1))
@@ -76,7 +102,7 @@ def cell_results(draw, model):
         cell,
         measurement,
         verdict,
-        accepted=draw(st.booleans()),
+        accepted=bool(verdict and draw(st.booleans())),
         known=draw(TEXT) if verdict else "",
         pairing=pairing,
     )
@@ -114,3 +140,85 @@ def test_every_run_can_be_reported(tree_of, run):
     summary = markdown.render(run)
     summary.encode()
     assert summary.count("<details>") == summary.count("</details>")
+    assert not unseen(text + summary + json.render(run))
+
+
+UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def unseen(text):
+    """Characters of a text that people cannot see, line ends and tabs aside."""
+    return {character for character in text if unicodedata.category(character) in UNSEEN} - {"\n", "\t"}
+
+
+def assert_nothing_is_obeyed(lines):
+    for line in lines:
+        assert not unseen(line), line
+        assert "\t" not in line
+        assert not line.lstrip().startswith("::"), line
+        assert "##[" not in line
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(runs(), TEXT, TEXT)
+def test_a_terminal_shows_every_text_and_obeys_none(run, note, reason):
+    lines = list(terminal.lines(replace(run, power=True)))
+    assert_nothing_is_obeyed(lines)
+    assert all("\n" not in line for line in lines)
+    for model in run.models:
+        for result in model.results:
+            if result.verdict:
+                against = Against("quick", model.file, model.accept, 7, note, Known(reason, model.file))
+                assert_nothing_is_obeyed(
+                    failure(result.cell, result.verdict, against, run.metrics).split("\n")
+                )
+
+
+GITHUB = MarkdownIt("gfm-like", {"html": True})
+OWN = {
+    *[
+        "h2",
+        "h3",
+        "p",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+        "details",
+        "summary",
+        "strong",
+        "code",
+        "pre",
+    ]
+}
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(runs())
+def test_a_job_page_shows_every_text_and_obeys_none(run):
+    page = GITHUB.render(markdown.render(run))
+    assert set(re.findall(r"<([a-z0-9]+)", page)) <= OWN
+    outside = re.sub(r"<(code|pre)\b.*?</\1>", "", page, flags=re.DOTALL)
+    assert not re.search(r"@\w|#\d|://|www\.|GH-\d", outside, re.IGNORECASE), outside
+    assert page.count("<h3>") == len(run.models)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXT)
+def test_markdown_of_a_text_reads_as_the_text(text):
+    shown = wording.clean(" ".join(text.split()))
+    for page in (
+        GITHUB.render(f"x {markdown._inline(text)}"),
+        GITHUB.render(f"- {markdown._paragraph(text)}"),
+    ):
+        body = re.sub(r"</?(code|p|ul|li)>", "", page).strip().replace("\n", "")
+        assert stdlib_html.unescape(body).removeprefix("x").strip() == shown
+    (table,) = GITHUB.parse(f"| a | b |\n| --- | --- |\n| {markdown._inline(text)} | c |")[0:1]
+    assert table.type == "table_open"
+    row = GITHUB.render(f"| a | b |\n| --- | --- |\n| {markdown._inline(text)} | c |").partition("<tbody>")[2]
+    assert re.sub(r"<.*?>", "", row).split()[-1] == "c"
+    assert row.count("<td>") == 2

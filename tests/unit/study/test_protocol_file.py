@@ -96,7 +96,7 @@ def test_quick_covers_the_grid_and_all_corruptions():
 def test_one_changed_line(written):
     quick, mine = load("quick", BUILT_IN), written("extends: quick\nfinetune: {epochs: 77}\n")
     expected = dataclasses.replace(
-        quick, name="mine", finetune=dataclasses.replace(quick.finetune, epochs=77)
+        quick, name="mine", description="", finetune=dataclasses.replace(quick.finetune, epochs=77)
     )
     rules = {ALL: Tolerance(source="protocol mine", auto=True)}
     effects = {

@@ -1,5 +1,6 @@
 """How sure a number is: as text, as written into a baseline file, and read back."""
 
+import math
 import re
 
 import hypothesis
@@ -29,6 +30,38 @@ def test_what_is_written_reads_back(mean, sure):
     assert read(value_of(text)) == (recorded(mean), sure.recorded)
     assert ("{" in text) == (sure != UNKNOWN)
     assert not re.search(r"\d[eE]", text)
+
+
+ANY_ERROR = st.none() | st.floats(min_value=0) | st.just(math.nan) | st.floats(0, 1e-9)
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**300), 10**300),
+    st.builds(Uncertainty, ANY_ERROR, ANY_ERROR, st.integers(1, 100)),
+)
+def test_numbers_and_errors_of_any_size_read_back(mean, sure):
+    text = written(number(mean), sure.recorded)
+    assert read(value_of(text)) == (recorded(mean), sure.recorded)
+    assert sure.recorded.recorded == sure.recorded
+    assert len(text) < 500
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (0.0, "0"), (-0.0, "0"), (5e-324, "0"), (1.4e-17, "0"), (1.4e-9, "0.0000000014"),
+        (1.25e-12, "0.0000000000012"), (1e16, "1.0e+16"), (1.7976931348623157e308, "1.7e+308"),
+    ],
+)  # fmt: skip
+def test_errors_of_any_size_are_plain(error, text):
+    assert plain(error) == text
+
+
+def test_what_no_file_can_say_is_not_recorded():
+    assert Uncertainty(math.nan, math.inf, 3).recorded == UNKNOWN
+    assert Uncertainty(0.1, None, 3).recorded == Uncertainty(0.1)
+    assert Uncertainty(0.1, 0.2, 1).recorded == Uncertainty(0.1)
 
 
 @hypothesis.given(uncertainties)

@@ -1,10 +1,13 @@
 """YAML documents: every malformed one is one sentence with file and line, and nothing is ever constructed."""
 
 import math
+import os
 import re
+import time
 
 import hypothesis
 import pytest
+import yaml
 from hypothesis import strategies as st
 
 from pytest_prunecal.baseline import file as baseline
@@ -172,6 +175,7 @@ def test_a_mutated_protocol_raises_nothing_but_one_sentence(text):
         ("- " * 5000, 1, "nested too deeply"),
         ("{a: " * 3000, 1, "nested too deeply"),
         ("%YAML " + "9" * 5000, 1, "malformed YAML"),
+        ("a: 1\nb: \ufeffc", 2, "character #xfeff is not allowed"),
     ],
 )
 def test_malformed_documents_name_their_line(text, line, says):
@@ -190,6 +194,78 @@ def test_deep_nesting_is_refused_at_any_depth_of_the_caller():
     for depth in range(0, 120, 3):
         at(depth, "{a: " * 200 + "1" + "}" * 200)
         at(depth, "[" * 200 + "]" * 200)
+
+
+HUGE = yaml_reader.LARGEST
+LARGE = {
+    "brackets": "[" * HUGE,
+    "dashes": "- " * (HUGE // 2),
+    "questions": "? " * (HUGE // 2),
+    "braces": "{a: " * (HUGE // 4),
+    "keys": "".join(f"k{number}: 1\n" for number in range(300_000)),
+    "list": "- \n" * (HUGE // 3),
+    "flow": f"[{'a,' * (HUGE // 2 - 1)}]",
+    "indents": "\n".join(f"{' ' * depth}a:" for depth in range(2800)),
+    "documents": "---\n" * (HUGE // 4),
+    "quotes": "'" * HUGE,
+    "bombs": "a: &a [x]\n" + "".join(f"b{n}: [*a,*a]\n" for n in range(100_000)),
+}
+
+
+@pytest.mark.parametrize("text", LARGE.values(), ids=LARGE)
+def test_large_documents_are_refused_in_time(text):
+    began = time.process_time()
+    with pytest.raises(PrunecalError) as error:
+        yaml_reader.parse(text, "f.yaml").mapping()
+    one_sentence(error)
+    assert time.process_time() - began < 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1" + "0" * 10**6, "0." + "1" * 10**6, ":".join(["59"] * 10**5), "x" * 10**6, "'\x1b" + "\n\n" * 10**5],
+)
+def test_long_values_are_neither_read_for_long_nor_quoted_in_full(text):
+    value = yaml_reader.parse(f"key: {text!r}" if "\x1b" in text else f"key: {text}", "f.yaml").mapping()[
+        "key"
+    ]
+    for call in (value.number, value.boolean, value.mapping, value.sequence):
+        with pytest.raises(PrunecalError) as error:
+            call()
+        assert len(one_sentence(error)) < 1000
+
+
+def test_a_baseline_as_large_as_they_get_is_read():
+    metrics = "".join(
+        f"    metric_{number}: {{mean: 0.9804, se: 0.0042, sd: 0.004, seeds: 3}}\n" for number in range(20)
+    )
+    cells = "".join(f"  weight-{(1 + number) / 1001:g}:\n{metrics}" for number in range(1000))
+    text = VALID.partition("cells:\n")[0] + "cells:\n" + cells
+    began = time.process_time()
+    assert len(baseline.parse(text, "f.yaml").cells) == 1000
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.skipif(not hasattr(yaml, "CSafeLoader"), reason="PyYAML was built without libyaml")
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(mutated([VALID, *(path.read_text() for path in protocol_file.BUILT_IN.glob("*.yaml"))]))
+def test_both_parsers_of_pyyaml_read_the_same_at_the_same_places(text):
+    def flat(value):
+        key = value.key and (value.key.value, value.key.start_mark.index, value.key.end_mark.index)
+        here = (value.path, value.line, value.node.start_mark.index, value.node.end_mark.index, key)
+        content = value.content.values() if isinstance(value.content, dict) else value.content
+        if content is None:
+            return [(*here, value.node.value, value.node.style)]
+        return [(*here, value.node.flow_style), *(part for item in content for part in flat(item))]
+
+    def read(kind):
+        try:
+            return flat(yaml_reader._parse(text.removeprefix("\ufeff"), "f.yaml", kind))
+        except (yaml.YAMLError, PrunecalError):
+            return None
+
+    found = read(yaml.CSafeLoader), read(yaml.SafeLoader)
+    assert None in found or found[0] == found[1]
 
 
 def test_nothing_is_constructed_from_tags(tmp_path):
@@ -335,6 +411,21 @@ def test_files_that_cannot_be_read(tmp_path):
     ):
         with pytest.raises(PrunecalError, match=f"here: .*{says}"):
             yaml_reader.read(tmp_path / name, "here")
+
+
+def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "large.yaml").write_bytes(b"#" * (yaml_reader.LARGEST + 1))
+    (tmp_path / "largest.yaml").write_bytes(b"#" * yaml_reader.LARGEST)
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    for name, says in (
+        ("pipe.yaml", "is a named pipe, not a regular file"),
+        ("zero.yaml", "is a device, not a regular file"),
+        ("large.yaml", "has more than 4194304 bytes"),
+    ):
+        with pytest.raises(PrunecalError, match=f"here: {says}"):
+            yaml_reader.read_text(tmp_path / name, "here")
+    assert len(yaml_reader.read_text(tmp_path / "largest.yaml", "here")) == yaml_reader.LARGEST
 
 
 def test_line_ends_are_read_as_they_are(tmp_path):
