@@ -73,6 +73,11 @@ def numbers(value: object, what: str, least: float = -math.inf) -> dict[str, int
     return {name: number(each, f"{what}: {name}", least) for name, each in record(value, what).items()}
 
 
+def _finite_or_not(value: object, what: str) -> dict[str, float]:
+    found = record(value, what)
+    return {name: each if each == math.inf else number(each, name) for name, each in found.items()}
+
+
 def within_bounds(values: Mapping[str, float], metrics: Mapping[str, Metric]) -> None:
     """Check that each number is one that its metric can be; whole where the metric counts something."""
     for name, value in values.items():
@@ -86,10 +91,14 @@ def within_bounds(values: Mapping[str, float], metrics: Mapping[str, Metric]) ->
 
 
 def scores(value: object, metrics: Mapping[str, Metric]) -> dict[str, dict[str, dict[str, float]]]:
-    """Check the scores of corrupted sets, by corruption, severity and metric."""
+    """Check the scores of corrupted sets, by corruption, severity and metric.
+
+    They are shown and not compared, so one may be infinite where its metric may: an NLL is, where a network is
+    sure of what is wrong.
+    """
     found = {
         corruption: {
-            severity: numbers(of_set, f"{corruption} {severity}")
+            severity: _finite_or_not(of_set, f"{corruption} {severity}")
             for severity, of_set in record(levels, corruption).items()
         }
         for corruption, levels in record(value, "the corrupted sets").items()

@@ -1,6 +1,7 @@
 """The store: each entry made once, never half, whoever dies; a URL shares entries between machines."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.store import atomic, lock
 from pytest_prunecal.store.kinds import Artefact, Kind, Remembered
 from pytest_prunecal.store.store import Store
 
@@ -335,8 +337,9 @@ def test_what_cannot_be_written_is_given_anyway(store, error, anew):
 
     asked = []
     found = store.remember(Kind("number", ".txt", full, number), "key", counted(asked, 34), anew=anew)
-    told = f"store {store.root}: cannot be written ({error.args[-1]}); numbers measured so far are safe; make room "
-    assert found == Remembered(34, problem=f"{told}there, or give another with --prunecal-store")
+    told = f"store {store.root}: cannot be written ({error.args[-1]}); numbers measured so far are safe; "
+    told += "make room there, or give another with --prunecal-store"
+    assert found == Remembered(34, problem=told)
     assert len(asked) == 1
     assert files_of(store.root) == [".gitignore"]
 
@@ -507,3 +510,192 @@ def test_a_lost_connection_loses_nothing(url, tmp_path, monkeypatch, broken):
     assert found == Remembered(3, problem=f"{told}give another with --prunecal-store")
     assert len(asked) == 1
     assert files_of(store.root) == [".gitignore"]
+
+
+def test_a_url_heals_what_was_damaged_here(url, tmp_path, monkeypatch):
+    one = machine(url, tmp_path / "home", monkeypatch)
+    entry = one.obtain(artefact(writes("whole")))
+    entry.write_text("holes")
+    assert one.obtain(artefact(never)).read_text() == "whole"
+
+
+@pytest.mark.parametrize("which", ["base/key.bin", "checksums/base/key.bin"])
+def test_a_url_with_a_damaged_entry_is_healed(url, tmp_path, monkeypatch, which):
+    machine(url, tmp_path / "first", monkeypatch).obtain(artefact(writes("whole")))
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.pipe_file(f"{root}/{which}", b"holes")
+    second = machine(url, tmp_path / "second", monkeypatch)
+    assert second.obtain(artefact(writes("again"))).read_text() == "again"
+    third = machine(url, tmp_path / "third", monkeypatch)
+    assert third.obtain(artefact(never)).read_text() == "again"
+
+
+def test_an_error_of_a_driver_is_one_of_the_store(url, tmp_path, monkeypatch):
+    store = machine(url, tmp_path / "home", monkeypatch)
+
+    def refuse(*_, **__):
+        raise RuntimeError("403\nforbidden")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._remote.files, "put_file", refuse)
+        found = store.remember(NUMBER, "key", lambda: 3)
+    assert found.content == 3
+    assert found.problem.startswith(f"store {url}: cannot be written (RuntimeError: 403 forbidden); numbers ")
+
+
+ODD = ["ftp://localhost:1/x", "zip://x", "data://x", "http://localhost:1/x", "://x", "nosuch://x", "a\0b"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_url_that_cannot_be_written_is_refused_in_one_sentence(odd):
+    with pytest.raises(PrunecalError) as caught:
+        Store(odd)
+    text = str(caught.value)
+    assert text.startswith(f"store {odd}: cannot be written (")
+    assert text.endswith("); give another with --prunecal-store")
+    assert "\n" not in text
+
+
+def bad_places(folder):
+    (folder / "file").write_text("")
+    (folder / "loop").symlink_to(folder / "loop")
+    return {
+        "a file": folder / "file",
+        "a symbolic link to itself": folder / "loop",
+        "below it": folder / "loop" / "store",
+        "a long name": folder / ("x" * 300),
+    }
+
+
+@pytest.mark.parametrize("what", ["a file", "a symbolic link to itself", "below it", "a long name"])
+def test_a_place_that_is_none_is_refused_in_one_sentence(tmp_path, what):
+    place = bad_places(tmp_path)[what]
+    with pytest.raises(PrunecalError) as caught:
+        Store(str(place))
+    assert str(caught.value).startswith(f"store {place}: cannot be written (")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_the_users_is_not_kept_out_of_git(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    for _ in range(2):
+        Store(str(tmp_path)).obtain(artefact(writes("x")))
+    assert not (tmp_path / ".gitignore").exists()
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk that takes no more, wherever something is flushed to it."""
+
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", refuse)
+    return monkeypatch
+
+
+def test_what_cannot_be_kept_is_refused_in_one_sentence(store, full):
+    with pytest.raises(PrunecalError) as caught:
+        store.obtain(artefact(writes("x")))
+    assert str(caught.value) == (
+        f"store {store.root}: cannot be written (No space left on device); numbers measured so far are safe; "
+        "make room there, or give another with --prunecal-store"
+    )
+    assert caught.value.__cause__ is None
+    full.undo()
+    assert store.obtain(artefact(writes("x"))).read_text() == "x"
+
+
+@pytest.mark.parametrize("broken", ["disk", "lock"])
+def test_what_is_dear_is_put_aside_and_made_once(store, full, broken):
+    if broken == "lock":
+        full.undo()
+        shutil.rmtree(store.root / "locks")
+        (store.root / "locks").write_text("in the way")
+    aside = store.obtain(artefact(writes("dear"), dear=True))
+    assert aside.read_text() == "dear"
+    assert not aside.is_relative_to(store.root)
+    assert store.read(artefact(never, dear=True), lambda path: path.read_text()) == "dear"
+    assert store.find("base/key.bin") is None
+    del store
+
+
+def test_a_disk_that_can_only_be_read_gives_what_it_has(store, monkeypatch):
+    store.obtain(artefact(writes("x")))
+    store.remember(NUMBER, "key", lambda: 3)
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(atomic.os, "open", refuse)
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    assert store.obtain(artefact(never)).read_text() == "x"
+    assert store.remember(NUMBER, "key", never) == Remembered(3, reused=True)
+    assert store.remember(NUMBER, "other", lambda: 4) == Remembered(
+        4,
+        problem=f"store {store.root}: cannot be written (Read-only file system); numbers measured so far are "
+        "safe; make it writable, or give another with --prunecal-store",
+    )
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
+def test_a_file_system_without_locks_is_none_the_worse(store, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    assert store.obtain(artefact(writes("x"))).read_text() == "x"
+    assert store.attempt(artefact(writes("y"), "other")).read_text() == "y"
+    assert store.remember(NUMBER, "key", lambda: 3) == Remembered(3)
+    assert store.remember(NUMBER, "key", never) == Remembered(3, reused=True)
+
+
+def left(store, place):
+    path = store.root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("half")
+    return path
+
+
+LEFT = ["base/.key.bin.0123.partial", "number/.old.txt.0123.partial", "checksums/base/.old.bin.0123.partial"]
+
+
+def test_what_killed_processes_left_is_removed(store):
+    paths = [left(store, place) for place in LEFT]
+    store.obtain(artefact(writes("x")))
+    assert not any(path.exists() for path in paths)
+    assert files_of(store.root) == [".gitignore", "key.bin"]
+
+
+def test_what_another_process_is_writing_stays(maker, tmp_path):
+    store = Store(str(tmp_path / "store"))
+    store.obtain(artefact(writes("x"), "other"))
+    assert list((store.root / "base").glob(".key.bin.*.partial"))
+    os.kill(maker.pid, signal.SIGKILL)
+    maker.wait()
+    Store(str(store.root)).obtain(artefact(writes("x"), "third"))
+    assert files_of(store.root) == [".gitignore", "other.bin", "third.bin"]
+
+
+def test_without_locks_only_what_is_old_is_removed(store, monkeypatch):
+    new, old = (left(store, f"base/.{name}.bin.0123.partial") for name in ("new", "old"))
+    os.utime(old, (0, 0))
+
+    def refuse(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    store.obtain(artefact(writes("x")))
+    assert (new.exists(), old.exists()) == (True, False)
+
+
+def test_uploads_that_were_killed_are_removed_when_they_are_old(tmp_path, monkeypatch):
+    url = f"local://{tmp_path}/remote"
+    one = machine(url, tmp_path / "home", monkeypatch)
+    new, old = (tmp_path / "remote" / "base" / f"key.bin.{name}.partial" for name in ("new", "old"))
+    new.parent.mkdir()
+    new.write_text("")
+    old.write_text("")
+    os.utime(old, (0, 0))
+    one.obtain(artefact(writes("x")))
+    assert (new.exists(), old.exists()) == (True, False)
