@@ -188,7 +188,7 @@ def check_writable(settings: Settings) -> None:
     """
     options = settings.options
     if settings.files:
-        Store(options.store)
+        Store(options.store).check_writable()
     places = [(path.parent, path) for path in (options.report, options.json) if path]
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))

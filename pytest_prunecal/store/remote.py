@@ -26,7 +26,7 @@ class Remote:
         url: an fsspec URL such as `s3://bucket/prunecal`.
 
     Raises:
-        StoreError: there is no such driver, it is not installed, or nothing can be written there.
+        StoreError: there is no such driver, it is not installed, or it cannot be reached.
     """
 
     def __init__(self, url: str) -> None:
@@ -35,10 +35,21 @@ class Remote:
         try:
             fsspec = import_module("fsspec")  # slow to import, and most stores are folders
             self.files, self._root = fsspec.core.url_to_fs(url)
-            self._try_writing()
         except Exception as error:  # noqa: BLE001 - each driver has errors of its own
             raise unusable(url, error) from None
+        self._url = url
         self._swept: set[str] = set()
+
+    def check_writable(self) -> None:
+        """Try to write; raises StoreError if nothing can be written there."""
+        trial = f"{self._root}/{secrets.token_hex(8)}{PARTIAL}"
+        try:
+            self.files.makedirs(self._root, exist_ok=True)
+            self.files.pipe_file(trial, b"written to see whether it can be")
+        except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+            raise unusable(self._url, error) from None
+        with suppress(Exception):  # who may not delete may still share
+            self.files.rm_file(trial)
 
     def get(self, place: str, path: Path) -> None:
         """Bring one here; raises an OSError if it cannot be brought."""
@@ -71,13 +82,6 @@ class Remote:
 
     def _address(self, place: str) -> str:
         return f"{self._root}/{place}"
-
-    def _try_writing(self) -> None:
-        self.files.makedirs(self._root, exist_ok=True)
-        trial = f"{self._root}/{secrets.token_hex(8)}{PARTIAL}"
-        self.files.pipe_file(trial, b"written to see whether it can be")
-        with suppress(Exception):  # who may not delete may still share
-            self.files.rm_file(trial)
 
     def _sweep(self, folder: str) -> None:
         """Remove what killed processes left in a folder, once in a process, if the driver can do that."""

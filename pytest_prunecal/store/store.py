@@ -37,14 +37,14 @@ class Store:
             the user's cache directory too.
 
     Raises:
-        StoreError: the place cannot be written, or its fsspec driver is missing.
+        StoreError: there is no such place and none can be made, or its fsspec driver is missing.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._remote: Remote | None = None
         self._swept = False
-        self._aside: dict[Path, Path] = {}
+        self._aside: dict[Path, tuple[Path, StoreError]] = {}
         try:
             if "://" in url and not url.startswith("file://"):
                 self._remote = Remote(url)
@@ -54,6 +54,20 @@ class Store:
             self._prepare()
         except (OSError, ValueError, RuntimeError) as error:  # a name with a zero byte, nobody's home
             raise unusable(url, error) from None
+
+    def check_writable(self) -> None:
+        """Try to write, before anything is measured; a store that fails later is put up with.
+
+        Raises:
+            StoreError: nothing can be written.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise unusable(self._url, error) from None
+        if self._remote is not None:
+            self._remote.check_writable()
 
     def obtain(self, artefact: Artefact) -> Path:
         """Find an entry's file, or make it; of several processes that want it, one does and others wait.
@@ -129,8 +143,15 @@ class Store:
             return Remembered(content, problem=problem)
 
     def find(self, place: str) -> Path | None:
-        """Find a whole entry by its place, such as `base/KEY.safetensors`; None if there is none."""
+        """Find a whole entry by its place, such as `base/KEY.safetensors`; None if there is none.
+
+        Raises:
+            StoreError: this process made it, and it could not be kept.
+            OSError: it cannot be brought here.
+        """
         entry = self.root / place
+        if entry in self._aside:
+            raise self._aside[entry][1]
         if checksum.is_whole(self.root, place):
             return entry
         if self._remote is None:
@@ -146,7 +167,7 @@ class Store:
         if not anew and self._is_whole(entry):
             return entry, Hold.ALONE
         if not anew and entry in self._aside:
-            return self._aside[entry], Hold.ALONE
+            return self._aside[entry][0], Hold.ALONE
         with ExitStack() as stack:
             problem: Exception | None = None
             try:
@@ -164,20 +185,25 @@ class Store:
                     return entry, hold
             except (OSError, SafetensorError) as error:
                 problem = error
+            told = failing(self._url, problem)
             if not artefact.dear:
-                raise failing(self._url, problem)
-            return self._put_aside(artefact, content), hold
+                raise told
+            return self._put_aside(artefact, content, told), hold
 
-    def _put_aside(self, artefact: Artefact, content: object) -> Path:
-        """Keep for this process alone what the store cannot keep; gone when the process ends."""
+    def _put_aside(self, artefact: Artefact, content: object, told: StoreError) -> Path:
+        """Keep for this process alone what the store cannot keep; gone when the process ends.
+
+        Raises:
+            StoreError: what was told, if it cannot be kept anywhere.
+        """
         try:
             folder = Path(tempfile.mkdtemp(prefix="prunecal-"))
             finalize(self, shutil.rmtree, folder, ignore_errors=True)
             path = folder / f"{artefact.kind}{artefact.suffix}"
             artefact.save(content, path)
-        except (OSError, SafetensorError) as error:
-            raise failing(self._url, error) from None
-        self._aside[self.root / artefact.place] = path
+        except (OSError, SafetensorError):
+            raise told from None
+        self._aside[self.root / artefact.place] = path, told
         return path
 
     def _loaded(self, kind: Kind[Content], entry: Path) -> Remembered[Content] | None:
@@ -240,10 +266,6 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         ours = not any(self.root.iterdir())
         (self.root / "locks").mkdir(exist_ok=True)
-        with tempfile.TemporaryFile(
-            dir=self.root
-        ):  # what is there already may lie on a disk that takes no more
-            pass
         if ours:  # a folder of the user's that holds other things is not kept out of git
             with suppress(FileExistsError), (self.root / ".gitignore").open("x") as file:
                 file.write("# Made by pytest-prunecal; safe to delete.\n*\n")

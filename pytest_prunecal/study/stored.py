@@ -36,11 +36,16 @@ def text(value: object, what: str) -> str:
     return value
 
 
-def texts(value: object, what: str) -> tuple[str, ...]:
-    """Check a list of texts."""
+def items(value: object, what: str) -> list[Any]:
+    """Check a list."""
     if not isinstance(value, list):
         raise TypeError(f"{what} is no list")
-    return tuple(text(each, what) for each in value)
+    return value
+
+
+def texts(value: object, what: str) -> tuple[str, ...]:
+    """Check a list of texts."""
+    return tuple(text(each, what) for each in items(value, what))
 
 
 def truth(value: object, what: str) -> bool:
@@ -93,8 +98,8 @@ def within_bounds(values: Mapping[str, float], metrics: Mapping[str, Metric]) ->
 def scores(value: object, metrics: Mapping[str, Metric]) -> dict[str, dict[str, dict[str, float]]]:
     """Check the scores of corrupted sets, by corruption, severity and metric.
 
-    They are shown and not compared, so one may be infinite where its metric may: an NLL is, where a network is
-    sure of what is wrong.
+    They are shown and not compared, so one may be infinite where its metric may: an NLL is, where a network
+    is sure of what is wrong.
     """
     found = {
         corruption: {

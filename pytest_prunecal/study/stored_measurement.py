@@ -65,7 +65,9 @@ def pairing_of(value: object, metrics: Mapping[str, Metric]) -> Pairing:
         changes=stored.numbers(data["changes"], "changes"),
         change_errors=stored.numbers(data["change_errors"], "change_errors", 0),
         unpaired=stored.text(data["unpaired"], "unpaired"),
-        change_spread={name: [_spread(side) for side in sides] for name, sides in spread.items()},
+        change_spread={
+            name: [_spread(side) for side in stored.items(sides, name)] for name, sides in spread.items()
+        },
     )
     for names in (found.paired, found.changes, found.change_errors, found.change_spread):
         if not names.keys() <= metrics.keys():
@@ -88,9 +90,7 @@ def _uncertainty(value: object) -> Uncertainty:
 
 
 def _spread(value: object) -> tuple[int, float]:
-    if not isinstance(value, list):
-        raise TypeError("a spread is no list")
-    dof, deviation = value
+    dof, deviation = stored.items(value, "a spread")
     return stored.whole(dof, "a number of seeds", 1), stored.number(deviation, "a deviation", 0)
 
 

@@ -45,7 +45,7 @@ class ReusingEngine(Engine):
         engine: what measures, one of `study.builtin.ENGINES`.
 
     Raises:
-        PrunecalError: the store cannot be written.
+        PrunecalError: there is no such store, and none can be made.
     """
 
     def __init__(self, setup: Setup, engine: str) -> None:

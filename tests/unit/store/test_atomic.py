@@ -16,15 +16,18 @@ def path(tmp_path):
     return tmp_path / "kept.txt"
 
 
-def write(path, text, during=lambda passing: None):
+def write(path, text, during=None):
     with written_whole(path) as passing:
         passing.write_text(text)
-        during(passing)
+        if during:
+            during(passing)
 
 
 def test_it_takes_its_place_when_it_is_whole(path):
+    seen = []
     path.write_text("old")
-    write(path, "new", lambda passing: [passing.exists(), path.read_text()] == [True, "old"] or pytest.fail())
+    write(path, "new", lambda passing: seen.append((passing.parent, passing.read_text(), path.read_text())))
+    assert seen == [(path.parent, "new", "old")]
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
 

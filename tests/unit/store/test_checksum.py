@@ -40,9 +40,10 @@ def test_it_is_whole_as_it_was_kept(root):
     assert not checksum.is_whole(root, "base/none.bin")
 
 
+@pytest.mark.skipif(not shutil.which("sha256sum"), reason="there is no sha256sum here")
 def test_anybody_can_check_a_store(root):
-    lines = (root / checksum.place_of(PLACE)).read_text()
-    assert subprocess.run("sha256sum -c", input=lines, cwd=root, text=True, check=True, shell=True)
+    command = [shutil.which("sha256sum"), "--check", checksum.place_of(PLACE)]
+    subprocess.run(command, cwd=root, check=True)
 
 
 DAMAGE = st.one_of(

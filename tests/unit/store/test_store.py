@@ -549,7 +549,7 @@ ODD = ["ftp://localhost:1/x", "zip://x", "data://x", "http://localhost:1/x", ":/
 @pytest.mark.parametrize("odd", ODD)
 def test_a_url_that_cannot_be_written_is_refused_in_one_sentence(odd):
     with pytest.raises(PrunecalError) as caught:
-        Store(odd)
+        Store(odd).check_writable()
     text = str(caught.value)
     assert text.startswith(f"store {odd}: cannot be written (")
     assert text.endswith("); give another with --prunecal-store")
@@ -616,8 +616,8 @@ def test_what_is_dear_is_put_aside_and_made_once(store, full, broken):
     assert aside.read_text() == "dear"
     assert not aside.is_relative_to(store.root)
     assert store.read(artefact(never, dear=True), lambda path: path.read_text()) == "dear"
-    assert store.find("base/key.bin") is None
-    del store
+    with pytest.raises(PrunecalError, match=rf"^store {store.root}: cannot be written \("):
+        store.find("base/key.bin")
 
 
 def test_a_disk_that_can_only_be_read_gives_what_it_has(store, monkeypatch):
@@ -693,7 +693,7 @@ def test_uploads_that_were_killed_are_removed_when_they_are_old(tmp_path, monkey
     url = f"local://{tmp_path}/remote"
     one = machine(url, tmp_path / "home", monkeypatch)
     new, old = (tmp_path / "remote" / "base" / f"key.bin.{name}.partial" for name in ("new", "old"))
-    new.parent.mkdir()
+    new.parent.mkdir(parents=True)
     new.write_text("")
     old.write_text("")
     os.utime(old, (0, 0))

@@ -38,13 +38,12 @@ MEASUREMENT = Measurement(
     ),
 )
 PAIRING = Pairing(
-    True,
-    False,
-    {"accuracy": 0.1},
-    {"accuracy": -0.1},
-    {"accuracy": 0.0},
-    "",
-    {"accuracy": [(2, 0.1), (4, 0.0)]},
+    same_base=True,
+    tuned=False,
+    paired={"accuracy": 0.1},
+    changes={"accuracy": -0.1},
+    change_errors={"accuracy": 0.0},
+    change_spread={"accuracy": [(2, 0.1), (4, 0.0)]},
 )
 
 
