@@ -116,6 +116,9 @@ def file(written: Written) -> Path:
 
 def path_or_url(written: Written) -> str:
     """Read a path or an fsspec URL."""
+    scheme, colon, _ = written.text.partition(":")
+    if colon and "://" not in written.text and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
+        raise PrunecalError(f"{written}: write {scheme}://… for a URL, or ./{scheme}:… for a folder")
     return written.text if "://" in written.text else str(path(written))
 
 

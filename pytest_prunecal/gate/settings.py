@@ -14,6 +14,7 @@ from pytest_prunecal.gate.options import ROWS, Options
 from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
+from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import metric
 from pytest_prunecal.study.cell import grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
@@ -203,6 +204,8 @@ def check_writable(settings: Settings) -> None:
         PrunecalError: a place cannot be written.
     """
     options = settings.options
+    if settings.files:
+        Store(options.store).check_writable()
     places = [(path.parent, path) for path in (options.report, options.json) if path]
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))

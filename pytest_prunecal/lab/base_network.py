@@ -6,27 +6,23 @@ from dataclasses import asdict
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from safetensors.torch import load_file, save_file
-
-from pytest_prunecal.lab import models
+from pytest_prunecal.lab import models, trained_state
 from pytest_prunecal.lab.checkpoint import load_given
 from pytest_prunecal.lab.evaluation import saved
 from pytest_prunecal.lab.identity import declared, model_entry, own_metrics
 from pytest_prunecal.lab.training import trainer
 from pytest_prunecal.store.environment import conditions
+from pytest_prunecal.store.kinds import Artefact, Kind
 from pytest_prunecal.store.sources import file_digest, package_digest
-from pytest_prunecal.store.store import Artefact, Kind
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.lab.evaluation.tally import Evaluated
-
-_EVALUATION = Kind("evaluation", ".safetensors", saved.save, saved.load)
 
 
 def training_code() -> str:
@@ -65,18 +61,25 @@ class BaseNetwork:
         if self.given:
             load_given(network, self.given, self._model)
         else:
-            read = partial(load_file, device=str(self._bench.device))
+            wanted = network.state_dict()
+            read = partial(trained_state.load, wanted=wanted, device=str(self._bench.device))
             network.load_state_dict(self._bench.store.read(self._artefact, read))
         return network
 
     def trained(self) -> Path:
-        """The store's entry of what base training gives, whatever is given; trained now if nobody has yet."""
+        """A file with what base training gives, whatever is given; trained now if nobody has yet.
+
+        It is the store's entry, or a file of this process where the store can keep nothing.
+        """
         return self._bench.store.obtain(self._artefact)
 
     @property
     def place(self) -> str:
         """Where the store has what was trained, such as `base/KEY.safetensors`; empty if it was given."""
-        return "" if self.given else self.trained().relative_to(self._bench.store.root).as_posix()
+        if self.given:
+            return ""
+        self.trained()
+        return self._artefact.place
 
     @property
     def digest(self) -> str:
@@ -109,8 +112,12 @@ class BaseNetwork:
             }
         )
         if key not in bench.base_results:
+            load = partial(saved.load, images=len(bench.dataset.test_images), metrics=bench.metrics)
             bench.base_results[key] = bench.store.remember(
-                _EVALUATION, key, lambda: bench.evaluate(self.network()), anew=bench.setup.fresh
+                Kind("evaluation", ".safetensors", saved.save, load),
+                key,
+                lambda: bench.evaluate(self.network()),
+                anew=bench.setup.fresh,
             ).content
         return bench.base_results[key]
 
@@ -130,7 +137,7 @@ class BaseNetwork:
             "seed": bench.base_seed,
             "precision": protocol.precision,
         }
-        return Artefact("base", digest(key), ".safetensors", self._train)
+        return Artefact("base", digest(key), ".safetensors", self._train, trained_state.save, dear=True)
 
     @cached_property
     def _code(self) -> str:
@@ -141,8 +148,7 @@ class BaseNetwork:
             [sources.of_code(model_entry(self._model, own), own.registrars), declared(own, sources)]
         )
 
-    def _train(self, path: Path) -> None:
+    def _train(self) -> dict[str, Tensor]:
         bench = self._bench
         builder = bench.builder_of(self._model)
-        state = bench.trainer.train_base(self._model, builder, bench.base_seed, slimming=self._slimming)
-        save_file(state, path)
+        return bench.trainer.train_base(self._model, builder, bench.base_seed, slimming=self._slimming)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from itertools import cycle
 from pathlib import Path
 
 import pytest
+
+from pytest_prunecal.store import checksum
 
 SPLIT = {
     "tiny.py": "from nets.tiny import tiny\n",
@@ -70,6 +73,13 @@ def pytest_prunecal_files(config):
 """
 
 
+def forge(entry, content):
+    """Put content into a store's entry, with a checksum that is right."""
+    entry.write_bytes(content)
+    root, place = entry.parents[1], f"{entry.parent.name}/{entry.name}"
+    checksum.seal(root, place, checksum.line(entry, place))
+
+
 def evaluations(project):
     """Forward passes of evaluations since this was last asked."""
     log = project.path / "evaluated"
@@ -124,7 +134,8 @@ def test_fresh_replaces_what_was_stored(measured):
     for entry in entries:
         record = json.loads(entry.read_text())
         record["measurement"]["metrics"]["accuracy"] = 0.125
-        entry.write_text(json.dumps(record))
+        record["measurement"]["by_image"]["metrics"]["accuracy"] = 0.125
+        forge(entry, json.dumps(record).encode())
     assert "regression" in measured.gate(*CELL).out
     assert measured.gate(*CELL, "--prunecal-fresh").ret == 0
     assert "1 identical; 1 reused" in measured.gate(*CELL).out
@@ -294,24 +305,29 @@ def test_a_store_that_keeps_nothing_loses_no_measurement(gated):
     (gated.path / "other/measurement").write_text("in the way")
     outcome = gated.gate("--prunecal-ratios=0", "--prunecal-store=other")
     assert outcome.ret == 0, outcome.text
-    assert "dense: not kept for another run: [Errno 17] File exists" in outcome.out
+    told = f"dense: not kept for another run: store {gated.path}/other: cannot be written (File exists); "
+    assert told in outcome.out
 
 
 def test_a_full_disk_loses_no_measurement(gated, monkeypatch):
-    from pytest_prunecal.store import store
+    from pytest_prunecal.store import atomic
 
     fsync = os.fsync
 
     def full(file):
-        if ".prunecal/base" not in str(Path(f"/proc/self/fd/{file}").readlink()):
+        if not re.search("/.prunecal/(checksums/)?base", str(Path(f"/proc/self/fd/{file}").readlink())):
             raise OSError(28, "No space left on device")
         fsync(file)
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     outcome = gated.gate("--prunecal-pruners=weight", "--prunecal-ratios=0,0.3")
     assert outcome.ret == 0, outcome.text
     assert "2 cells: 2 identical" in outcome.out
-    assert "dense: not kept for another run: [Errno 28] No space left on device" in outcome.out
+    told = (
+        f"store {gated.path}/.prunecal: cannot be written (No space left on device); numbers measured so far "
+    )
+    advice = "are safe; make room there, or give another with --prunecal-store"
+    assert f"dense: not kept for another run: {told}{advice}" in outcome.out
 
 
 @pytest.mark.parametrize(

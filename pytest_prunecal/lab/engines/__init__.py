@@ -69,7 +69,7 @@ def start(setup: Setup, engine: str = "local") -> Engine:
         engine: what measures, one of `study.builtin.ENGINES`.
 
     Raises:
-        PrunecalError: the store cannot be written.
+        PrunecalError: there is no such store, and none can be made.
     """
     from pytest_prunecal.lab.engines.reusing import ReusingEngine  # noqa: PLC0415 - which imports this module
 

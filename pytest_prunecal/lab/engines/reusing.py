@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -11,12 +12,14 @@ from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.store.environment import conditions, is_surely_cpu
+from pytest_prunecal.store.kinds import Kind
 from pytest_prunecal.store.sources import Sources, file_digest
-from pytest_prunecal.store.store import Kind, Store
+from pytest_prunecal.store.store import Store
+from pytest_prunecal.study import stored
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.digest import digest
-from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.pairing import Pairing
+from pytest_prunecal.study.metric import known
+from pytest_prunecal.study.stored_measurement import measurement_of, pairing_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +27,12 @@ if TYPE_CHECKING:
     from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.image_results import ImageResults
+    from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.pairing import Pairing
+
+_BASE = re.compile(r"base/[0-9a-f]{64}\.safetensors")
+"""Where the store has base networks: what a record names is looked for nowhere else."""
 
 
 class ReusingEngine(Engine):
@@ -36,7 +45,7 @@ class ReusingEngine(Engine):
         engine: what measures, one of `study.builtin.ENGINES`.
 
     Raises:
-        PrunecalError: the store cannot be written.
+        PrunecalError: there is no such store, and none can be made.
     """
 
     def __init__(self, setup: Setup, engine: str) -> None:
@@ -65,7 +74,9 @@ class ReusingEngine(Engine):
             key = self._identity.of(cell, seeds)
         except OSError:  # a file is not there or cannot be read; measuring says so better
             return self._measuring.measure(cell, seeds)
-        kind: Kind[Measurement] = Kind("measurement", ".json", partial(self._save, cell, seeds), self._load)
+        kind: Kind[Measurement] = Kind(
+            "measurement", ".json", partial(self._save, cell, seeds), partial(self._load, seeds)
+        )
         found = self._store.remember(
             kind,
             key,
@@ -89,8 +100,11 @@ class ReusingEngine(Engine):
         """Compare a cell with what was accepted, once; see `pytest_prunecal.lab.paired.compare`."""
         sides = [measured.to_dict(), accepted.to_dict()]
         key = digest([sides, tuned, self._sources.of_package(), conditions("cpu")])
+        load = partial(self._load_pairing, measured.base == accepted.base, tuned)
         found = self._store.remember(
-            _PAIRING, key, lambda: self._measuring.pair(measured, accepted, tuned=tuned)
+            Kind("pairing", ".json", _save_pairing, load),
+            key,
+            lambda: self._measuring.pair(measured, accepted, tuned=tuned),
         )
         return found.content
 
@@ -99,6 +113,10 @@ class ReusingEngine(Engine):
         engine = resolve(ENGINES[self._engine], f"engine {self._engine!r}")
         made: Engine = engine(self._setup, self._store, self._sources)
         return made
+
+    @cached_property
+    def _metrics(self) -> dict[str, Metric]:
+        return known(self._setup.extensions.metrics.values())
 
     @cached_property
     def _identity(self) -> Identity:
@@ -116,25 +134,40 @@ class ReusingEngine(Engine):
         record = {"measurement": measurement.to_dict(), "bases": bases}
         path.write_text(json.dumps(record), encoding="utf-8")
 
-    def _load(self, path: Path) -> Measurement:
-        """A stored measurement; raises ValueError if its base networks are not those in the store."""
-        record = json.loads(path.read_text(encoding="utf-8"))
-        for place, expected in record["bases"].items():
-            if self._digest_of(place) != expected:
+    def _load(self, seeds: int, path: Path) -> Measurement:
+        """A stored measurement; raises ValueError if it can be none of this cell.
+
+        Or if its base networks are not those in the store.
+        """
+        kept = stored.record(json.loads(path.read_text(encoding="utf-8")), "it", {"measurement", "bases"})
+        bases = stored.record(kept["bases"], "its base networks")
+        for place, expected in bases.items():
+            if not _BASE.fullmatch(place) or self._digest_of(place) != expected:
                 raise ValueError(f"{path}: measured from another {place}")
-        return Measurement.from_dict(record["measurement"])
+        found = measurement_of(kept["measurement"], self._metrics)
+        protocol, said = self._setup.protocol, found.provenance
+        told = {
+            "protocol": protocol.name,
+            "fingerprint": protocol.fingerprint,
+            "seed": protocol.seed,
+            "seeds": seeds,
+        }
+        if any(said.get(name) != value for name, value in told.items()):
+            raise ValueError(f"{path}: measured under another protocol")
+        if "base_entry" in said and said["base_entry"] not in bases:
+            raise ValueError(f"{path}: measured from a base network that it does not name")
+        return found
 
     def _digest_of(self, place: str) -> str:
-        """Of an entry of the store; raises an OSError if it is not there."""
+        """Of a whole entry of the store; raises an OSError if it is not there."""
         return file_digest(self._store.find(place) or self._store.root / place)
+
+    def _load_pairing(self, same_base: bool, tuned: bool, path: Path) -> Pairing:  # noqa: FBT001 - of a partial
+        found = pairing_of(json.loads(path.read_text(encoding="utf-8")), self._metrics)
+        if (found.same_base, found.tuned) != (same_base, tuned):
+            raise ValueError(f"{path}: compares other sides")
+        return found
 
 
 def _save_pairing(pairing: Pairing, path: Path) -> None:
     path.write_text(json.dumps(pairing.to_dict()), encoding="utf-8")
-
-
-def _load_pairing(path: Path) -> Pairing:
-    return Pairing(**json.loads(path.read_text(encoding="utf-8")))
-
-
-_PAIRING = Kind("pairing", ".json", _save_pairing, _load_pairing)

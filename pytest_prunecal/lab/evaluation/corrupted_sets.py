@@ -18,8 +18,9 @@ from pytest_prunecal.lab import corruptions
 from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.datasets.published import published
 from pytest_prunecal.lab.evaluation.evaluate import TestSet
+from pytest_prunecal.store.kinds import Artefact
 from pytest_prunecal.store.sources import package_digest
-from pytest_prunecal.store.store import Artefact
+from pytest_prunecal.store.trouble import StoreError
 from pytest_prunecal.study.builtin import BENCHMARK, EXTRA
 from pytest_prunecal.study.digest import digest
 
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the generated corruptions: they are part of the data, so a cell's seed does not change them."""
-
-# Copy-on-write: all workers share the pages, and torch gets the writable array that it wants.
-_mapped = partial(np.load, mmap_mode="c", allow_pickle=False)
 
 KEPT_BYTES = 8 << 30
 """All generated sets of a protocol together are kept in the store up to this size, else none of them."""
@@ -121,9 +119,25 @@ class CorruptedSets:
             elif self.streamed:
                 images = Streamed(self._dataset.test_images, name, severity)
             else:
-                self._share_making(sets[place:])
-                images = torch.from_numpy(self._store.read(self._artefact(name, severity), _mapped))
+                images = self._kept(sets[place:])
             yield TestSet(name, severity, images)
+
+    def _kept(self, sets: list[tuple[str, int]]) -> Images:
+        """The first of some sets, from the store; streamed to the same bits where it cannot be kept."""
+        try:
+            self._share_making(sets)
+            return self._store.read(self._artefact(*sets[0]), self._mapped)
+        except StoreError:
+            return Streamed(self._dataset.test_images, *sets[0])
+
+    def _mapped(self, path: Path) -> torch.Tensor:
+        """Read a set; raises ValueError if it is none of this data set's."""
+        # Copy-on-write: all workers share the pages, and torch gets the writable array that it wants.
+        found = np.load(path, mmap_mode="c", allow_pickle=False)
+        clean = self._dataset.test_images
+        if found.dtype != np.uint8 or found.shape != tuple(clean.shape) or not found.flags.c_contiguous:
+            raise ValueError(f"{path}: these are not corrupted images of {self._dataset.name}")
+        return torch.from_numpy(found)
 
     def _share_making(self, sets: list[tuple[str, int]]) -> None:
         """While another process makes the first set, make others that nobody makes."""
@@ -139,9 +153,10 @@ class CorruptedSets:
             "corruption": [name, severity, SEED],
             "made by": [package_digest(corruptions), torch.__version__, PIL.__version__],
         }
-        return Artefact("corrupted", digest(key), ".npy", partial(self._write, name, severity))
+        make = partial(corrupt, self._dataset.test_images, name, severity, seed=SEED)
+        return Artefact("corrupted", digest(key), ".npy", make, _save)
 
-    def _write(self, name: str, severity: int, path: Path) -> None:
-        images = corrupt(self._dataset.test_images, name, severity, seed=SEED)
-        with path.open("wb") as file:
-            np.save(file, images.numpy())
+
+def _save(images: torch.Tensor, path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, images.numpy())

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
 from pytest_prunecal.lab.evaluation.tally import Evaluated
+from pytest_prunecal.study import stored
+from pytest_prunecal.study.metric import NETWORK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from pytest_prunecal.study.metric import Metric
 
 _COLUMNS, _REPLICATES = "columns", "replicates"
 
@@ -32,8 +38,19 @@ def save(evaluated: Evaluated, path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
 
 
-def load(path: Path) -> Evaluated:
-    """Read it back; raises SafetensorError or an OSError if it is no such file."""
+def load(path: Path, *, images: int, metrics: Mapping[str, Metric]) -> Evaluated:
+    """Read it back.
+
+    Args:
+        path: of the file.
+        images: how many test images there are.
+        metrics: all there are.
+
+    Raises:
+        SafetensorError: it is no such file.
+        OSError: it cannot be read.
+        ValueError: it is no evaluation on these images in these metrics.
+    """
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         metadata = file.metadata()
@@ -41,9 +58,32 @@ def load(path: Path) -> Evaluated:
         {name: tensors[f"{kind}.{name}"] for name in json.loads(metadata[kind])}
         for kind in (_COLUMNS, _REPLICATES)
     )
-    return Evaluated(
-        metrics=json.loads(metadata["metrics"]),
-        corrupted=json.loads(metadata["corrupted"]),
+    found = Evaluated(
+        metrics=stored.numbers(json.loads(metadata["metrics"]), "its metrics"),
+        corrupted=stored.scores(json.loads(metadata["corrupted"]), metrics),
         logits=tensors["logits"],
         sampled=Sampled(columns, replicates),
     )
+    _check(found, images, metrics)
+    return found
+
+
+def _check(found: Evaluated, images: int, metrics: Mapping[str, Metric]) -> None:
+    """Raise ValueError where an evaluation is not what evaluating gives."""
+    names = {name for name, metric in metrics.items() if metric.where != NETWORK}
+    stored.within_bounds(found.metrics, metrics)
+    if found.metrics.keys() != names:
+        raise ValueError("it is of other metrics")
+    if not names.issuperset([*found.sampled.columns, *found.sampled.replicates]):
+        raise ValueError("it has results of metrics that there are not")
+    logits = found.logits
+    if logits.dtype != torch.float32 or logits.dim() != 2 or len(logits) != images or logits.isnan().any():
+        raise ValueError("its logits are not those of the test images")
+    for sampled, kind, length in (
+        (found.sampled.columns, torch.float32, images),
+        (found.sampled.replicates, torch.float64, None),
+    ):
+        for name, tensor in sampled.items():
+            fits = tensor.dtype == kind and tensor.dim() == 1 and length in (None, len(tensor))
+            if not (fits and len(tensor) and tensor.isfinite().all()):
+                raise ValueError(f"its {name} is not what resampling gives")

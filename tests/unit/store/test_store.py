@@ -1,6 +1,7 @@
 """The store: each entry made once, never half, whoever dies; a URL shares entries between machines."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,22 +13,28 @@ import pytest
 from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.store.store import Artefact, Kind, Remembered, Store
+from pytest_prunecal.store import atomic, lock
+from pytest_prunecal.store.kinds import Artefact, Kind, Remembered
+from pytest_prunecal.store.store import Store
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
-from pytest_prunecal.store.store import Artefact, Kind, Store
+from pytest_prunecal.store.kinds import Artefact, Kind
+from pytest_prunecal.store.store import Store
 
 folder = Path(sys.argv[1])
 
-def write(path):
+def begin():
     with (folder / "log").open("a") as file:
         file.write(f"{os.getpid()}\\n")
-    path.write_bytes(b"half")
+    return b"whole"
+
+def write(content, path):
+    path.write_bytes(content[:4])
     while not (folder / "go on").exists():
         time.sleep(0.01)
-    path.write_bytes(b"whole")
+    path.write_bytes(content)
 
 def make():
     with (folder / "log").open("a") as file:
@@ -47,7 +54,7 @@ store = Store(str(folder / "store"))
 if sys.argv[2:] == ["remember"]:
     print(store.remember(Kind("base", ".bin", save, load), "key", make))
 else:
-    print(store.obtain(Artefact("base", "key", ".bin", write)).read_text())
+    print(store.obtain(Artefact("base", "key", ".bin", begin, write)).read_text())
 """
 
 
@@ -88,21 +95,31 @@ def result_of(patience):
 def maker(worker, wait_until, tmp_path):
     """A process that is making the entry, and will be half done as long as it lives."""
     process = worker()
-    half = tmp_path / "store" / "base" / ".key.bin.partial"
-    wait_until(lambda: half.exists() and half.stat().st_size, process)
+    folder = tmp_path / "store" / "base"
+    wait_until(lambda: any(half.stat().st_size for half in folder.glob(".key.bin.*.partial")), process)
     return process
 
 
 def files_of(root):
-    return sorted(path.name for path in root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    """Entries and whatever else lies there but locks and checksums, of which each entry has one."""
+    found = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    sums = [path for path in found if root / "checksums" in path.parents]
+    entries = {path.relative_to(root) for path in found if path not in sums and path.parent != root}
+    assert {path.relative_to(root / "checksums") for path in sums} == entries
+    return sorted(path.name for path in found if path not in sums)
+
+
+def artefact(make, key="key", kind="base", **how):
+    """An entry of text."""
+    return Artefact(kind, key, ".bin", make, lambda content, path: path.write_text(content), **how)
 
 
 def writes(content):
-    return lambda path: path.write_text(content)
+    return lambda: content
 
 
-def never(path):
-    raise AssertionError(f"{path} is made again")
+def never():
+    raise AssertionError("made again")
 
 
 def test_of_many_processes_one_makes_it(worker, wait_until, result_of, tmp_path):
@@ -132,12 +149,12 @@ def test_a_killed_maker_blocks_nobody_and_leaves_nothing(maker, worker, wait_unt
 
 def test_an_attempt_does_not_wait_for_another_process(maker, tmp_path):
     store, entry = Store(str(tmp_path / "store")), tmp_path / "store" / "base" / "key.bin"
-    assert store.attempt(Artefact("base", "key", ".bin", never)) is None
-    assert store.attempt(Artefact("base", "other", ".bin", writes("x"))).read_text() == "x"
+    assert store.attempt(artefact(never)) is None
+    assert store.attempt(artefact(writes("x"), "other")).read_text() == "x"
     os.kill(maker.pid, signal.SIGKILL)
     maker.wait()
-    assert store.attempt(Artefact("base", "key", ".bin", writes("y"))) == entry
-    assert store.attempt(Artefact("base", "key", ".bin", never)).read_text() == "y"
+    assert store.attempt(artefact(writes("y"))) == entry
+    assert store.attempt(artefact(never)).read_text() == "y"
 
 
 def test_after_a_crash_the_next_run_makes_it(maker, tmp_path):
@@ -145,32 +162,33 @@ def test_after_a_crash_the_next_run_makes_it(maker, tmp_path):
     maker.wait()
     assert not (tmp_path / "store" / "base" / "key.bin").exists()
     store = Store(str(tmp_path / "store"))
-    assert store.obtain(Artefact("base", "key", ".bin", writes("new"))).read_text() == "new"
+    assert store.obtain(artefact(writes("new"))).read_text() == "new"
     assert files_of(tmp_path / "store") == [".gitignore", "key.bin"]
 
 
 def test_an_entry_is_found_again(tmp_path):
     url = str(tmp_path / "store")
-    entry = Store(url).obtain(Artefact("base", "key", ".bin", writes("x")))
+    entry = Store(url).obtain(artefact(writes("x")))
     assert entry == tmp_path / "store" / "base" / "key.bin"
-    assert Store(url).obtain(Artefact("base", "key", ".bin", never)) == entry
-    assert Store(f"file://{url}").obtain(Artefact("base", "key", ".bin", never)) == entry
-    assert Store(url).obtain(Artefact("base", "other", ".bin", writes("y"))).read_text() == "y"
-    assert Store(url).obtain(Artefact("corrupted", "key", ".bin", writes("z"))).read_text() == "z"
+    assert Store(url).obtain(artefact(never)) == entry
+    assert Store(f"file://{url}").obtain(artefact(never)) == entry
+    assert Store(url).obtain(artefact(writes("y"), "other")).read_text() == "y"
+    assert Store(url).obtain(artefact(writes("z"), kind="corrupted")).read_text() == "z"
     assert entry.read_text() == "x"
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [OSError("the user's own"), ValueError("no"), KeyboardInterrupt()])
 def test_a_maker_that_fails_leaves_nothing(tmp_path, error):
-    def fail(path):
-        path.write_text("half")
+    def fail():
         raise error
 
     store = Store(str(tmp_path / "store"))
-    with pytest.raises(type(error)):
-        store.obtain(Artefact("base", "key", ".bin", fail))
+    with pytest.raises(type(error)) as caught:
+        store.obtain(artefact(fail))
+    assert caught.value is error
+    assert caught.value.__context__ is None
     assert files_of(tmp_path / "store") == [".gitignore"]
-    assert store.obtain(Artefact("base", "key", ".bin", writes("whole"))).read_text() == "whole"
+    assert store.obtain(artefact(writes("whole"))).read_text() == "whole"
 
 
 def number(path):
@@ -179,22 +197,22 @@ def number(path):
 
 def test_what_cannot_be_read_is_made_anew(tmp_path):
     store = Store(str(tmp_path / "store"))
-    store.obtain(Artefact("base", "key", ".bin", writes("one")))
-    assert store.read(Artefact("base", "key", ".bin", writes("1")), number) == 1
-    assert store.read(Artefact("base", "key", ".bin", never), number) == 1
+    store.obtain(artefact(writes("one")))
+    assert store.read(artefact(writes("1")), number) == 1
+    assert store.read(artefact(never), number) == 1
     with pytest.raises(ValueError, match="two"):
-        store.read(Artefact("base", "other", ".bin", writes("two")), number)
+        store.read(artefact(writes("two"), "other"), number)
 
 
 def test_a_maker_that_fails_is_not_asked_twice(tmp_path):
     asked = []
 
-    def fail(path):
-        asked.append(path)
+    def fail():
+        asked.append(1)
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        Store(str(tmp_path / "store")).read(Artefact("base", "key", ".bin", fail), number)
+        Store(str(tmp_path / "store")).read(artefact(fail), number)
     assert len(asked) == 1
 
 
@@ -308,7 +326,9 @@ def counted(asked, content=3):
     return make
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("no space")])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
 @pytest.mark.parametrize("anew", [False, True])
 def test_what_cannot_be_written_is_given_anyway(store, error, anew):
     def full(content, path):
@@ -317,7 +337,9 @@ def test_what_cannot_be_written_is_given_anyway(store, error, anew):
 
     asked = []
     found = store.remember(Kind("number", ".txt", full, number), "key", counted(asked, 34), anew=anew)
-    assert found == Remembered(34, problem=str(error))
+    told = f"store {store.root}: cannot be written ({error.args[-1]}); numbers measured so far are safe; "
+    told += "make room there, or give another with --prunecal-store"
+    assert found == Remembered(34, problem=told)
     assert len(asked) == 1
     assert files_of(store.root) == [".gitignore"]
 
@@ -328,7 +350,7 @@ def test_a_folder_that_cannot_be_made_loses_nothing(store, anew):
     asked = []
     found = store.remember(NUMBER, "key", counted(asked), anew=anew)
     assert (found.content, found.reused, len(asked)) == (3, False, 1)
-    assert found.problem.startswith("[Errno 17] File exists")
+    assert found.problem.startswith(f"store {store.root}: cannot be written (File exists); numbers ")
 
 
 def test_an_error_of_saving_that_no_disk_gives_is_no_secret(store):
@@ -388,22 +410,26 @@ def machine(url, home, monkeypatch):
 
 
 def remote_files(url):
+    """Entries and whatever else lies there but checksums, of which each entry has one."""
     filesystem, root = fsspec.core.url_to_fs(url)
-    return sorted(path.rpartition("/")[2] for path in filesystem.find(root))
+    found = [path.removeprefix(f"{root}/") for path in filesystem.find(root)]
+    entries = {path for path in found if not path.startswith("checksums/")}
+    assert {path.removeprefix("checksums/") for path in found} == entries
+    return sorted(path.rpartition("/")[2] for path in entries)
 
 
 def test_machines_share_what_one_of_them_made(url, tmp_path, monkeypatch):
     first = machine(url, tmp_path / "first", monkeypatch)
-    assert first.obtain(Artefact("base", "key", ".bin", writes("whole"))).read_text() == "whole"
+    assert first.obtain(artefact(writes("whole"))).read_text() == "whole"
     assert remote_files(url) == ["key.bin"]
     second = machine(url, tmp_path / "second", monkeypatch)
-    entry = second.obtain(Artefact("base", "key", ".bin", never))
+    entry = second.obtain(artefact(never))
     assert entry.read_text() == "whole"
     assert entry.is_relative_to(tmp_path / "second")
     # Once here, it is not fetched again.
     filesystem, root = fsspec.core.url_to_fs(url)
     filesystem.rm(root, recursive=True)
-    assert second.obtain(Artefact("base", "key", ".bin", never)) == entry
+    assert second.obtain(artefact(never)) == entry
 
 
 def test_two_urls_do_not_share_a_cache(tmp_path, monkeypatch):
@@ -419,16 +445,16 @@ def test_a_failed_upload_leaves_nothing(url, tmp_path, monkeypatch):
         raise OSError("no space")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._remote, "put_file", refuse)
-        with pytest.raises(OSError, match="no space"):
-            store.obtain(Artefact("base", "key", ".bin", writes("whole")))
+        patch.setattr(store._remote.files, "put_file", refuse)
+        with pytest.raises(PrunecalError, match=rf"^store {url}: cannot be written \(no space\); numbers "):
+            store.obtain(artefact(writes("whole")))
     assert files_of(store.root) == [".gitignore"]
-    assert store.obtain(Artefact("base", "key", ".bin", writes("again"))).read_text() == "again"
+    assert store.obtain(artefact(writes("again"))).read_text() == "again"
     assert remote_files(url) == ["key.bin"]
 
 
 def test_a_failed_download_leaves_nothing(url, tmp_path, monkeypatch):
-    machine(url, tmp_path / "first", monkeypatch).obtain(Artefact("base", "key", ".bin", writes("whole")))
+    machine(url, tmp_path / "first", monkeypatch).obtain(artefact(writes("whole")))
     store = machine(url, tmp_path / "second", monkeypatch)
 
     def cut(_, local, **__):
@@ -437,11 +463,11 @@ def test_a_failed_download_leaves_nothing(url, tmp_path, monkeypatch):
         raise OSError("connection lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._remote, "get_file", cut)
-        with pytest.raises(OSError, match="connection lost"):
-            store.obtain(Artefact("base", "key", ".bin", never))
+        patch.setattr(store._remote.files, "get_file", cut)
+        with pytest.raises(PrunecalError, match=rf"^store {url}: cannot be written \(connection lost\); "):
+            store.obtain(artefact(never))
     assert files_of(store.root) == [".gitignore"]
-    assert store.obtain(Artefact("base", "key", ".bin", never)).read_text() == "whole"
+    assert store.obtain(artefact(never)).read_text() == "whole"
 
 
 def test_machines_share_what_one_of_them_remembers(url, tmp_path, monkeypatch):
@@ -476,8 +502,200 @@ def test_a_lost_connection_loses_nothing(url, tmp_path, monkeypatch, broken):
 
     asked = []
     with monkeypatch.context() as patch:
-        patch.setattr(store._remote, broken, refuse)
+        patch.setattr(store._remote.files, broken, refuse)
         found = store.remember(NUMBER, "key", counted(asked))
-    assert found == Remembered(3, problem="connection lost")
+    told = (
+        f"store {url}: cannot be written (connection lost); numbers measured so far are safe; mend that, or "
+    )
+    assert found == Remembered(3, problem=f"{told}give another with --prunecal-store")
     assert len(asked) == 1
     assert files_of(store.root) == [".gitignore"]
+
+
+def test_a_url_heals_what_was_damaged_here(url, tmp_path, monkeypatch):
+    one = machine(url, tmp_path / "home", monkeypatch)
+    entry = one.obtain(artefact(writes("whole")))
+    entry.write_text("holes")
+    assert one.obtain(artefact(never)).read_text() == "whole"
+
+
+@pytest.mark.parametrize("which", ["base/key.bin", "checksums/base/key.bin"])
+def test_a_url_with_a_damaged_entry_is_healed(url, tmp_path, monkeypatch, which):
+    machine(url, tmp_path / "first", monkeypatch).obtain(artefact(writes("whole")))
+    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem.pipe_file(f"{root}/{which}", b"holes")
+    second = machine(url, tmp_path / "second", monkeypatch)
+    assert second.obtain(artefact(writes("again"))).read_text() == "again"
+    third = machine(url, tmp_path / "third", monkeypatch)
+    assert third.obtain(artefact(never)).read_text() == "again"
+
+
+def test_an_error_of_a_driver_is_one_of_the_store(url, tmp_path, monkeypatch):
+    store = machine(url, tmp_path / "home", monkeypatch)
+
+    def refuse(*_, **__):
+        raise RuntimeError("403\nforbidden")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._remote.files, "put_file", refuse)
+        found = store.remember(NUMBER, "key", lambda: 3)
+    assert found.content == 3
+    assert found.problem.startswith(f"store {url}: cannot be written (RuntimeError: 403 forbidden); numbers ")
+
+
+ODD = ["ftp://localhost:1/x", "zip://x", "data://x", "http://localhost:1/x", "://x", "nosuch://x", "a\0b"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_url_that_cannot_be_written_is_refused_in_one_sentence(odd):
+    with pytest.raises(PrunecalError) as caught:
+        Store(odd).check_writable()
+    text = str(caught.value)
+    assert text.startswith(f"store {odd}: cannot be written (")
+    assert text.endswith("); give another with --prunecal-store")
+    assert "\n" not in text
+
+
+def bad_places(folder):
+    (folder / "file").write_text("")
+    (folder / "loop").symlink_to(folder / "loop")
+    return {
+        "a file": folder / "file",
+        "a symbolic link to itself": folder / "loop",
+        "below it": folder / "loop" / "store",
+        "a long name": folder / ("x" * 300),
+    }
+
+
+@pytest.mark.parametrize("what", ["a file", "a symbolic link to itself", "below it", "a long name"])
+def test_a_place_that_is_none_is_refused_in_one_sentence(tmp_path, what):
+    place = bad_places(tmp_path)[what]
+    with pytest.raises(PrunecalError) as caught:
+        Store(str(place))
+    assert str(caught.value).startswith(f"store {place}: cannot be written (")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_the_users_is_not_kept_out_of_git(tmp_path):
+    (tmp_path / "mine.py").write_text("")
+    for _ in range(2):
+        Store(str(tmp_path)).obtain(artefact(writes("x")))
+    assert not (tmp_path / ".gitignore").exists()
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk that takes no more, wherever something is flushed to it."""
+
+    def refuse(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, "fsync", refuse)
+    return monkeypatch
+
+
+def test_what_cannot_be_kept_is_refused_in_one_sentence(store, full):
+    with pytest.raises(PrunecalError) as caught:
+        store.obtain(artefact(writes("x")))
+    assert str(caught.value) == (
+        f"store {store.root}: cannot be written (No space left on device); numbers measured so far are safe; "
+        "make room there, or give another with --prunecal-store"
+    )
+    assert caught.value.__cause__ is None
+    full.undo()
+    assert store.obtain(artefact(writes("x"))).read_text() == "x"
+
+
+@pytest.mark.parametrize("broken", ["disk", "lock"])
+def test_what_is_dear_is_put_aside_and_made_once(store, full, broken):
+    if broken == "lock":
+        full.undo()
+        shutil.rmtree(store.root / "locks")
+        (store.root / "locks").write_text("in the way")
+    aside = store.obtain(artefact(writes("dear"), dear=True))
+    assert aside.read_text() == "dear"
+    assert not aside.is_relative_to(store.root)
+    assert store.read(artefact(never, dear=True), lambda path: path.read_text()) == "dear"
+    with pytest.raises(PrunecalError, match=rf"^store {store.root}: cannot be written \("):
+        store.find("base/key.bin")
+
+
+def test_a_disk_that_can_only_be_read_gives_what_it_has(store, monkeypatch):
+    store.obtain(artefact(writes("x")))
+    store.remember(NUMBER, "key", lambda: 3)
+
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(atomic.os, "open", refuse)
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    assert store.obtain(artefact(never)).read_text() == "x"
+    assert store.remember(NUMBER, "key", never) == Remembered(3, reused=True)
+    assert store.remember(NUMBER, "other", lambda: 4) == Remembered(
+        4,
+        problem=f"store {store.root}: cannot be written (Read-only file system); numbers measured so far are "
+        "safe; make it writable, or give another with --prunecal-store",
+    )
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
+def test_a_file_system_without_locks_is_none_the_worse(store, monkeypatch, error):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    assert store.obtain(artefact(writes("x"))).read_text() == "x"
+    assert store.attempt(artefact(writes("y"), "other")).read_text() == "y"
+    assert store.remember(NUMBER, "key", lambda: 3) == Remembered(3)
+    assert store.remember(NUMBER, "key", never) == Remembered(3, reused=True)
+
+
+def left(store, place):
+    path = store.root / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("half")
+    return path
+
+
+LEFT = ["base/.key.bin.0123.partial", "number/.old.txt.0123.partial", "checksums/base/.old.bin.0123.partial"]
+
+
+def test_what_killed_processes_left_is_removed(store):
+    paths = [left(store, place) for place in LEFT]
+    store.obtain(artefact(writes("x")))
+    assert not any(path.exists() for path in paths)
+    assert files_of(store.root) == [".gitignore", "key.bin"]
+
+
+def test_what_another_process_is_writing_stays(maker, tmp_path):
+    store = Store(str(tmp_path / "store"))
+    store.obtain(artefact(writes("x"), "other"))
+    assert list((store.root / "base").glob(".key.bin.*.partial"))
+    os.kill(maker.pid, signal.SIGKILL)
+    maker.wait()
+    Store(str(store.root)).obtain(artefact(writes("x"), "third"))
+    assert files_of(store.root) == [".gitignore", "other.bin", "third.bin"]
+
+
+def test_without_locks_only_what_is_old_is_removed(store, monkeypatch):
+    new, old = (left(store, f"base/.{name}.bin.0123.partial") for name in ("new", "old"))
+    os.utime(old, (0, 0))
+
+    def refuse(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr(lock.FileLock, "acquire", refuse)
+    store.obtain(artefact(writes("x")))
+    assert (new.exists(), old.exists()) == (True, False)
+
+
+def test_uploads_that_were_killed_are_removed_when_they_are_old(tmp_path, monkeypatch):
+    url = f"local://{tmp_path}/remote"
+    one = machine(url, tmp_path / "home", monkeypatch)
+    new, old = (tmp_path / "remote" / "base" / f"key.bin.{name}.partial" for name in ("new", "old"))
+    new.parent.mkdir(parents=True)
+    new.write_text("")
+    old.write_text("")
+    os.utime(old, (0, 0))
+    one.obtain(artefact(writes("x")))
+    assert (new.exists(), old.exists()) == (True, False)

@@ -18,6 +18,7 @@ from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.pairing import Pairing
 
 CELL = Cell("vgg19", "weight", 0.5)
@@ -30,6 +31,7 @@ def start(setup, engine="cluster"):
 CLUSTER = """
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.pairing import Pairing
 
 asked = []
@@ -53,14 +55,24 @@ class Cluster:
             raise OSError(f"no node for {cell.id}")
         if seeds > 5:
             raise PrunecalError("too many seeds")
-        return Measurement({"accuracy": cell.ratio, "seeds": seeds})
+        protocol = self.setup.protocol
+        return Measurement(
+            {name: 0 for name in METRICS} | {"accuracy": cell.ratio},
+            provenance={
+                "protocol": protocol.name,
+                "fingerprint": protocol.fingerprint,
+                "seed": protocol.seed,
+                "seeds": seeds,
+            },
+        )
 
     def trained_bases(self, cell, seeds):
         return []
 
     def pair(self, measured, accepted, *, tuned):
         asked.append("pair")
-        return Pairing(tuned=tuned, changes={"accuracy": measured.metrics["accuracy"]})
+        same_base = measured.base == accepted.base
+        return Pairing(same_base, tuned, changes={"accuracy": measured.metrics["accuracy"]})
 """
 
 
@@ -75,6 +87,13 @@ def setup(tmp_path, monkeypatch):
     return Setup(quick, str(tmp_path / "store"), "cpu", None, Extensions())
 
 
+def measured(setup, seeds, **how):
+    """What the engine gives for the cell."""
+    protocol = setup.protocol
+    told = {"protocol": "quick", "fingerprint": protocol.fingerprint, "seed": 1, "seeds": seeds}
+    return Measurement(dict.fromkeys(METRICS, 0) | {"accuracy": 0.5}, provenance=told, **how)
+
+
 def asked():
     """What the engine was asked for since this was last called."""
     module = sys.modules.get("cluster")
@@ -87,11 +106,11 @@ def asked():
 def test_it_measures_what_the_store_does_not_have(setup):
     engine = start(setup)
     assert asked() == []  # nothing is needed of it yet
-    assert engine.measure(CELL) == Measurement({"accuracy": 0.5, "seeds": 1})
-    assert engine.measure(CELL, seeds=3) == Measurement({"accuracy": 0.5, "seeds": 3})
+    assert engine.measure(CELL) == measured(setup, 1)
+    assert engine.measure(CELL, seeds=3) == measured(setup, 3)
     assert asked() == ["made", CELL.id, CELL.id]
     again = start(setup).measure(CELL)
-    assert again == Measurement({"accuracy": 0.5, "seeds": 1}, reused=True)
+    assert again == measured(setup, 1, reused=True)
     assert asked() == []
 
 
@@ -116,7 +135,7 @@ def test_it_pairs_once(setup):
     none = Columns((), b"")
     sides = [ImageResults({"accuracy": value}, {}, "base", {}, none, none) for value in (0.75, 0.5)]
     engine = start(setup)
-    expected = Pairing(tuned=False, changes={"accuracy": 0.75})
+    expected = Pairing(same_base=True, tuned=False, changes={"accuracy": 0.75})
     assert engine.pair(*sides, tuned=False) == expected
     assert asked() == ["made", "pair"]
     assert start(setup).pair(*sides, tuned=False) == expected

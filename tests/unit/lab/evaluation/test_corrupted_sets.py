@@ -132,17 +132,17 @@ def test_while_another_process_makes_a_set_others_are_made(dataset, tmp_path):
         """Another process makes the first set until two more have been made here."""
 
         def attempt(self, artefact):
-            name, severity = artefact.write.args
+            name, severity = artefact.make.args[1:]
             if (name, severity) == ("contrast", 3) and len(made) < 2:
                 return None
-            return super().attempt(artefact._replace(write=partial(self.note, artefact.write)))
+            return super().attempt(artefact._replace(make=partial(self.note, artefact.make)))
 
-        def note(self, write, path):
-            made.append(write.args)
-            write(path)
+        def note(self, make):
+            made.append(make.args[1:])
+            return make()
 
         def obtain(self, artefact):
-            assert artefact.write.args in made, "waited although there was something to do"
+            assert artefact.make.args[1:] in made, "waited although there was something to do"
             return super().obtain(artefact)
 
     first = next(iter(CorruptedSets(dataset, evaluation(), None, Busy(str(tmp_path)))))
