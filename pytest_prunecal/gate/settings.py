@@ -121,7 +121,10 @@ def _repeated(asked: Mapping[str, Written], inferred: Written | None) -> tuple[s
     if inferred:
         given["protocol"] = inferred
     return tuple(
-        shlex.quote(str(given[name])) for name, row in ROWS.items() if row.repeated and name in given
+        shlex.quote(str(given[name]._replace(text=text)))
+        for name, row in ROWS.items()
+        if row.repeated and name in given
+        for text in (given[name].text.splitlines() if row.several else [given[name].text])
     )
 
 

@@ -43,10 +43,16 @@ def kind_of(head: bytes) -> str:
     return next((name for magic, name in _KINDS if head.startswith(magic)), "")
 
 
-def mistaken(path: Path) -> str:
-    """Name what a file is that could not be read as what it should be; empty if that cannot be told."""
+def mistaken(path: Path, wanted: str = "") -> str:
+    """Name what a file is that could not be read as what it should be; empty if that cannot be told.
+
+    Args:
+        path: the file.
+        wanted: what `kind_of` calls what it should be; a broken one of these is not mistaken.
+    """
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(_HEAD))
+            kind = kind_of(file.read(_HEAD))
     except OSError:
         return ""
+    return "" if kind == wanted else kind
