@@ -239,10 +239,11 @@ def check_writable(settings: Settings) -> None:
         places += [(settings.folder, file.path) for file in settings.files]
     for folder, place in places:
         try:
+            # What is written passes through a name that is longer than the last.
+            there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+            (there / (place.name + _ROOM * "x")).exists()
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
-            # What is written passes through a name that is longer than the last.
-            place.with_name(place.name + _ROOM * "x").exists()
         except OSError as error:
             raise PrunecalError(f"{shown(place)} cannot be written: {reason(error)}") from None

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+import pytest
+
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.selection import shown
 from pytest_prunecal.store.imports import is_first_party
@@ -16,7 +18,6 @@ from pytest_prunecal.study import paths
 from pytest_prunecal.study.extensions import Extensions
 
 if TYPE_CHECKING:
-    import pytest
     from pluggy import HookCaller
 
     from pytest_prunecal.study.extensions import Registrar
@@ -77,7 +78,9 @@ def _answers(config: pytest.Config, kind: str) -> Iterator[_Answer]:
             for content in ask(config=config):
                 # What a generator raises, it raises here.
                 yield _Answer(name, _at(file, line), [*content] if isinstance(content, Iterator) else content)
-        except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
+        except pytest.exit.Exception:
+            raise
+        except (Exception, SystemExit, pytest.skip.Exception, pytest.fail.Exception) as error:  # noqa: BLE001
             frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
             where = _at(file, (frames[-1].lineno if frames else line) or line)
             told = f"{type(error).__name__}: {str(error) or 'no more is said'}".splitlines()[0]

@@ -33,9 +33,9 @@ def doubts(dataset: Dataset, accuracy: float) -> Iterator[str]:
     reach = share + _DEVIATIONS * math.sqrt(share * (1 - share) / images)
     if share < 1 and accuracy <= reach:
         yield (
-            f"the dense network is right on {accuracy:.1%} of the test images, and naming their most frequent "
-            f"class always is on {share:.1%}: it seems to have learned nothing; look at the learning rate, the "
-            "labels, the normalisation of images and, if there is one, the checkpoint"
+            f"the dense network is right on {accuracy:.1%} of the test images, and naming their most "
+            f"frequent class always is on {share:.1%}: it seems to have learned nothing; look at the "
+            "learning rate, the labels, the normalisation of images and, if there is one, the checkpoint"
         )
 
 
