@@ -104,8 +104,8 @@ def _told(head: bytes, size: int, path: Path) -> str:
         kind = "a PyTorch file (.pt, .pth)"
     if kind.startswith(("a PyTorch file", "a pickle")) or (not kind and path.suffix in _PYTORCH):
         return (
-            f"is {kind or 'a PyTorch file'}, which can run code when it is loaded, and no safetensors file; "
-            f"{_CONVERT}"
+            f"is {kind or 'a PyTorch file by its name'}, which can run code when it is loaded, and no "
+            f"safetensors file; {_CONVERT}"
         )
     if kind:
         return f"is {kind} and no safetensors file; {_CONVERT}"

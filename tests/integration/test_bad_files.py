@@ -1,4 +1,4 @@
-"""Whatever the file system, a checkpoint or a conftest.py does wrong: exit 4 and one line before anything runs."""
+"""Whatever the file system, a checkpoint or a conftest.py does wrong: exit 4 and one line beforehand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+
+from pytest_prunecal.study import protocol_file
 
 MODELS = "--prunecal-models=tinynet"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n"
@@ -43,7 +45,7 @@ def weights(gated):
         (b"PK\x03\x04" + bytes(100), "is a PyTorch file (.pt, .pth), which can run code when it is loaded, "),
         (b"\x80\x02}q\x00.", "is a pickle, which can run code when it is loaded, "),
         (POINTER, "is a Git LFS pointer, not the file that it stands for; fetch that with `git lfs pull`"),
-        (b"garbage", "is no readable safetensors file: "),
+        (b"garbage", "is a PyTorch file by its name, which can run code when it is loaded, "),
     ],
 )
 def test_a_file_that_is_no_checkpoint(gated, content, says):
@@ -91,10 +93,13 @@ def test_a_checkpoint_of_another_network_is_one_sentence_a_cell(gated):
 
 def test_a_pinned_base_that_is_a_pointer(gated):
     (gated.path / "baselines/tiny/tinynet.plain.safetensors").write_bytes(POINTER)
-    gated.edit("cells:", "base:\n  plain: {file: tinynet.plain.safetensors, sha256: a, recipe: b}\ncells:")
-    text = refused(gated, MODELS)
-    recipe = text.startswith("baselines/tiny/tinynet.yaml: tinynet.plain.safetensors was trained by another")
-    assert recipe, text
+    recipe = protocol_file.load("tiny.yaml", gated.path).base_fingerprint("tinynet", "plain")
+    pinned = f"{{file: tinynet.plain.safetensors, sha256: abc, recipe: {recipe}}}"
+    gated.edit("cells:", f"base:\n  plain: {pinned}\ncells:")
+    assert refused(gated, MODELS) == (
+        f"pinned base {gated.baseline.parent}/tinynet.plain.safetensors: is a Git LFS pointer, not the file "
+        "that it stands for; fetch that with `git lfs pull`"
+    )
 
 
 @pytest.mark.parametrize("name", ["..", ".", "/etc/passwd", "a/b", "a\\\\b", "c:x", "a\\0b", "a\\nb"])

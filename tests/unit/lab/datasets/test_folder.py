@@ -1,6 +1,7 @@
 """Data sets of a folder of images a class."""
 
 import os
+
 import numpy as np
 import pytest
 from PIL import Image
