@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
@@ -15,6 +14,7 @@ from pytest_prunecal.study.yaml_schema import check_format, either, mapping_of, 
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.protocol import Protocol
@@ -200,9 +200,11 @@ def _day(value: Value) -> date:
 
 def _beside(value: Value) -> str:
     """Read the name of a file that lies beside this one."""
-    if Path(value.text()).name != value.text():
+    name = value.text()
+    # The same on every system: a backslash parts folders on one of them.
+    if name in ("", ".", "..") or "/" in name or "\\" in name or ":" in name or not name.isprintable():
         value.fail(f"{value.label} must be the name of a file in this folder")
-    return value.text()
+    return name
 
 
 _ENVIRONMENT = mapping_of(text, ENVIRONMENT_FIELDS)

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pytest
 
     from pytest_prunecal.gate.readers import Written
 
@@ -20,11 +21,19 @@ def named_baselines(config: pytest.Config, asked: Mapping[str, Written]) -> list
     """Files and folders at or below the baselines folder that stand on the command line.
 
     Many a repository has a folder `baselines` of its own: where nothing else is asked of
-    the plugin, what holds no baseline of ours is left to pytest.
+    the plugin, what holds no baseline of ours, or cannot be read, is left to pytest.
+
+    Raises:
+        pytest.UsageError: the baselines folder can be none.
     """
     if config.args_source != config.ArgsSource.ARGS:
         return []
-    folder: Path = options.read("baselines", asked, config.rootpath)
+    try:
+        folder: Path = options.read("baselines", asked, config.rootpath)
+    except PrunecalError as error:
+        if not asked:
+            return []
+        raise pytest.UsageError(f"prunecal: {error}") from None
     paths = [
         Path(os.path.normpath(config.invocation_params.dir / argument.partition("::")[0]))
         for argument in config.args
@@ -33,15 +42,22 @@ def named_baselines(config: pytest.Config, asked: Mapping[str, Written]) -> list
         path
         for path in paths
         if (path == folder or folder in path.parents)
-        and ((asked and (path.is_dir() or path.suffix == ".yaml")) or _holds_baselines(path, folder))
+        and ((asked and (_is_folder(path) or path.suffix == ".yaml")) or _holds_baselines(path, folder))
     ]
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path's own raises where it may not look
+
+
 def _holds_baselines(path: Path, folder: Path) -> bool:
-    if path.is_dir():
+    if _is_folder(path):
         files = path.glob("*/*.yaml" if path == folder else "*.yaml")
         return any(_holds_baselines(file, folder) for file in files)
-    if path.suffix != ".yaml" or path.parent.parent != folder or not path.is_file():
+    if path.suffix != ".yaml" or path.parent.parent != folder or not os.path.isfile(path):  # noqa: PTH113
         return False
-    with path.open("rb") as file:
-        return any(line.startswith(b"prunecal:") for line in file)
+    try:
+        with path.open("rb") as file:
+            return any(line.startswith(b"prunecal:") for line in file)
+    except OSError:
+        return False

@@ -29,6 +29,7 @@ class Row(NamedTuple):
         read: from what was written to its value; raises PrunecalError with one sentence.
         default: what is read, in pytest's root directory, where nothing is written; None for no value.
         bare: what the option stands for without a value on the command line; None if it needs one.
+        several: whether a command line may give it several times; each is then a line of what was written.
         gates: whether it asks for the gate: with it and no path on the command line, only the gate runs.
         repeated: whether a command must repeat it to mean the same protocol, files and measurements.
     """
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     read: Callable[[Written], Any]
     default: str | None = None
     bare: str | None = None
+    several: bool = False
     gates: bool = False
     repeated: bool = False
 
@@ -71,7 +73,7 @@ class Options:
     baselines: Path = _option(
         "DIR",
         "folder of the accepted numbers (default: baselines)",
-        readers.path,
+        readers.new_folder,
         default="baselines",
         repeated=True,
     )
@@ -89,9 +91,10 @@ class Options:
     power: bool = _switch("list the smallest regression that each comparison catches")
     checkpoint: dict[str, Path] = _option(
         "MODEL=FILE",
-        "start from this trained network (safetensors) instead of base training; several with commas",
+        "start from this trained network (safetensors) instead of base training; may be repeated",
         readers.checkpoints,
         default="",
+        several=True,
         repeated=True,
     )
     pin: bool = _switch(
@@ -133,6 +136,8 @@ def add(parser: pytest.Parser) -> None:
         value: dict[str, Any] = {"metavar": row.metavar}
         if not row.metavar:
             value = {"action": "store_const", "const": row.bare}
+        elif row.several:
+            value |= {"action": "append"}
         elif row.bare is not None:
             value |= {"nargs": "?", "const": row.bare}
         group.addoption(f"--prunecal-{name}", dest=f"prunecal_{name}", default=None, help=row.help, **value)
@@ -148,9 +153,10 @@ def asked(config: pytest.Config) -> dict[str, Written]:
     """
     found: dict[str, Written] = {}
     ini_folder = config.inipath.parent if config.inipath else config.rootpath
-    for name in ROWS:
+    for name, row in ROWS.items():
         text = config.getoption(f"prunecal_{name}")
         if text is not None:
+            text = "\n".join(text) if row.several else text
             found[name] = Written(name, text, config.invocation_params.dir, given=True)
         elif text := _from_ini(config, f"prunecal_{name}"):
             found[name] = Written(name, text, ini_folder)

@@ -12,7 +12,10 @@ from pytest_prunecal.errors import PrunecalError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pytest_prunecal.study.paths import Found
+
 UPDATES = ("all", "missing", "failing")
+_DIGITS, _LONG = 20, 60
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
@@ -79,60 +82,108 @@ def whole(least: int, most: int) -> Callable[[Written], int]:
 
     def read(written: Written) -> int:
         text = written.text.strip()
-        if not text.isdecimal() or not least <= int(text) <= most:
-            raise PrunecalError(f"{written}: give a whole number from {least} to {most}")
+        # Python makes no number of more than 4,300 digits.
+        fits = text.isdecimal() and len(text) <= _DIGITS and least <= int(text) <= most
+        if not fits:
+            raise PrunecalError(f"{_brief(str(written))}: give a whole number from {least} to {most}")
         return int(text)
 
     return read
 
 
 def device(written: Written) -> str:
-    """Read a device's name; whether this machine has it is known once torch is there."""
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", written.text):
-        raise PrunecalError(f"unknown device {written.text!r}; use auto, cpu, cuda or cuda:1")
+    """Read a device's name; whether this machine has it is known later."""
+    if not re.fullmatch(r"auto|cpu|cuda(:(0|[1-9][0-9]{0,3}))?", written.text):
+        raise PrunecalError(f"unknown device {_brief(written.text)!r}; use auto, cpu, cuda or cuda:1")
     return written.text
 
 
+def _brief(text: str) -> str:
+    """A text fit for one line."""
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
 def path(written: Written) -> Path:
-    """Read a path, which is kept as written but for `..`: symbolic links stay what people see."""
-    return Path(os.path.normpath(written.folder / written.text))
+    """Read a path, which is kept as written but for `~` and `..`: symbolic links stay what people see."""
+    from pytest_prunecal.study import paths  # noqa: PLC0415 - not every pytest run has paths
+
+    place = paths.written(written.text, written.folder, f"--prunecal-{written.name}")
+    return Path(os.path.normpath(place))
+
+
+def _there(place: Path, written: Written) -> Found:
+    """What lies at a path that was read, see `study.paths.found`."""
+    from pytest_prunecal.study import paths  # noqa: PLC0415 - as `path`
+
+    return paths.found(place, f"--prunecal-{written.name}={place}")
 
 
 def folder(written: Written) -> Path:
     """Read the path of a folder that is there."""
     found = path(written)
-    if not found.is_dir():
+    if _there(found, written) != "a folder":
         raise PrunecalError(f"--prunecal-{written.name}={found}: there is no such folder")
+    return found
+
+
+def new_folder(written: Written) -> Path:
+    """Read the path of a folder, or of where one can be made."""
+    found = path(written)
+    if _there(found, written) not in ("", "a folder"):
+        raise PrunecalError(f"--prunecal-{written.name}={found} is no folder; name one")
     return found
 
 
 def file(written: Written) -> Path:
     """Read the path of a file to write."""
     found = path(written)
-    if found.is_dir():
-        raise PrunecalError(f"--prunecal-{written.name}={found} is a folder; name a file")
+    there = _there(found, written)
+    if there not in ("", "a file"):
+        # A device or a pipe would be replaced by the file.
+        raise PrunecalError(f"--prunecal-{written.name}={found} is {there}; name a file")
     return found
 
 
 def path_or_url(written: Written) -> str:
-    """Read a path or an fsspec URL."""
+    """Read the path of a folder, or an fsspec URL."""
     scheme, colon, _ = written.text.partition(":")
     if colon and "://" not in written.text and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme):
         raise PrunecalError(f"{written}: write {scheme}://… for a URL, or ./{scheme}:… for a folder")
-    return written.text if "://" in written.text else str(path(written))
+    return written.text if "://" in written.text else str(new_folder(written))
 
 
 def checkpoints(written: Written) -> dict[str, Path]:
-    """Read `MODEL=FILE,…`; what is inside a file is checked when a network is loaded from it."""
+    """Read `MODEL=FILE`, one a line or several with commas; what is inside is checked where all is known.
+
+    A comma ends a file's name only where another `MODEL=` follows, and not where the whole is a file's name.
+    """
     found: dict[str, Path] = {}
-    for text in names(written):
-        what = f"--prunecal-{written.name}={text}"
-        model, equals, place = text.partition("=")
-        if not equals or not place:
-            raise PrunecalError(f"{what}: write MODEL=FILE, such as resnet20=base.safetensors")
-        if model in found:
-            raise PrunecalError(f"--prunecal-{written.name} names {model!r} twice; give one file a model")
-        found[model] = written.folder / place
-        if not found[model].is_file():
-            raise PrunecalError(f"{what}: there is no file {found[model]}")
+    for line in written.text.splitlines():
+        for text in _assignments(line.strip(), written):
+            what = f"--prunecal-{written.name}={text}"
+            model, equals, place = text.partition("=")
+            if not equals or not place:
+                raise PrunecalError(f"{what}: write MODEL=FILE, such as resnet20=base.safetensors")
+            if model in found:
+                raise PrunecalError(f"--prunecal-{written.name} names {model!r} twice; give one file a model")
+            found[model] = _checkpoint(place, written)
+            there = _there(found[model], written)
+            if there != "a file":
+                says = f"{found[model]} is {there}" if there else f"there is no file {found[model]}"
+                raise PrunecalError(f"{what}: {says}")
     return found
+
+
+def _checkpoint(place: str, written: Written) -> Path:
+    from pytest_prunecal.study import paths  # noqa: PLC0415 - as `path`
+
+    return paths.written(place, written.folder, f"--prunecal-{written.name}")
+
+
+def _assignments(line: str, written: Written) -> list[str]:
+    """Take `A=x,B=y` apart."""
+    _, _, place = line.partition("=")
+    if os.path.isfile(_checkpoint(place, written)):  # noqa: PTH113 - Path's own raises for too long a name
+        return [line]
+    parts = re.split(r",(?=\s*[A-Za-z_][\w.:]*=)", line)
+    return [text for part in parts if (text := part.strip().rstrip(",").strip())]

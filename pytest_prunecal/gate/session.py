@@ -15,6 +15,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import options, settings
 from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.user_code import extensions
+from pytest_prunecal.study.paths import reason
 from pytest_prunecal.study.text import line
 
 if TYPE_CHECKING:
@@ -41,9 +42,13 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
     try:
         found = _build(config, asked, named, gated=gated)
         if gathers:
+            settings.check_device(found)
             settings.check_writable(found)
     except PrunecalError as error:
         raise pytest.UsageError(line(f"prunecal: {error}", LONGEST_ERROR)) from None
+    except (OSError, UnicodeError) as error:
+        # Whatever nobody thought of: a name that is too long, a folder that may not be looked into.
+        raise pytest.UsageError(line(f"prunecal: {_refused(error, asked)}", LONGEST_ERROR)) from None
     config.stash[SETTINGS] = found
     if not gated:
         return
@@ -53,6 +58,14 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         if len(named) == len(config.args) or config.args == [str(found.folder)]:
             _hand_out_singly(config)
         _gather(config, found)
+
+
+def _refused(error: OSError | UnicodeError, asked: Mapping[str, Written]) -> str:
+    """What the file system refused, and the option that named it, as far as that can be told."""
+    place = os.fsdecode(error.filename) if isinstance(error, OSError) and error.filename else ""
+    named = [str(written) for written in asked.values() if written.text.strip() and written.text in place]
+    where = f" (see {', '.join(named)})" if named else ""
+    return f"{place or 'a file'} cannot be used: {reason(error)}{where}"
 
 
 def _gather(config: pytest.Config, found: Settings) -> None:

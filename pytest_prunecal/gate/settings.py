@@ -15,9 +15,10 @@ from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
 from pytest_prunecal.store.store import Store
-from pytest_prunecal.study import metric
+from pytest_prunecal.study import metric, weights_file
 from pytest_prunecal.study.cell import grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
+from pytest_prunecal.study.paths import reason
 from pytest_prunecal.study.protocol_file import built_in_names, load
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
+
+_ROOM = 32
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,11 @@ def build(
         _check_reports(asked)
     narrowed = any(name in asked and asked[name].given for name in ("pruners", "ratios"))
     files = select(options, extensions, protocol, named, narrowed=narrowed) if gated else ()
+    bases = ({} if options.pin else pinned(files, protocol)) | _checkpoints(options, extensions)
+    if gated:
+        _check_gated(asked, options, files, narrowed=bool(named))
+    for base in dict.fromkeys(bases.values()):
+        weights_file.check(base.path, base.name)
     return Settings(
         options=options,
         narrowed=narrowed,
@@ -125,7 +133,7 @@ def build(
         metrics=metric.known(extensions.metrics.values()),
         folder=options.baselines / protocol.name,
         files=files,
-        bases=({} if options.pin else pinned(files, protocol)) | _checkpoints(options, extensions),
+        bases=bases,
         started=started,
     )
 
@@ -134,7 +142,12 @@ def _repeated(asked: Mapping[str, Written], inferred: Written | None) -> tuple[s
     given = {name: written for name, written in asked.items() if written.given}
     if inferred:
         given["protocol"] = inferred
-    return tuple(str(given[name]) for name, row in ROWS.items() if row.repeated and name in given)
+    return tuple(
+        str(given[name]._replace(text=text))
+        for name, row in ROWS.items()
+        if row.repeated and name in given
+        for text in (given[name].text.splitlines() if row.several else [given[name].text])
+    )
 
 
 def _protocol(options: Options, named: Sequence[Path]) -> tuple[Protocol, Written | None]:
@@ -195,6 +208,42 @@ def _checkpoints(options: Options, extensions: Extensions) -> Bases:
     }
 
 
+def _check_gated(
+    asked: Mapping[str, Written], options: Options, files: Sequence[GateFile], *, narrowed: bool
+) -> None:
+    """Refuse a checkpoint that nothing would start from: its model would be trained, or is not meant.
+
+    An ini file may name checkpoints of models that a command line leaves out.
+    """
+    if not options.checkpoint:
+        return
+    if not asked["checkpoint"].given and (narrowed or ("models" in asked and asked["models"].given)):
+        return
+    gated = [file.model for file in files]
+    for model in options.checkpoint:
+        if model not in gated:
+            raise PrunecalError(
+                f"--prunecal-checkpoint: {model} is not gated here, only {', '.join(gated)}; name it in "
+                "--prunecal-models, or leave its checkpoint out"
+            )
+
+
+def check_device(settings: Settings) -> None:
+    """Refuse a GPU that this machine does not have, as far as that is known without torch.
+
+    Raises:
+        PrunecalError: there is no such device.
+    """
+    device = settings.options.device
+    if not settings.files or not device.startswith("cuda"):
+        return
+    from pytest_prunecal.store.environment import cuda_devices, no_such_device  # noqa: PLC0415 - few ask
+
+    count = cuda_devices()
+    if count is not None and int(device.partition(":")[2] or 0) >= count:
+        raise PrunecalError(no_such_device(device, count))
+
+
 def check_writable(settings: Settings) -> None:
     """Make sure, before anything is measured, that what this session will write can be written.
 
@@ -209,10 +258,14 @@ def check_writable(settings: Settings) -> None:
     places = [(path.parent, path) for path in (options.report, options.json) if path]
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))
+        places += [(settings.folder, file.path) for file in settings.files]
     for folder, place in places:
         try:
+            # What is written passes through a name that is longer than the last.
+            there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+            (there / (place.name + _ROOM * "x")).exists()
             make_folder(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise PrunecalError(f"{shown(place)} cannot be written: {error.strerror or error}") from None
+            raise PrunecalError(f"{shown(place)} cannot be written: {reason(error)}") from None

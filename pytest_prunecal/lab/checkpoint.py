@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.study import weights_file
+from pytest_prunecal.study.weights_file import short
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from torch import Tensor, nn
 
     from pytest_prunecal.study.given_base import GivenBase
 
+_COUNTS = "num_batches_tracked"
+"""Counts of seen batches: some exporters leave them out, and nothing here reads them."""
+
 
 def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
-    """Load given weights into a network, in place.
+    """Load given weights into a network, in place; what was made of them besides is told as a warning.
+
+    A part that stands before every name, such as `module.` or `state_dict.`, is taken off if names then fit.
+    Weights of other floating-point types than the network's are converted to its own.
 
     Args:
         network: built as the protocol says.
@@ -27,9 +38,10 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
 
     Raises:
         PrunecalError: the file cannot be read, is not the one that is pinned, or holds other tensors than the
-            network's, or values that are not finite.
+            network's, tensors of another kind, or values that are not finite.
     """
-    what = f"{'pinned base' if given.sha256 else 'checkpoint'} {given.path}"
+    what = given.name
+    weights_file.check(given.path, what)
     try:
         content = given.path.read_bytes()
         if given.sha256 and hashlib.sha256(content).hexdigest() != given.sha256:
@@ -38,26 +50,71 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
     except (OSError, SafetensorError) as error:
         raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
     wanted = network.state_dict()
+    prefix = _prefix(wanted.keys(), state.keys())
+    state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     problem = _mismatch(wanted, state)
     if problem:
-        raise PrunecalError(f"{what}: {problem}, so it is no {model} of this protocol")
+        taken = f" (without the {short(prefix)!r} before every name)" if prefix else ""
+        raise PrunecalError(f"{what}: {problem}{taken}, so it is no {model} of this protocol")
+    _tell(what, prefix, wanted, state)
     network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
 
 
-def _mismatch(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> str:
+def _prefix(wanted: Collection[str], found: Collection[str]) -> str:
+    """What stands before every name of a file and not of the network's; empty if that explains nothing.
+
+    Wrappers add it (`module.` DataParallel, `_orig_mod.` torch.compile), and so does a state that lies in
+    another mapping (`state_dict.`). Of several parts, as many are taken off as make most names fit.
+    """
+    first, *_ = found
+    ends = [end for end, letter in enumerate(first, 1) if letter == "."]
+    prefixes = ["", *(first[:end] for end in ends if all(name.startswith(first[:end]) for name in found))]
+    return max(prefixes, key=lambda prefix: len({name.removeprefix(prefix) for name in found} & set(wanted)))
+
+
+def _mismatch(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """Say how a checkpoint differs from what a network needs; empty if it fits."""
-    # Counts of seen batches: some exporters leave them out, and nothing here reads them.
-    needed = {name for name in wanted if not name.endswith("num_batches_tracked")}
+    # One tensor under two names stands in a file once.
+    there = {_place(wanted[name]) for name in found if name in wanted}
+    needed = {name for name in wanted if not name.endswith(_COUNTS) and _place(wanted[name]) not in there}
     for names, problem in (
         (needed - found.keys(), "it lacks"),
         (found.keys() - wanted.keys(), "it has the unknown"),
     ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            return f"{problem} {min(names)}{more}"
+            return f"{problem} {short(min(names))}{more}"
     for name, tensor in found.items():
-        if tensor.shape != wanted[name].shape:
-            return f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(wanted[name].shape)}"
+        own = wanted[name]
+        if tensor.shape != own.shape:
+            return f"{name} has shape {tuple(tensor.shape)}, wanted {tuple(own.shape)}"
+        if tensor.is_floating_point() != own.is_floating_point() and not name.endswith(_COUNTS):
+            return f"{name} is {_type(tensor)}, wanted {_type(own)}"
         if not torch.isfinite(tensor).all():
             return f"{name} holds NaN or infinite values"
+        if not torch.isfinite(tensor.to(own.dtype)).all():
+            return f"{name} holds values beyond those of {_type(own)}"
     return ""
+
+
+def _tell(what: str, prefix: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Warn of what was made of a checkpoint before it fitted."""
+    if prefix:
+        warnings.warn(
+            f"{what}: {prefix!r} was taken off the name of every tensor", MeasurementWarning, stacklevel=3
+        )
+    kinds = {(_type(tensor), _type(wanted[name])) for name, tensor in found.items()}
+    for theirs, ours in sorted(kinds):
+        if theirs != ours and "float" in ours:
+            warnings.warn(
+                f"{what}: its {theirs} tensors are measured as {ours}", MeasurementWarning, stacklevel=3
+            )
+
+
+def _place(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
+    """Where a tensor lies, and its shape."""
+    return tensor.data_ptr(), tuple(tensor.shape)
+
+
+def _type(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

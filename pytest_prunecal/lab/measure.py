@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
+from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import conv_weights
 from pytest_prunecal.lab.metrics.functions import called, function_of
@@ -64,6 +65,8 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         base_evaluated = base.evaluated()
         if not pruner:
             evaluated = base_evaluated
+            for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
+                warnings.warn(doubt, MeasurementWarning, stacklevel=1)
     numbers = evaluated.metrics | of_network(
         pruned.model,
         bench.metrics,

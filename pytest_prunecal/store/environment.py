@@ -62,6 +62,33 @@ def is_surely_cpu(device: str) -> bool:
     return "rocm" not in installed("torch") and not _has_cuda_driver()
 
 
+def cuda_devices() -> int | None:
+    """How many CUDA devices torch sees at most, as far as can be told without it; None where it cannot.
+
+    Counted by the library of the driver that manages GPUs, which starts nothing on them.
+    """
+    if "rocm" in installed("torch"):
+        return None
+    if "+cpu" in installed("torch") or not _has_cuda_driver():
+        return 0
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    most = None if visible is None else len([name for name in visible.split(",") if name.strip()])
+    try:
+        management = ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+        count = ctypes.c_uint()
+        if management.nvmlInit_v2() or management.nvmlDeviceGetCount_v2(ctypes.byref(count)):
+            return most
+        management.nvmlShutdown()
+    except (OSError, AttributeError):  # it is not there, or is another one
+        return most
+    return count.value if most is None else min(count.value, most)
+
+
+def no_such_device(device: str, count: int) -> str:
+    """The sentence about a device that is not among so many."""
+    return f"--prunecal-device={device}: this machine has {count} CUDA devices; use cpu or auto"
+
+
 @cache
 def _has_cuda_driver() -> bool:
     try:

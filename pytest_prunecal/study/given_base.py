@@ -21,6 +21,11 @@ class GivenBase:
     path: Path
     sha256: str = ""
 
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return f"{'pinned base' if self.sha256 else 'checkpoint'} {self.path}"
+
 
 Bases = dict[tuple[str, str], GivenBase]
 """By model name and kind, `plain` or `slimmed`."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.cell import unique_ratios
+from pytest_prunecal.study.paths import found, written
 from pytest_prunecal.study.prior import DEFAULT, KINDS, Noise, Share
 from pytest_prunecal.study.protocol import Evaluation, Protocol, Recipe, Slimming
 from pytest_prunecal.study.tolerance import read_tolerances
@@ -57,8 +58,8 @@ def load(spec: str, directory: Path) -> Protocol:
     """
     if spec in built_in_names():
         return _read(_merged(BUILT_IN / f"{spec}.yaml", spec), spec)
-    path = directory / spec
-    if not _is_file(path):
+    path = written(spec, directory, f"protocol {spec!r}")
+    if found(path, f"protocol {spec!r}") != "a file":
         names = ", ".join(built_in_names())
         raise PrunecalError(f"no protocol {spec!r}: built in are {names}, and no file {path} exists")
     return _read(_merged(path, str(spec)), path.stem)
@@ -72,11 +73,12 @@ def _merged(path: Path, name: str, depth: int = 0) -> Value:
         return top
     if depth >= MAX_DEPTH:
         parent.fail(f"protocols extend each other in a circle, or more than {MAX_DEPTH} deep")
-    spec = parent.text()
+    spec, where = parent.text(), f"{parent.where}: extends {parent.text()!r}"
+    beside = written(spec, path.parent, where)
     if spec in built_in_names():
         base = _merged(BUILT_IN / f"{spec}.yaml", spec, depth + 1)
-    elif _is_file(path.parent / spec):
-        base = _merged(path.parent / spec, str(Path(name).parent / spec), depth + 1)
+    elif found(beside, where) == "a file":
+        base = _merged(beside, str(Path(name).parent / spec), depth + 1)
     else:
         parent.fail(f"extends {spec!r}, which is neither built in nor a file beside this one")
     merged = top.over(base)
@@ -86,13 +88,6 @@ def _merged(path: Path, name: str, depth: int = 0) -> Value:
     if own and _dataset_name(own) not in ("", _dataset_name(base.mapping().get("dataset"))):
         merged.mapping()["dataset"] = own  # another data set has options of its own
     return merged
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long, say
-        return False
 
 
 def _dataset_name(value: Value | None) -> str:

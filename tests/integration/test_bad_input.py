@@ -296,7 +296,10 @@ def test_protocol_files(gated, old, new, message):
             'pruners(config):\n    return {"my-own": "tiny:x"}',
             "conftest.py adds pruner 'my-own'; use letters, digits ",
         ),
-        ("models(config):\n    return [1]", "pytest_prunecal_models returned a list; return a dict"),
+        (
+            "models(config):\n    return [1]",
+            "conftest.py:4: pytest_prunecal_models returned a list; return a dict",
+        ),
         ("models(config):\n    return {1: 'tiny:tiny'}", "conftest.py adds model 1; use letters, digits "),
         ("models(config):\n    return {'a': 3}", "conftest.py adds model 'a' as 3; it must be callable"),
         (

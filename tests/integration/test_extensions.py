@@ -251,8 +251,16 @@ def test_a_pruner_that_is_none(gated):
 
 def test_a_device_that_is_not_there(gated):
     outcome = gated.gate("--prunecal-ratios=0", "--prunecal-device=cuda:63")
+    assert (outcome.ret, outcome.cells) == (4, {})
+    assert outcome.err.startswith("ERROR: prunecal: --prunecal-device=cuda:63: this machine has ")
+
+
+def test_a_device_of_which_only_torch_can_tell_that_it_is_not_there(gated, monkeypatch):
+    monkeypatch.setattr("pytest_prunecal.store.environment.cuda_devices", lambda: None)
+    outcome = gated.gate("--prunecal-ratios=0", "--prunecal-device=cuda:63")
     assert (outcome.ret, outcome.cells) == (1, {"dense": "failed"})
     assert outcome.message("dense").startswith("--prunecal-device=cuda:63: this machine has ")
+    assert "\n" not in outcome.message("dense").strip()
 
 
 def test_a_store_that_cannot_be_written(gated):

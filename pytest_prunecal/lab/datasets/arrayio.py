@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.file_kind import mistaken
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,6 +34,8 @@ _BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_UNPACKED, _TIMES = 1 << 28, 200
+"""Bytes that any archive may unfold into, and how many times its own size a larger one."""
 
 
 def open_npy(path: Path, wanted: str) -> NDArray[Any]:
@@ -52,6 +56,8 @@ def open_npy(path: Path, wanted: str) -> NDArray[Any]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except _BROKEN as error:
+        if kind := mistaken(path, "a numpy array"):
+            raise PrunecalError(f"{path} cannot be read: it is {kind}; wanted {wanted}") from error
         size = path.stat().st_size
         raise PrunecalError(
             f"{path} ({size} bytes, truncated or broken?) cannot be read as an array: {first_line(error)}; "
@@ -82,6 +88,7 @@ def read_npz(path: Path, wanted: dict[str, str]) -> dict[str, NDArray[Any]]:
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise PrunecalError(f"{path} holds one bare array, wanted a .npz archive of {', '.join(wanted)}")
         with archive:
+            _check_size(path, archive, wanted)
             missing = [name for name in wanted if name not in archive.files]
             if missing:
                 found = ", ".join(archive.files) or "nothing"
@@ -93,9 +100,26 @@ def read_npz(path: Path, wanted: dict[str, str]) -> dict[str, NDArray[Any]]:
                 arrays[key] = archive[key]
             return arrays
     except _BROKEN as error:
+        if not key and (kind := mistaken(path, "a zip archive")):
+            raise PrunecalError(
+                f"{path} cannot be read: it is {kind}; wanted a .npz archive of {', '.join(wanted)}"
+            ) from error
         at = f": {key}" if key else ""
         hope = wanted[key] if key else f"a .npz archive of {', '.join(wanted)}"
         raise PrunecalError(f"{path}{at} cannot be read: {first_line(error)}; wanted {hope}") from error
+
+
+def _check_size(path: Path, archive: Any, wanted: Collection[str]) -> None:  # noqa: ANN401 - has no public name
+    """Refuse an archive whose arrays would take far more memory than its size lets expect."""
+    packed = path.stat().st_size
+    unpacked = sum(
+        entry.file_size for entry in archive.zip.infolist() if entry.filename.removesuffix(".npy") in wanted
+    )
+    if unpacked > max(_UNPACKED, _TIMES * packed):
+        raise PrunecalError(
+            f"{path} has {packed:,} bytes and unfolds into {unpacked:,}, over {_TIMES} times as many; if "
+            "that is meant, give the arrays as .npy files, or in a .npz file without compression (np.savez)"
+        )
 
 
 def to_images(array: NDArray[Any]) -> Tensor:

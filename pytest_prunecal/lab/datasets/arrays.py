@@ -31,13 +31,14 @@ def arrays(root: Path | None, *, path: str | None = None, classes: int | None = 
         root: The user's data directory, or None.
         path: A `.npz` file, or a folder of the four `.npy` files; relative to `root`, without one to the
             current directory. None for `root` itself.
-        classes: Number of classes; None for the largest label + 1.
+        classes: Number of classes; None for the largest label + 1, where every label up to it occurs.
 
     Returns:
         The data set `arrays`.
 
     Raises:
-        PrunecalError: If the file, or an array of it, is missing, broken, or not of that type and shape.
+        PrunecalError: If the file, or an array of it, is missing, broken, or not of that type and shape, or
+            if no image is of some class that is not asked for by `classes`.
     """
     place = locate("arrays", root, path)
     if place.is_dir():
@@ -53,7 +54,7 @@ def arrays(root: Path | None, *, path: str | None = None, classes: int | None = 
         _check_images(place, f"x_{part}", found[f"x_{part}"])
         _check_labels(place, f"y_{part}", found[f"y_{part}"], len(found[f"x_{part}"]))
     if classes is None:
-        classes = 1 + max(int(found["y_train"].max()), int(found["y_test"].max()))
+        classes = _count_classes(place, found)
     return Dataset(
         name="arrays",
         train_images=to_images(found["x_train"]),
@@ -76,3 +77,19 @@ def _check_labels(place: Path, key: str, array: NDArray[Any], images: int) -> No
         raise PrunecalError(
             f"{place}: {key} is {array.dtype} of shape {array.shape}, wanted integers of shape ({images},)"
         )
+
+
+def _count_classes(place: Path, found: dict[str, NDArray[Any]]) -> int:
+    """Number of classes by the labels, all of which must occur: a hole is a mistake, of one label or all."""
+    # As Python's numbers: of signed and unsigned ones together numpy makes fractions.
+    labels = sorted({int(label) for part in ("train", "test") for label in np.unique(found[f"y_{part}"])})
+    low, classes = labels[0], labels[-1] + 1
+    if low >= 0 and len(labels) < classes:
+        hole = next(index for index, label in enumerate(labels) if label != index)
+        counted = "; are they counted from 1? subtract 1" if low == 1 and len(labels) == classes - 1 else ""
+        raise PrunecalError(
+            f"{place}: labels run from {low} to {classes - 1} and no image is of class {hole}, while classes "
+            f"count from 0{counted}; where images of a class are meant to be missing, say so by "
+            "`classes: N` in the protocol's `dataset:`"
+        )
+    return classes

@@ -22,7 +22,7 @@ class Dataset:
         train_labels: int64, (N,), 0 to `classes` - 1.
         test_images: As `train_images`, of the same H and W.
         test_labels: As `train_labels`.
-        classes: Number of classes, at least 2.
+        classes: Number of classes, 2 to `MOST_CLASSES`.
         full_test: Number of test images in the whole data set where this is a prefix of it (see `subset`);
             None where nothing was left out. Published corrupted sets are laid out by this number.
 
@@ -95,6 +95,9 @@ class Dataset:
         )
 
 
+MOST_CLASSES = 100_000
+"""More are a mistake: the largest public sets of labelled images have some 22,000."""
+
 _TENSORS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -114,6 +117,11 @@ def _check(dataset: Dataset) -> None:
         raise PrunecalError(
             f"data set {dataset.name!r}: classes is {classes!r}, wanted an integer of at least 2"
         )
+    if classes > MOST_CLASSES:
+        raise PrunecalError(
+            f"data set {dataset.name!r}: classes is {classes}, wanted at most {MOST_CLASSES}; is a label "
+            "something else than the number of a class?"
+        )
     for part in ("train", "test"):
         images, labels = f"{part}_images", f"{part}_labels"
         _check_tensor(dataset, images, torch.uint8, "(N, 3, H, W)")
@@ -125,9 +133,10 @@ def _check(dataset: Dataset) -> None:
             )
         low, high = (int(bound) for bound in torch.aminmax(getattr(dataset, labels)))
         if low < 0 or high >= classes:
+            counted = "; are they counted from 1? subtract 1" if low > 0 and high == classes else ""
             raise PrunecalError(
                 f"data set {dataset.name!r}: {part} labels run from {low} to {high}, "
-                f"wanted 0 to {classes - 1} ({classes} classes)"
+                f"wanted 0 to {classes - 1} ({classes} classes){counted}"
             )
     train, test = tuple(dataset.train_images.shape[2:]), tuple(dataset.test_images.shape[2:])
     if train != test:

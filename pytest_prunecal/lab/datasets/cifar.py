@@ -23,9 +23,11 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.datasets.arrayio import first_line, to_images, to_labels
 from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.store.undisturbed import import_undisturbed
+from pytest_prunecal.study.file_kind import LFS, mistaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 def cifar10(root: Path | None) -> Dataset:
@@ -63,7 +65,6 @@ def _load(name: str, kind: str, classes: int, root: Path | None) -> Dataset:
     if root is None:
         raise PrunecalError(f"data set {name!r} needs a data directory: pass --prunecal-data=DIR")
     source = _source(kind)
-    root = Path(root).expanduser()
     if _missing(source, root):
         _download(name, source, root)
     train, test = _part(name, source, root, train=True), _part(name, source, root, train=False)
@@ -139,6 +140,9 @@ def _part(name: str, source: Any, root: Path, *, train: bool) -> Any:  # noqa: A
     except RuntimeError as error:
         same = import_undisturbed("torchvision.datasets.utils").check_integrity
         wrong = [file for file, md5 in _files(source) if not same(place / file, md5)]
+        pointer = next((file for file in wrong if mistaken(place / file) == LFS), None)
+        if pointer:
+            raise PrunecalError(f"data set {name!r}: {place / pointer} is {LFS}") from error
         raise PrunecalError(
             f"data set {name!r}: not the published file, by its md5: {', '.join(wrong)} in {place} "
             f"({first_line(error)}): delete that folder, fetch {source.url} and unpack it in {root}"

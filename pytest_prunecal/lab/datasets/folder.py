@@ -14,6 +14,7 @@ from pytest_prunecal.lab.datasets.arrayio import first_line, to_images, to_label
 from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.lab.datasets.order import round_robin
 from pytest_prunecal.lab.datasets.paths import locate
+from pytest_prunecal.study.file_kind import mistaken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,14 +129,16 @@ def _decode(files: list[Path], size: int | None) -> NDArray[np.uint8]:
 
 
 def _image(file: Path, size: int | None) -> NDArray[Any]:
+    if not file.is_file():  # to open a pipe may wait for ever
+        raise PrunecalError(f"data set 'folder': {file} is no file")
     try:
         with Image.open(file) as image:
             mode = image.mode
             rgb = image.convert("RGB")
     except _BROKEN as error:
-        raise PrunecalError(
-            f"data set 'folder': {file} is not a readable image: {first_line(error)}"
-        ) from error
+        kind = mistaken(file)
+        told = f"it is {kind}" if kind and not kind.endswith("image") else first_line(error)
+        raise PrunecalError(f"data set 'folder': {file} is not a readable image: {told}") from error
     if mode.startswith(("I", "F")):
         # Pillow clips these to 0..255 instead of scaling them: a white square, silently.
         raise PrunecalError(f"data set 'folder': {file} has pixels of mode {mode}, wanted 8 bits a channel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.paths import found, written
 
 
 def locate(name: str, root: Path | None, path: object) -> Path:
@@ -20,7 +21,7 @@ def locate(name: str, root: Path | None, path: object) -> Path:
         A path that exists.
 
     Raises:
-        PrunecalError: If there is nothing there, nothing to go by, or `path` is no text.
+        PrunecalError: If there is no file or folder, nothing to go by, or `path` is no text.
     """
     if path is None and root is None:
         raise PrunecalError(
@@ -28,7 +29,10 @@ def locate(name: str, root: Path | None, path: object) -> Path:
         )
     if path is not None and not (isinstance(path, (str, Path)) and str(path)):
         raise PrunecalError(f"data set {name!r}: path is {path!r}, wanted the path of a file or folder")
-    place = (root or Path()) / Path(path or "").expanduser()
-    if not place.exists():
-        raise PrunecalError(f"data set {name!r}: there is no {place}")
+    place = written(str(path or ""), root or Path(), f"data set {name!r}: path")
+    there = found(place, f"data set {name!r}: {place}")
+    if there not in ("a file", "a folder"):
+        raise PrunecalError(
+            f"data set {name!r}: {f'{place} is {there}' if there else f'there is no {place}'}"
+        )
     return place

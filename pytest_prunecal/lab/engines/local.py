@@ -12,6 +12,7 @@ from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.measure import base_of, measure
 from pytest_prunecal.lab.paired import compare
 from pytest_prunecal.lab.reproducible import reproducible
+from pytest_prunecal.store.environment import no_such_device
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
@@ -71,7 +72,5 @@ def resolve_device(device: str, worker: int) -> torch.device:
         return torch.device("cuda", worker % count) if count else torch.device("cpu")
     wanted = torch.device(device)
     if wanted.type == "cuda" and (wanted.index or 0) >= count:
-        raise PrunecalError(
-            f"--prunecal-device={device}: this machine has {count} CUDA devices; use cpu or auto"
-        )
+        raise PrunecalError(no_such_device(device, count))
     return torch.device("cuda", wanted.index or 0) if wanted.type == "cuda" else wanted

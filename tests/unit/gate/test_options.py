@@ -121,6 +121,11 @@ def test_a_row_is_all_that_an_option_needs(monkeypatch):
     assert Options({"colour": Written("colour", "red", ROOT)}, ROOT).colour == "redred"
 
 
+def test_a_checkpoint_may_be_repeated(config):
+    found = options.asked(config("--prunecal-checkpoint=a=x", "--prunecal-checkpoint=b=y"))
+    assert found["checkpoint"].text == "a=x\nb=y"
+
+
 def test_a_wrong_text_is_refused_when_it_is_read():
     with pytest.raises(PrunecalError, match="--prunecal-seeds=x: give a whole number from 1 to 100"):
         Options({"seeds": Written("seeds", "x", ROOT)}, ROOT)

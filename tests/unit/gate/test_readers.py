@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -22,6 +23,8 @@ def folder(tmp_path):
     """A folder with a file and a folder in it."""
     (tmp_path / "net.safetensors").touch()
     (tmp_path / "images").mkdir()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
     return tmp_path
 
 
@@ -61,6 +64,38 @@ def test_paths(folder):
     assert readers.file(Written("name", "new.html", folder)) == folder / "new.html"
     assert readers.checkpoints(Written("name", "resnet20=net.safetensors", folder)) == {
         "resnet20": folder / "net.safetensors"
+    }
+
+
+def test_a_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    elsewhere = folder / "elsewhere"
+    assert readers.path(Written("name", "~", elsewhere)) == folder
+    assert readers.folder(Written("name", "~/images", elsewhere)) == folder / "images"
+    assert readers.file(Written("name", "~/new.html", elsewhere)) == folder / "new.html"
+    assert readers.path_or_url(Written("name", "~/x", elsewhere)) == str(folder / "x")
+    assert readers.checkpoints(Written("name", "a=~/net.safetensors", elsewhere)) == {
+        "a": folder / "net.safetensors"
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a=x,b=y", {"a": "x", "b": "y"}),
+        (" a=x , b=y,", {"a": "x", "b": "y"}),
+        ("a=x\nb=y", {"a": "x", "b": "y"}),
+        ("a=x,y", {"a": "x,y"}),
+        ("a=lr=0.1,y", {"a": "lr=0.1,y"}),
+        ("a=x,b=z", {"a": "x,b=z"}),  # it is there under this name
+        ("package.nets:net=x,b=y", {"package.nets:net": "x", "b": "y"}),
+    ],
+)
+def test_checkpoints_of_several_models(tmp_path, text, names):
+    for name in names.values():
+        (tmp_path / name).touch()
+    assert readers.checkpoints(Written("checkpoint", text, tmp_path)) == {
+        model: tmp_path / name for model, name in names.items()
     }
 
 
@@ -113,7 +148,65 @@ def test_a_symbolic_link_stays_what_people_see(folder):
             readers.checkpoints,
             "checkpoint",
             "a=images",
-            "--prunecal-checkpoint=a=images: there is no file {folder}/images",
+            "--prunecal-checkpoint=a=images: {folder}/images is a folder",
+        ),
+        (
+            readers.checkpoints,
+            "checkpoint",
+            "a=nowhere",
+            "--prunecal-checkpoint=a=nowhere: there is no file {folder}/nowhere",
+        ),
+        (
+            readers.checkpoints,
+            "checkpoint",
+            "a=net.safetensors\na=net.safetensors",
+            "--prunecal-checkpoint names 'a' twice; give one file a model",
+        ),
+        (WHOLE, "seeds", "9" * 5000, f"--prunecal-seeds={'9' * 43}…: give a whole number from 1 to 100"),
+        (
+            readers.device,
+            "device",
+            "cuda:99999",
+            "unknown device 'cuda:99999'; use auto, cpu, cuda or cuda:1",
+        ),
+        (
+            readers.path,
+            "baselines",
+            "~nobody-at-all/x",
+            (
+                "--prunecal-baselines: ~nobody-at-all is nobody's home folder here; "
+                "write ./~nobody-at-all for what has that name"
+            ),
+        ),
+        (readers.path, "store", "a\0b", "--prunecal-store: a path cannot hold a NUL character"),
+        (
+            readers.new_folder,
+            "baselines",
+            "net.safetensors",
+            "--prunecal-baselines={folder}/net.safetensors is no folder; name one",
+        ),
+        (
+            readers.path_or_url,
+            "store",
+            "net.safetensors",
+            "--prunecal-store={folder}/net.safetensors is no folder; name one",
+        ),
+        *[
+            (reader, "data", "loop", "--prunecal-data={folder}/loop: Too many levels of symbolic links")
+            for reader in (readers.folder, readers.file, readers.new_folder, readers.path_or_url)
+        ],
+        (readers.file, "json", "x" * 300, f"--prunecal-json={{folder}}/{'x' * 300}: File name too long"),
+        (
+            readers.file,
+            "json",
+            "pipe",
+            "--prunecal-json={folder}/pipe is neither a file nor a folder; name a file",
+        ),
+        (
+            readers.checkpoints,
+            "checkpoint",
+            "a=pipe",
+            "--prunecal-checkpoint=a=pipe: {folder}/pipe is neither a file nor a folder",
         ),
     ],
 )

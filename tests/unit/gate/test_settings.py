@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import settings
 from pytest_prunecal.gate.readers import Written
+from pytest_prunecal.store import environment
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 
@@ -24,6 +26,12 @@ def built(tmp_path):
         return settings.build(asked, Extensions(), tmp_path, named, 1.5, gated=gated)
 
     return build
+
+
+def save(path):
+    """Write a file of weights of one tensor, which is all that is looked at here."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
 
 
 def refused(says):
@@ -114,7 +122,7 @@ def test_a_quoted_command(built, tmp_path):
     ],
 )
 def test_pinning_goes_with_few_others(built, tmp_path, texts, says):
-    (tmp_path / "net").touch()
+    save(tmp_path / "net")
     with refused(says):
         built(pin="yes", **texts)
     built(pin="no", **texts)
@@ -128,7 +136,7 @@ def test_a_report_needs_a_gate(built, name):
 
 
 def test_a_checkpoint_is_a_base_of_either_kind(built, tmp_path):
-    (tmp_path / "net").touch()
+    save(tmp_path / "net")
     assert {key: base.path for key, base in built(checkpoint="vgg19=net").bases.items()} == {
         ("vgg19", "plain"): tmp_path / "net",
         ("vgg19", "slimmed"): tmp_path / "net",
@@ -139,6 +147,63 @@ def test_a_checkpoint_of_an_unknown_model(built, tmp_path):
     (tmp_path / "net").touch()
     with refused("--prunecal-checkpoint: unknown model 'vgg91' (did you mean vgg19?)"):
         built(checkpoint="vgg91=net")
+
+
+GATED = {"gated": True, "update": "all", "models": "vgg19"}
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_checkpoint_of_a_model_that_is_not_gated(built, tmp_path, given):
+    save(tmp_path / "net")
+    with refused("--prunecal-checkpoint: resnet20 is not gated here, only vgg19; name it in "):
+        built(checkpoint="resnet20=net", given=given, **GATED)
+    # Tests of the user's own may measure any model.
+    assert built(checkpoint="resnet20=net", given=given).bases
+
+
+def test_a_command_line_may_leave_out_models_that_an_ini_file_has_checkpoints_of(tmp_path):
+    save(tmp_path / "net")
+    asked = {
+        "models": Written("models", "vgg19", tmp_path, given=True),
+        "update": Written("update", "all", tmp_path, given=True),
+        "checkpoint": Written("checkpoint", "resnet20=net", tmp_path),
+    }
+    assert settings.build(asked, Extensions(), tmp_path, [], 1.5, gated=True).bases
+
+
+def test_a_command_repeats_every_checkpoint(built, tmp_path):
+    save(tmp_path / "net")
+    save(tmp_path / "a,b")
+    assert built(checkpoint="vgg19=net\nresnet20=a,b").repeated == (
+        "--prunecal-checkpoint=vgg19=net",
+        "--prunecal-checkpoint=resnet20=a,b",
+    )
+
+
+def test_a_checkpoint_is_opened_before_anything_is_measured(built, tmp_path):
+    (tmp_path / "net").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with refused(f"checkpoint {tmp_path}/net: is a Git LFS pointer, not the file that it stands for; "):
+        built(checkpoint="vgg19=net")
+
+
+@pytest.mark.parametrize(("count", "fits"), [(0, False), (1, False), (2, True), (None, True)])
+def test_a_gpu_that_is_not_there(built, monkeypatch, count, fits):
+    monkeypatch.setattr(environment, "cuda_devices", lambda: count)
+    found = built(device="cuda:1", **GATED)
+    if fits:
+        settings.check_device(found)
+    else:
+        with refused(f"--prunecal-device=cuda:1: this machine has {count} CUDA devices; use cpu or auto"):
+            settings.check_device(found)
+    settings.check_device(built(device="cuda:1"))  # nothing is gated
+    settings.check_device(built(device="cpu", **GATED))
+
+
+def test_a_name_that_leaves_no_room_to_write_it(built, tmp_path):
+    name = "x" * 250
+    with refused(f"{tmp_path}/new/{name} cannot be written: File name too long"):
+        settings.check_writable(built(json=f"new/{name}", given=False))
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_will_be_written_can_be_written(built, tmp_path):

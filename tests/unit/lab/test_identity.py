@@ -244,6 +244,53 @@ def test_which_device_it_is_without_torch(monkeypatch, device, version, driver, 
     assert environment.is_surely_cpu(device) is surely
 
 
+class Management:
+    """The driver's library that counts GPUs."""
+
+    def __init__(self, count, *, works=True):
+        self.count, self.works = count, works
+
+    def nvmlInit_v2(self):  # noqa: N802 - its own name
+        return 0 if self.works else 9
+
+    def nvmlShutdown(self):  # noqa: N802
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, place):  # noqa: N802
+        place._obj.value = self.count
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("version", "driver", "library", "visible", "count"),
+    [
+        ("2.11.0", False, None, None, 0),
+        ("2.11.0+cpu", True, Management(2), None, 0),
+        ("2.11.0+rocm6.4", False, None, None, None),
+        ("2.11.0+cu128", True, Management(2), None, 2),
+        ("2.11.0+cu128", True, Management(2), "1", 1),
+        ("2.11.0+cu128", True, Management(2), "", 0),
+        ("2.11.0+cu128", True, Management(2), "0,1,2", 2),
+        ("2.11.0+cu128", True, Management(2, works=False), None, None),
+        ("2.11.0+cu128", True, Management(2, works=False), "3", 1),
+        ("2.11.0+cu128", True, None, None, None),
+    ],
+)
+def test_how_many_gpus_there_are_without_torch(monkeypatch, version, driver, library, visible, count):
+    def opened(_):
+        if library is None:
+            raise OSError("no such library")
+        return library
+
+    monkeypatch.setattr(environment, "installed", lambda _: version)
+    monkeypatch.setattr(environment, "_has_cuda_driver", lambda: driver)
+    monkeypatch.setattr(environment.ctypes, "CDLL", opened)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment.cuda_devices() == count
+
+
 # ------------------------------------------------------------------------------------------------ data
 
 

@@ -150,7 +150,13 @@ def test_circles_are_refused(written):
     assert "in a circle" in refused(written, "extends: mine.yaml\n")
 
 
-@pytest.mark.parametrize("spec", ["nowhere", "nowhere.yaml", "x" * 300, "../..", "."])
+def test_what_the_file_system_refuses_to_extend(written):
+    spec = "x" * 300
+    told = refused(written, f"name: mine\nextends: {spec}\n")
+    assert told == f"mine.yaml:2: extends {spec!r}: File name too long"
+
+
+@pytest.mark.parametrize("spec", ["nowhere", "nowhere.yaml", "../..", "."])
 def test_what_cannot_be_extended(written, tmp_path, spec):
     assert refused(written, f"name: mine\nextends: {spec}\n") == (
         f"mine.yaml:2: extends {spec!r}, which is neither built in nor a file beside this one"

@@ -69,7 +69,16 @@ WRONG_ARRAYS = [
     ("y_train", np.zeros((6, 1), int), ("y_train is int64 of shape (6, 1)", "shape (6,)")),
     ("y_test", np.zeros(5, int), ("y_test is int64 of shape (5,)", "shape (4,)")),
     ("y_test", np.array([0, 1, 2, -1]), ("test labels run from -1 to 2",)),
-    ("y_test", np.array([0, 1, 2, 2**63], np.uint64), ("test labels run from",)),
+    (
+        "y_test",
+        np.array([0, 1, 2, 2**63], np.uint64),
+        (f"labels run from 0 to {2**63} and no image is of class 3",),
+    ),
+    (
+        "y_test",
+        np.array([0, 1, 2, 10**6]),
+        ("labels run from 0 to 1000000 and no image is of class 3", "say so by `classes: N`"),
+    ),
 ]
 
 
@@ -92,6 +101,26 @@ def test_too_few_classes_for_the_labels(four_arrays, says, tmp_path):
     np.savez(tmp_path / "my.npz", **four_arrays(classes=3))
     with says("arrays", "labels run from 0 to 2", "(2 classes)"):
         load({"name": "arrays", "path": "my.npz", "classes": 2}, tmp_path)
+
+
+def counted_from_one(arrays):
+    return arrays | {key: labels + 1 for key, labels in arrays.items() if key.startswith("y_")}
+
+
+def test_labels_that_are_counted_from_one(four_arrays, says, tmp_path):
+    np.savez(tmp_path / "my.npz", **counted_from_one(four_arrays(classes=3)))
+    with says("my.npz: labels run from 1 to 3 and no image is of class 0", "counted from 1? subtract 1"):
+        load({"name": "arrays", "path": "my.npz"}, tmp_path)
+    with says("labels run from 1 to 3, wanted 0 to 2 (3 classes); are they counted from 1? subtract 1"):
+        load({"name": "arrays", "path": "my.npz", "classes": 3}, tmp_path)
+    # Who says that a class has no images may have it so.
+    assert load({"name": "arrays", "path": "my.npz", "classes": 4}, tmp_path).classes == 4
+
+
+def test_more_classes_than_anybody_has(four_arrays, says, tmp_path):
+    np.savez(tmp_path / "my.npz", **four_arrays())
+    with says("arrays", "classes is 1000000, wanted at most 100000"):
+        load({"name": "arrays", "path": "my.npz", "classes": 10**6}, tmp_path)
 
 
 def test_missing_arrays_are_named(four_arrays, says, tmp_path):

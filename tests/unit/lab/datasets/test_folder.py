@@ -1,5 +1,7 @@
 """Data sets of a folder of images a class."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -104,3 +106,14 @@ def test_a_folder_without_its_parts(says, tmp_path):
         load({"name": "folder"}, None)
     with says("size is '32'"):
         load({"name": "folder", "size": "32"}, tmp_path)
+
+
+def test_files_that_are_no_images_are_named(says, tree):
+    file = tree / "pets/train/cat/1.png"
+    file.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    with says("1.png is not a readable image: it is a Git LFS pointer", "`git lfs pull`"):
+        load({"name": "folder", "path": "pets"}, tree)
+    file.unlink()
+    os.mkfifo(file)
+    with says("1.png is no file"):
+        load({"name": "folder", "path": "pets"}, tree)
