@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
-_ROOM = 32
+_ROOM = 48
+"""Bytes by which the longest name beside a baseline, while it is written, is longer than the baseline's."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +265,8 @@ def check_writable(settings: Settings) -> None:
         try:
             # What is written passes through a name that is longer than the last.
             there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-            (there / (place.name + _ROOM * "x")).exists()
+            with suppress(FileNotFoundError):
+                (there / (place.name + _ROOM * "x")).lstat()
             make_folder(folder)
             with tempfile.TemporaryFile(dir=folder):
                 pass
