@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.baseline import agreement, regular
 from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
+from pytest_prunecal.study.metric import known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.image_results import ImageResults
+    from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
 
@@ -94,18 +97,23 @@ def select(
             _check_stale(
                 found, protocol, options.update, {cell.id for cell in cells} | (set(found.cells) - full)
             )
-        images, unpaired = _images(found, path, protocol, options.update)
+        metrics = known(extensions.metrics.values())
+        images, unpaired = _images(found, path, protocol, metrics, options.update)
         files.append(GateFile(model, path, shown(path), found, cells, full, images, unpaired))
     return tuple(files)
 
 
 def _images(
-    found: Baseline | None, path: Path, protocol: Protocol, update: str | None
+    found: Baseline | None,
+    path: Path,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    update: str | None,
 ) -> tuple[dict[str, ImageResults], str]:
     """Read the results by image that a baseline names, or say why there are none.
 
     Raises:
-        PrunecalError: the file is damaged, or is not the one that the baseline names.
+        PrunecalError: the file is damaged, is not the one that the baseline names, or contradicts it.
     """
     if found is None or found.images is None:
         return {}, "the baseline names no results by image"
@@ -113,22 +121,24 @@ def _images(
         return {}, "the baseline is of another version of the protocol"
     place = path.with_name(found.images.file)
     name = shown(place)
-    if not place.is_file():
-        return {}, f"{name} is not there"
     try:
-        return images_file.load(_checked(place, name, found), name), ""
+        content = _checked(place, name, found)
+        if content is None:
+            return {}, f"{name} is not there"
+        cells = images_file.load(content, name)
+        agreement.check(cells, found, metrics, name)
     except PrunecalError:
         if update == "all":
             return {}, f"{name} is damaged"
         raise
+    return cells, ""
 
 
-def _checked(place: Path, name: str, found: Baseline) -> bytes:
-    """Read a file beside a baseline, whose digest the baseline names."""
-    try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+def _checked(place: Path, name: str, found: Baseline) -> bytes | None:
+    """Read a file beside a baseline, whose digest the baseline names; None if it is not there."""
+    content = regular.read(place, name, images_file.LARGEST_FILE)
+    if content is None:
+        return None
     if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:
         raise PrunecalError(
             f"{name}: is not the file that {found.name} names: its sha256 differs; restore it, delete it "
