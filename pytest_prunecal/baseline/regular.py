@@ -25,7 +25,7 @@ def read(path: Path, name: str, most: int) -> bytes | None:
     """
     try:
         # Opened first and asked then, so that it cannot become something else in between.
-        with path.open("rb", opener=_without_waiting) as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 raise PrunecalError(f"{name}: is no regular file; move it away")
@@ -41,7 +41,3 @@ def read(path: Path, name: str, most: int) -> bytes | None:
     if len(content) > most:
         raise PrunecalError(f"{name}: grew beyond {most} bytes while it was read; try again")
     return content
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
