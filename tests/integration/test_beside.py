@@ -161,5 +161,5 @@ def test_results_about_other_images_leave_the_baseline_to_itself(auto):
     assert outcome.ret == 0, outcome.text
     assert (
         "not paired by image, hence less sharp: the baseline's results by image are about 120 images, this "
-        "run's about 60 (dense, weight-0.5)"
+        "run's about 60 (weight-0.5)"
     ) in outcome.out
