@@ -62,7 +62,7 @@ def _accept(
 ) -> str | None:
     """As `accept`; None if the file was changed while this went on."""
     text = _text(file)
-    now = reread(file, text, settings.protocol, settings.options.update)
+    now = reread(file, text, settings.protocol, settings.metrics, settings.options.update)
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }

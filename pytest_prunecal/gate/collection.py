@@ -157,6 +157,10 @@ class CellItem(pytest.Item):
         accepted, why = images_of(self.file, self.cell, settings.metrics)
         if accepted is None or measurement.by_image is None:
             return measurement, without_images(self.file, self.cell, measurement, why)
+        there, here = accepted.cell.images, measurement.by_image.cell.images
+        if there != here:
+            why = f"the baseline's results by image are about {there} images, this run's about {here}"
+            return measurement, without_images(self.file, self.cell, measurement, why)
         return measurement, engine.pair(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
 
     def repr_failure(

@@ -18,7 +18,7 @@ from pytest_prunecal.gate.collection import against, item_name, nodeid_of
 from pytest_prunecal.gate.outcome import environment_of, outcome_of
 from pytest_prunecal.gate.stash import runxfail
 from pytest_prunecal.gate.stream import Streamed, received
-from pytest_prunecal.judge.pooled import pooled
+from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal
@@ -124,15 +124,13 @@ class Controller:
         protocol = self._settings.protocol
         # In the order of the grid, not of arrival: sums must not depend on who came first.
         results = [self._results.get((file.model, cell.id)) for cell in file.cells]
-        rows = [
-            row
+        cells = [
+            result.verdict
             for result in results
-            if result and result.verdict
-            if not (result.accepted or result.known or result.verdict.identical)
-            for row in result.verdict.metrics
+            if result and result.verdict and not (result.accepted or result.known)
         ]
         level = protocol.false_alarms / max(self._comparisons, 1)
-        return pooled(rows, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
+        return together(cells, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
 
     # Not after xdist, which waits for workers that do not end: who was told to terminate has seconds.
     @pytest.hookimpl(tryfirst=True)

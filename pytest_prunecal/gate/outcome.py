@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Literal
 
+from pytest_prunecal.baseline.agreement import edited
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.judge import holm
 from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
 from pytest_prunecal.study.cell import DENSE
-from pytest_prunecal.study.image_results import paired
 from pytest_prunecal.study.metric import CORRUPTED, recorded
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import rule_of
@@ -102,7 +102,8 @@ def _verdict(
         measured=measurement.uncertainty,
         accepted=accepted.uncertainty if accepted else {},
         dense=dense.metrics if dense else {},
-        pairing=pairing,
+        same_base=_same_base(file, cell, measurement),
+        pairing=replace(pairing, tuned=cell.pruner is not None),
         first=_first_of(images, accepted) if images and accepted else {},
         incomparable=_incomparable(file, cell, measurement, settings),
     )
@@ -159,27 +160,33 @@ def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tupl
         return None, ""
     if found is None:
         return None, file.unpaired or "the baseline has no results by image of this cell"
-    names = paired(found.cell.names, metrics)
-    if any(recorded(found.metrics[name]) != accepted.metrics.get(name) for name in names):
+    if edited(found, accepted, metrics):
         return None, "the baseline's numbers were edited since its results by image were written"
     return found, ""
 
 
 def without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
     """What is known of a comparison from the baseline file alone."""
+    known = file.images.get(cell.id)
+    same_base = bool(known and measurement.by_image and known.base == measurement.by_image.base)
+    return Pairing(
+        same_base=same_base or _same_base(file, cell, measurement),
+        tuned=cell.pruner is not None,
+        unpaired=why,
+    )
+
+
+def _same_base(file: GateFile, cell: Cell, measurement: Measurement) -> bool:
+    """Whether both sides started from the same base network by what the baseline file says."""
     there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
     here = measurement.provenance.get("base")
-    same_base = here is not None and here == there
-    known = file.images.get(cell.id)
-    if known and measurement.by_image:
-        same_base = known.base == measurement.by_image.base
-    return Pairing(same_base=same_base, tuned=cell.pruner is not None, unpaired=why)
+    return here is not None and here == there
 
 
 def _first_of(images: ImageResults, accepted: AcceptedCell) -> dict[str, float]:
     """The numbers of the baseline's first seed, but for those whose means were edited since."""
     means = {name: recorded(mean) for name, mean in images.metrics.items()}
-    return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means[name]}
+    return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means.get(name)}
 
 
 def environment_of(measurement: Measurement | None) -> dict[str, str]:

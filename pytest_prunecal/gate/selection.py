@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.baseline import agreement, regular
 from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
@@ -16,14 +17,16 @@ from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 from pytest_prunecal.study.known_cause import known_cause
+from pytest_prunecal.study.metric import known
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.image_results import ImageResults
+    from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
 
@@ -99,34 +102,43 @@ def select(
         file = GateFile(model, path, shown(path), found, cells, full, orphans=orphans)
         if options.pin:
             _check_pinned_whole(file, removable=() if narrowed else orphans)
-        files.append(_checked_file(file, protocol, options.update, {cell.id for cell in cells}))
+        metrics = known(extensions.metrics.values())
+        files.append(_checked_file(file, protocol, metrics, options.update, {cell.id for cell in cells}))
     return tuple(files)
 
 
-def reread(file: GateFile, text: str | None, protocol: Protocol, update: str | None) -> GateFile:
+def reread(
+    file: GateFile, text: str | None, protocol: Protocol, metrics: Mapping[str, Metric], update: str | None
+) -> GateFile:
     """A model's part of the gate with its baseline, and what lies beside it, as they are by now.
 
     Args:
         file: as it was.
         text: of the baseline file; None if there is none.
         protocol: of the session.
+        metrics: every metric by name.
         update: what is accepted.
 
     Raises:
         PrunecalError: the baseline cannot be used any more.
     """
     found = None if text is None else baselines.parse(text, file.name)
-    return _checked_file(replace(file, baseline=found), protocol, update, set(found.cells) if found else ())
+    replaced = set(found.cells) if found else ()
+    return _checked_file(replace(file, baseline=found), protocol, metrics, update, replaced)
 
 
 def _checked_file(
-    file: GateFile, protocol: Protocol, update: str | None, replaced: Collection[str]
+    file: GateFile,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    update: str | None,
+    replaced: Collection[str],
 ) -> GateFile:
     """Check a baseline and read what lies beside it."""
     if file.baseline is not None:
         baselines.check(file.baseline, file.model, protocol)
         _check_stale(file.baseline, protocol, update, {*replaced, *file.orphans})
-    images, unpaired = _images(file.baseline, file.path, protocol, update)
+    images, unpaired = _images(file.baseline, file.path, protocol, metrics, update)
     return replace(file, images=images, unpaired=unpaired)
 
 
@@ -151,12 +163,16 @@ def _check_pinned_whole(file: GateFile, removable: Collection[str]) -> None:
 
 
 def _images(
-    found: Baseline | None, path: Path, protocol: Protocol, update: str | None
+    found: Baseline | None,
+    path: Path,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    update: str | None,
 ) -> tuple[dict[str, ImageResults], str]:
     """Read the results by image that a baseline names, or say why there are none.
 
     Raises:
-        PrunecalError: the file is damaged, or is not the one that the baseline names.
+        PrunecalError: the file is damaged, is not the one that the baseline names, or contradicts it.
     """
     if found is None or found.images is None:
         return {}, "the baseline names no results by image"
@@ -164,22 +180,24 @@ def _images(
         return {}, "the baseline is of another version of the protocol"
     place = path.with_name(found.images.file)
     name = shown(place)
-    if not place.is_file():
-        return {}, f"{name} is not there"
     try:
-        return images_file.load(_checked(place, name, found), name), ""
+        content = _checked(place, name, found)
+        if content is None:
+            return {}, f"{name} is not there"
+        cells = images_file.load(content, name)
+        agreement.check(cells, found, metrics, name)
     except PrunecalError:
         if update == "all":
             return {}, f"{name} is damaged"
         raise
+    return cells, ""
 
 
-def _checked(place: Path, name: str, found: Baseline) -> bytes:
-    """Read a file beside a baseline, whose digest the baseline names."""
-    try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+def _checked(place: Path, name: str, found: Baseline) -> bytes | None:
+    """Read a file beside a baseline, whose digest the baseline names; None if it is not there."""
+    content = regular.read(place, name, images_file.LARGEST_FILE)
+    if content is None:
+        return None
     if cause := known_cause(content):
         raise PrunecalError(f"{name}: {cause}")
     if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:

@@ -13,6 +13,9 @@ moderated t-test does (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3:3, eq. 1):
     s2 = (freedom s0 + (Kx - 1) sdx^2 + (Ky - 1) sdy^2) / (freedom + Kx + Ky - 2)
 
 and (x - y) / sqrt(s2 (1/Kx + 1/Ky)) is Student's t with that many degrees of freedom.
+
+What a pairing says comes from a file that nobody can review. It is taken where it is sharper than what the
+baseline file says by itself, and where it is a number at all.
 """
 
 from __future__ import annotations
@@ -153,10 +156,15 @@ def allowance(
     if pairing.same_base and not pairing.tuned:
         return _allowance(_Spread(change, 0, 0, 2, 1, "the same network, no training in between"), terms)
     kinds = ["finetune"] if pairing.same_base else ["retrain"]
-    if not pairing.same_base and pairing.tuned and name in pairing.changes:
+    if not pairing.same_base and pairing.tuned and math.isfinite(pairing.changes.get(name, math.nan)):
         kinds.append("change")
     spreads = [_spread(kind, name, measured, accepted, dense, pairing, terms.noise) for kind in kinds]
     return _allowance(min(spreads, key=lambda spread: spread.sd), terms)
+
+
+def sharper(found: Allowance, alone: Allowance) -> Allowance:
+    """The sharper of a paired comparison and that of the baseline file alone, which is always a number."""
+    return found if found.sd <= alone.sd else alone
 
 
 def _spread(
@@ -173,6 +181,8 @@ def _spread(
     errors = [error for error in (theirs.se, ours.se) if error is not None]
     se = errors[0] if errors else 0.0
     paired = (pairing.change_errors if kind == "change" else pairing.paired).get(name)
+    if paired is not None and not 0 <= paired < math.inf:
+        paired = None
     if paired is not None:
         by_chance = paired * paired / share
     else:
@@ -185,7 +195,9 @@ def _spread(
     by_images = own / total if 0 < total < math.inf else 0.0
     freedom, expected, seen = noise.freedom, total, (0.0, 0)
     if kind == "change":
-        known = pairing.change_spread.get(name, [])
+        sizes = {ours.seeds - 1, theirs.seeds - 1} - {0}
+        spread = pairing.change_spread.get(name, [])
+        known = [(count, sd) for count, sd in spread if count in sizes and 0 <= sd < math.inf]
     else:
         known = [(side.seeds - 1, side.sd) for side in (ours, theirs) if side.sd is not None]
     if known:

@@ -6,12 +6,15 @@ has a far smaller deviation than any of them. What cells do share is the error o
 it takes a metric's noise for too small, it does so in all of them. One factor for the whole model,
 estimated from the deviations over seeds of all its cells, makes up for that, and lends the mean its degrees
 of freedom.
+
+What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
+of the mean by the file alone stays one.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge import student_t
@@ -23,7 +26,8 @@ from pytest_prunecal.study.tolerance import EXACT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_prunecal.judge.verdict import MetricVerdict
+    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.tolerance import Tolerance
 
@@ -54,6 +58,33 @@ class Pooled:
     p_value: float
 
 
+def together(
+    cells: Iterable[CellVerdict],
+    metrics: Mapping[str, Metric],
+    min_effect: Mapping[str, Tolerance],
+    level: float,
+    prior_freedom: int,
+) -> tuple[Pooled, ...]:
+    """Compare those cells of a model all at once that changed; arguments and answer as of `pooled`.
+
+    Whether a cell repeats the baseline's first seed is known from beside the file; by the file alone, such a
+    cell counts like any other.
+    """
+    cells = list(cells)
+    terms = metrics, min_effect, level, prior_freedom
+    found = pooled((row for cell in cells if not cell.identical for row in cell.metrics), *terms)
+    alone = pooled(
+        (replace(row, allowance=row.alone) for cell in cells if not cell.unchanged for row in cell.metrics),
+        *terms,
+    )
+    by_metric = {one.metric: one for one in found}
+    worse = {one.metric: one for one in alone if one.status is Status.REGRESSION}
+    for name, one in worse.items():
+        if name not in by_metric or by_metric[name].status is not Status.REGRESSION:
+            by_metric[name] = one
+    return tuple(by_metric[name] for name in in_order(by_metric, metrics))
+
+
 def pooled(
     rows: Iterable[MetricVerdict],
     metrics: Mapping[str, Metric],
@@ -75,14 +106,18 @@ def pooled(
     """
     by_metric: dict[str, list[MetricVerdict]] = {}
     for row in rows:
-        # Beyond these limits squares leave the range of floating point.
-        if row.allowance and row.allowance.independent and SMALLEST < row.allowance.prior_sd < 1 / SMALLEST:
+        if row.allowance and row.allowance.independent and _in_range(row.allowance):
             by_metric.setdefault(row.metric, []).append(row)
     return tuple(
         _pool(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level, prior_freedom)
         for name in in_order(by_metric, metrics)
         if len(by_metric[name]) >= FEWEST
     )
+
+
+def _in_range(found: Allowance) -> bool:
+    """Whether squares stay in the range of floating point."""
+    return SMALLEST < found.prior_sd < 1 / SMALLEST and found.seen[0] < 1 / SMALLEST
 
 
 def _pool(

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
+from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance, sharper
 from pytest_prunecal.judge.holm import rejected
 from pytest_prunecal.study.metric import in_order, recorded
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import EXACT, Tolerance, rule_of
-from pytest_prunecal.study.uncertainty import UNKNOWN
+from pytest_prunecal.study.uncertainty import UNKNOWN, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,8 @@ class MetricVerdict:
         measured_uncertainty: how sure the measured number is.
         p_value: probability that noise alone explains the change for the worse; None under a fixed tolerance.
         replayed: whether the cell's numbers are those of the baseline's first seed, this one among them.
+        alone: what noise explains by the baseline file alone, where there is an `allowance`.
+        alone_p_value: `p_value` by the baseline file alone, which `p_value` never exceeds.
     """
 
     metric: str
@@ -71,6 +73,8 @@ class MetricVerdict:
     measured_uncertainty: Uncertainty = UNKNOWN
     p_value: float | None = None
     replayed: bool = False
+    alone: Allowance | None = None
+    alone_p_value: float | None = None
 
     @property
     def change(self) -> Number | None:
@@ -111,6 +115,11 @@ class CellVerdict:
         return [verdict for verdict in self.metrics if verdict.status in statuses]
 
     @property
+    def unchanged(self) -> bool:
+        """Whether every metric equals its baseline as far as it is recorded."""
+        return all(verdict.change == 0 for verdict in self.metrics)
+
+    @property
     def identical(self) -> bool:
         """Whether every metric equals its baseline, or that of its first seed, as far as it is recorded."""
         unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
@@ -146,9 +155,11 @@ class Circumstances:
         measured: by metric, how sure the measured number is.
         accepted: by metric, how sure the accepted number is.
         dense: the accepted numbers of the model's dense cell.
-        pairing: how the two sides relate.
+        same_base: whether both sides started from the same base network by what the baseline file says.
+        pairing: how the two sides relate by what lies beside the file. Nobody can review that: it may sharpen
+            a comparison and never make one milder.
         first: the baseline's numbers under its first seed alone, those that still stand for its means; empty
-            if they are not at hand.
+            if they are not at hand. From beside the file, too.
         incomparable: by metric, why its two numbers do not measure the same.
     """
 
@@ -159,6 +170,7 @@ class Circumstances:
     measured: Mapping[str, Uncertainty] = field(default_factory=dict)
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
+    same_base: bool = False
     pairing: Pairing = field(default_factory=Pairing)
     first: Mapping[str, float] = field(default_factory=dict)
     incomparable: Mapping[str, str] = field(default_factory=dict)
@@ -204,12 +216,14 @@ def judge(
         )
         for name in in_order({*measured, *accepted}, metrics)
     ]
-    first = circumstances.first
-    replayed = all(name in measured and recorded(first[name]) == recorded(measured[name]) for name in first)
+    replayed = not circumstances.incomparable and _replayed(rows, measured, circumstances)
     rows = _by_holm(rows, circumstances)
     # The very network that was accepted: one seed differs from the mean of several, no more.
-    if replayed and not circumstances.incomparable:
-        rows = [replace(row, status=Status.OK, replayed=True) if row.metric in first else row for row in rows]
+    if replayed:
+        rows = [
+            replace(row, status=Status.OK, replayed=True) if row.metric in circumstances.first else row
+            for row in rows
+        ]
     gravest = max((row.status for row in rows), key=_SEVERITY.index, default=Status.OK)
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]
     return CellVerdict(gravest, tuple(rows), "; ".join(dict.fromkeys(reasons)))
@@ -236,23 +250,51 @@ def _compare(
     if not tolerance.auto:
         bound = tolerance.bound(baseline) + _REPRESENTATION
         return replace(row, status=_status(sign * (rounded - baseline), bound))
-    room = circumstances.min_effect.get(name, EXACT)
-    found = allowance(
-        name,
-        Sample(rounded, ours),
-        Sample(baseline, theirs),
-        circumstances.dense.get(name),
-        circumstances.pairing,
-        Terms(
-            circumstances.noise,
-            circumstances.false_alarms / circumstances.comparisons,
-            room.bound(baseline),
-        ),
+    room = circumstances.min_effect.get(name, EXACT).bound(baseline)
+    terms = Terms(circumstances.noise, circumstances.false_alarms / circumstances.comparisons, room)
+
+    def by(pairing: Pairing) -> Allowance:
+        sides = Sample(rounded, ours), Sample(baseline, theirs)
+        return allowance(name, *sides, circumstances.dense.get(name), pairing, terms)
+
+    def chance(found: Allowance) -> float:
+        worsening = sign * found.change
+        return found.p_value(worsening) if worsening > room + _REPRESENTATION else 1.0
+
+    beside = circumstances.pairing
+    alone = by(Pairing(same_base=circumstances.same_base, tuned=beside.tuned))
+    found = sharper(by(replace(beside, same_base=circumstances.same_base or beside.same_base)), alone)
+    if chance(alone) < chance(found) and sign * alone.change > alone.bound:
+        found = alone  # the change from the base network excuses nothing
+    better = _status(sign * found.change, found.bound + _REPRESENTATION) is Status.IMPROVEMENT
+    return replace(
+        row,
+        status=Status.IMPROVEMENT if better else Status.OK,
+        allowance=found,
+        p_value=min(chance(found), chance(alone)),
+        alone=alone,
+        alone_p_value=chance(alone),
     )
-    worsening = sign * found.change
-    p_value = found.p_value(worsening) if worsening > room.bound(baseline) + _REPRESENTATION else 1.0
-    better = _status(worsening, found.bound + _REPRESENTATION) is Status.IMPROVEMENT
-    return replace(row, status=Status.IMPROVEMENT if better else Status.OK, allowance=found, p_value=p_value)
+
+
+def _replayed(
+    rows: list[MetricVerdict], measured: Mapping[str, Number], circumstances: Circumstances
+) -> bool:
+    """Whether the numbers are those of the baseline's first seed, and can be by what its file says."""
+    first = circumstances.first
+    if any(name not in measured or recorded(first[name]) != recorded(measured[name]) for name in first):
+        return False
+    if max((sure.seeds for sure in circumstances.accepted.values()), default=1) == 1:
+        return all(row.change == 0 for row in rows if row.metric in first)
+    p_values = {row.metric: row.alone_p_value for row in rows if row.alone_p_value is not None}
+    worse = rejected(p_values, circumstances.false_alarms, circumstances.comparisons)
+    return not worse & first.keys() and all(
+        row.measured is not None
+        and row.baseline is not None
+        and within_reach(row.measured, row.baseline, row.baseline_uncertainty)
+        for row in rows
+        if row.metric in first
+    )
 
 
 def _status(worsening: float, bound: float) -> Status:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ class Columns:
         """The high (0) or low (1) bytes of one metric."""
         start = (half * len(self.names) + self.names.index(name)) * self.images
         return self.content[start : start + self.images]
+
+    def values(self, name: str) -> tuple[float, ...]:
+        """What each image adds to one metric, decoded; good to 0.83 % of itself."""
+        pairs = bytearray(2 * self.images)
+        pairs[1::2], pairs[::2] = self.plane(name, 0), self.plane(name, 1)
+        return struct.unpack(f"<{self.images}e", pairs)
 
     def over(self, other: Columns) -> Columns:
         """Both side by side; this one's where both have a metric, as two evaluations of one network do."""

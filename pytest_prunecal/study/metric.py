@@ -36,6 +36,8 @@ class Metric:
         title: what people call it; empty for its name.
         quotient: names of two paired metrics that it is the quotient of.
         bounds: between which two numbers it lies.
+        averages: whether what the images add to a paired metric is the metric in the mean; of a calibration
+            error it is a little less.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Metric:
     title: str = ""
     quotient: tuple[str, str] | None = None
     bounds: tuple[float, float] = (-math.inf, math.inf)
+    averages: bool = True
 
 
 _LAB = "pytest_prunecal.lab.metrics"
@@ -72,6 +75,7 @@ _BUILT_IN = (
         shown=True,
         title="ECE",
         bounds=_SHARE,
+        averages=False,
     ),
     Metric(
         "nll",
@@ -117,6 +121,7 @@ _BUILT_IN = (
         shown=True,
         title="ECE under corruption",
         bounds=_SHARE,
+        averages=False,
     ),
     Metric(
         "parameters",

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from pytest_prunecal.study.metric import DECIMALS
 from pytest_prunecal.study.yaml_schema import checked, either, integer, number, numeric, optional, record
 
 if TYPE_CHECKING:
@@ -50,12 +51,36 @@ class Uncertainty:
         # A file names the seeds with the deviation over them, and with nothing else.
         return Uncertainty(se) if sd is None or self.seeds < 2 else Uncertainty(se, sd, self.seeds)
 
+    @property
+    def reach(self) -> float:
+        """How far a single seed can lie from the mean of all of them, in the metric's unit; 0 with one seed.
+
+        That is sd (K - 1) / sqrt(K) of K seeds (Samuelson 1968, J. Am. Stat. Assoc. 63:1522), for the largest
+        sd that is written with the same two digits.
+        """
+        if not self.sd:
+            return 0.0
+        half_a_digit = 0.5 * 10.0 ** (math.floor(math.log10(self.sd)) + 1 - _DIGITS)
+        return (self.sd + half_a_digit) * (self.seeds - 1) / math.sqrt(self.seeds)
+
     def to_dict(self) -> dict[str, Any]:
         """Builtins only."""
         return asdict(self)
 
 
 UNKNOWN = Uncertainty()
+
+
+def within_reach(one: float, mean: float, sure: Uncertainty) -> bool:
+    """Whether one seed's number can be one of those that a recorded mean and deviation sum up.
+
+    Args:
+        one: of a single seed.
+        mean: of all seeds, as a baseline records it: four decimals, or a whole number of whole ones.
+        sure: the deviation over seeds, and how many they are.
+    """
+    whole = isinstance(mean, int) and float(one).is_integer()
+    return abs(one - mean) <= sure.reach + (0.5 if whole else 10.0**-DECIMALS)
 
 
 def rounded(error: float) -> float:

@@ -2,6 +2,9 @@
 
 import io
 import json
+import math
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -68,10 +71,20 @@ def index(**changes):
     whole = {
         "prunecal": 1,
         "columns": COLUMNS,
-        "cells": {"dense": {"base": "cafe", "metrics": {}, "first": {}}},
+        "cells": {"dense": DENSE},
         "bases": {"cafe": {}},
     }
     return whole | changes
+
+
+DENSE = {"base": "cafe", "metrics": {}, "first": {}}
+WRONG = {
+    "metrics": [[], {"ece": math.nan}, {"ece": "0.1"}, {"ece": True}, {"ece": None}, {"ece": 10**400}],
+    "first": [None, {"ece": math.inf}],
+    "change_sd": [{"ece": -math.inf}, 3],
+    "seeds": [0, -1, 1.5, "3", True, None],
+    "bases": [{"cafe": {"ece": math.nan}}],
+}
 
 
 @hypothesis.given(cells)
@@ -157,6 +170,15 @@ def test_an_index_that_is_none_or_promises_what_is_not_there(wrong):
     refused(archive(wrong))
 
 
+def test_numbers_that_are_none_are_what_is_refused():
+    right = {"cells__dense": b"\0" * 12, "bases__cafe": b"\0" * 12}
+    assert load(archive(index(), **right), "f.zip")["dense"].seeds == 1
+    for what, values in WRONG.items():
+        for value in values:
+            wrong = index(bases=value) if what == "bases" else index(cells={"dense": DENSE | {what: value}})
+            assert "cannot be read (" in refused(archive(wrong, **right))
+
+
 @pytest.mark.parametrize(
     "entries", [{"cells__dense": b"\0" * 12}, {"cells__dense": b"\0" * 13, "bases__cafe": b"\0" * 13}]
 )
@@ -169,6 +191,72 @@ def test_an_archive_that_would_unfold_without_end(monkeypatch):
     content = archive(index(), cells__dense=b"\0" * 5000, bases__cafe=b"")
     assert len(content) < 1000
     assert refused(content) == "f.zip: unfolds to more than 1000 bytes; delete it"
+
+
+ONES = {"cells__dense": b"\0" * 12_000, "bases__cafe": b"\0" * 12_000}
+
+
+def test_a_large_file_may_unfold_to_a_hundred_times_as_much(monkeypatch):
+    content = archive(index(), **ONES)
+    assert load(content, "f.zip")["dense"].cell.images == 1000  # small enough whatever its size
+    monkeypatch.setattr(images, "SMALL", 1000)
+    monkeypatch.setattr(images, "RATIO", 10)
+    assert refused(content) == f"f.zip: unfolds to more than {10 * len(content)} bytes; delete it"
+
+
+def test_no_more_is_unfolded_than_an_entry_says():
+    content = archive(index(), cells__dense=b"\0" * 2**27, bases__cafe=b"\0" * 12)
+    lie = content.replace(struct.pack("<L", 2**27), struct.pack("<L", 12))
+    assert len(lie) < 2**18
+    assert lie.count(struct.pack("<L", 12)) >= 2
+    tracemalloc.start()
+    try:
+        assert "cannot be read (" in refused(lie)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_base_is_unfolded_once_for_all_its_cells():
+    many = {f"weight-0.{ratio}": ONE["dense"] for ratio in range(1, 8)}
+    assert len({id(found.base_cell) for found in load(dump(many), "f.zip").values()}) == 1
+
+
+@pytest.mark.parametrize("images_", [0, 2**20 + 1])
+def test_as_many_images_as_a_test_set_has(images_):
+    entries = dict.fromkeys(ONES, b"\0" * (2 * images_))
+    assert f"is about {images_} images, not 1 to {2**20}" in refused(
+        archive(index(columns=["ece"]), **entries)
+    )
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_other_ways_of_packing(method):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as out:
+        out.writestr("index.json", json.dumps(index()))
+    assert "index.json: is packed in a way that is not known here" in refused(buffer.getvalue())
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_entries_of_one_name():
+    buffer = io.BytesIO(archive(index(), **ONES))
+    with zipfile.ZipFile(buffer, "a") as out:
+        out.writestr("index.json", json.dumps(index(cells={})))
+    assert "two of its entries have one name" in refused(buffer.getvalue())
+
+
+def test_an_index_larger_than_any():
+    assert "bytes are more than" in refused(archive(index(bases={"cafe": {}, "x" * 2**22: {}}), **ONES))
+
+
+def test_more_entries_than_any_baseline_has():
+    many = {f"{number:0200}": b"" for number in range(10_000)}
+    assert "it has too many entries" in refused(archive(index(), **many))
+    # What a small archive says of itself in the larger format.
+    content = dump(ONE)
+    locator = b"PK\6\7" + b"\0" * 16
+    assert "it has too many entries" in refused(content[:-22] + locator + content[-22:])
 
 
 def test_a_file_from_before_a_metric_existed_reads_and_is_written_beside_newer_cells():

@@ -137,12 +137,17 @@ def test_another_base_is_compared_by_whichever_is_sharper(direct, change):
 
 def test_deviations_of_the_change_update_its_own_prior():
     pairing = Pairing(changes={"ece": 0.01}, change_errors={"ece": 0.001})
-    alone = compared(pairing=pairing)
-    told = compared(pairing=replace(pairing, change_spread={"ece": [(2, 0.001)]}))
-    prior = 0.001**2 / 2 + 0.01**2  # of one network: what chance and training leave
-    assert alone.sd == pytest.approx(math.sqrt(2 * prior))
-    assert told.sd == pytest.approx(math.sqrt(2 * (8 * prior + 2 * 0.001**2) / 10))
+    three = Uncertainty(0.01, 0.5, 3)
+    alone = compared(theirs=three, pairing=pairing)
+    told = compared(theirs=three, pairing=replace(pairing, change_spread={"ece": [(2, 0.001)]}))
+    share = 1 + 1 / 3
+    prior = 0.001**2 / share + 0.01**2  # of one network: what chance and training leave
+    assert alone.sd == pytest.approx(math.sqrt(share * prior))
+    assert told.sd == pytest.approx(math.sqrt(share * (8 * prior + 2 * 0.001**2) / 10))
     assert (alone.freedom, told.freedom) == (8, 10)
+    # A deviation over more seeds than there are, or one that is no number, tells nothing.
+    for spread in ((9, 0.001), (-2, 0.001), (2, math.nan), (2, math.inf), (2, -0.001)):
+        assert compared(theirs=three, pairing=replace(pairing, change_spread={"ece": [spread]})) == alone
 
 
 def test_the_dense_cell_has_no_change_from_its_base():

@@ -112,18 +112,41 @@ def test_the_network_that_was_accepted_passes_whatever_the_mean_over_seeds():
     measured = {"ece": 0.2, "accuracy": 0.5, "parameters": 11}
     accepted = {"ece": 0.1, "accuracy": 0.6, "parameters": 11}
     first = {"ece": 0.20001, "accuracy": 0.5}
-    verdict = compared(measured, accepted, {}, first=first)
+    several = {"accepted": dict.fromkeys(first, Uncertainty(sd=0.12, seeds=3)), "first": first}
+    verdict = compared(measured, accepted, **several)
     assert (verdict.status, verdict.replayed, verdict.headline) == (Status.OK, True, "identical")
-    other = compared(measured | {"ece": 0.2001}, accepted, {}, first=first)
+    other = compared(measured | {"ece": 0.2001}, accepted, **several)
     assert (other.status, other.replayed) == (Status.REGRESSION, False)
 
 
+@pytest.mark.parametrize(
+    ("sure", "tolerance"),
+    [
+        ({}, EXACT),  # one seed is its own mean
+        ({"ece": Uncertainty(sd=0.08, seeds=3)}, EXACT),  # no seed of three can be 0.1 away
+        ({"ece": Uncertainty(se=0.001)}, AUTO),
+        ({"ece": Uncertainty(se=0.001, sd=0.0125, seeds=99)}, AUTO),  # one of 99 could be, by bad luck
+    ],
+)
+def test_a_first_seed_that_the_baseline_does_not_allow_excuses_nothing(sure, tolerance):
+    given = {"accepted": sure, "measured": {"ece": Uncertainty(se=0.001)}, "first": {"ece": 0.2}}
+    verdict = compared({"ece": 0.2}, {"ece": 0.1}, {"ece": tolerance}, **given)
+    assert (verdict.status, verdict.replayed) == (Status.REGRESSION, False)
+
+
+def test_whole_numbers_of_the_first_seed_are_as_far_from_their_mean_as_seeds_can_be():
+    # 10, 11 and 14 channels: the mean is written as 12, the deviation as 2.1.
+    given = {"accepted": {"macs": Uncertainty(sd=2.1, seeds=3)}, "first": {"macs": 14.0}}
+    assert compared({"macs": 14}, {"macs": 12}, **given).identical
+    assert compared({"macs": 16}, {"macs": 12}, **given | {"first": {"macs": 16.0}}).status.fails
+
+
 def test_the_network_that_was_accepted_is_not_identical_where_another_metric_changed():
-    first = {"ece": 0.2}
+    first = {"first": {"ece": 0.2}, "accepted": {"ece": Uncertainty(sd=0.12, seeds=3)}}
     accepted = {"ece": 0.1, "mine": 0.5}
-    worse = compared({"ece": 0.2, "mine": 0.6}, accepted, {}, first=first)
+    worse = compared({"ece": 0.2, "mine": 0.6}, accepted, **first)
     assert (worse.status, worse.headline) == (Status.REGRESSION, "regression in mine")
-    moved = compared({"ece": 0.2, "mine": 0.6}, accepted, {"mine": Tolerance(abs=1)}, first=first)
+    moved = compared({"ece": 0.2, "mine": 0.6}, accepted, {ALL: EXACT, "mine": Tolerance(abs=1)}, **first)
     assert (moved.status, moved.identical) == (Status.OK, False)
 
 
