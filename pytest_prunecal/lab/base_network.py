@@ -12,6 +12,8 @@ from pytest_prunecal.lab import models
 from pytest_prunecal.lab.checkpoint import load_given
 from pytest_prunecal.lab.evaluation import saved
 from pytest_prunecal.lab.identity import declared, model_entry, own_metrics
+from pytest_prunecal.lab.models.tied import with_all_names
+from pytest_prunecal.lab.randomness import stage
 from pytest_prunecal.lab.training import trainer
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.sources import file_digest, package_digest
@@ -19,6 +21,7 @@ from pytest_prunecal.store.store import Artefact, Kind
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import nn
@@ -52,6 +55,8 @@ class BaseNetwork:
         self._model, self._bench, self._slimming = model, bench, slimming
         self.kind = "slimmed" if slimming else "plain"
         self.given = bench.setup.bases.get((model, self.kind))
+        # One that is given is the same under every seed, and what it draws too.
+        self._seed = bench.setup.protocol.seed if self.given else bench.base_seed
 
     def network(self) -> nn.Module:
         """A copy of it on the device, trained now if nobody has yet.
@@ -61,13 +66,20 @@ class BaseNetwork:
         Raises:
             PrunecalError: what is given does not fit the model.
         """
-        network = self._bench.build(self._model)
+        network = self._bench.build(self._model, self._seed)
         if self.given:
-            load_given(network, self.given, self._model)
+            with self._loading():
+                load_given(network, self.given, self._model)
         else:
             read = partial(load_file, device=str(self._bench.device))
-            network.load_state_dict(self._bench.store.read(self._artefact, read))
+            state = self._bench.store.read(self._artefact, read)
+            with self._loading():
+                network.load_state_dict(with_all_names(state, network.state_dict()))
         return network
+
+    def _loading(self) -> AbstractContextManager[None]:
+        """The stage of a network's own `load_state_dict`."""
+        return stage(self._bench.device, self._seed, "load", self._model)
 
     def trained(self) -> Path:
         """The store's entry of what base training gives, whatever is given; trained now if nobody has yet."""
@@ -99,6 +111,7 @@ class BaseNetwork:
         key = digest(
             {
                 "weights": self.digest,
+                "seed": self._seed,
                 "model": [self._model, protocol.width_of(self._model), self._code],
                 "data": [bench.dataset.digest, bench.corrupted.digest],
                 "input": [protocol.mean, protocol.std],
@@ -110,9 +123,12 @@ class BaseNetwork:
         )
         if key not in bench.base_results:
             bench.base_results[key] = bench.store.remember(
-                _EVALUATION, key, lambda: bench.evaluate(self.network()), anew=bench.setup.fresh
+                _EVALUATION, key, self._evaluate, anew=bench.setup.fresh
             ).content
         return bench.base_results[key]
+
+    def _evaluate(self) -> Evaluated:
+        return self._bench.evaluate(self.network(), self._seed, self._model)
 
     @cached_property
     def _artefact(self) -> Artefact:
