@@ -48,6 +48,7 @@ class Bench:
         base_results: what evaluating base networks gave, by digest of their weights and of all that they
             were evaluated with.
         protocol: the setup's, under this bench's seed.
+        admitted: models of the user's own that were found to work, with a pruner or (empty) by themselves.
     """
 
     setup: Setup
@@ -56,7 +57,7 @@ class Bench:
     sources: Sources = field(default_factory=Sources)
     base_results: dict[str, Evaluated] = field(default_factory=dict)
     protocol: Protocol = field(init=False)
-    _admitted: set[str] = field(init=False, default_factory=set)  # models whose networks were checked
+    admitted: set[tuple[str, str]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         """Begin with the protocol's own seed."""
@@ -137,9 +138,9 @@ class Bench:
             seed: root of the initial weights; None for that of base networks.
         """
         network = self.trainer.build(model, self.builder_of(model), self.base_seed if seed is None else seed)
-        if model not in MODELS and model not in self._admitted:
+        if model not in MODELS and (model, "") not in self.admitted:
             self.trainer.entry.check(network, f"model {model!r}")
-            self._admitted.add(model)
+            self.admitted.add((model, ""))
         return network
 
     def evaluate(self, network: nn.Module, *what: object) -> Evaluated:

@@ -57,6 +57,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         warnings.simplefilter("always")
         for metric in bench.setup.extensions.metrics.values():
             check_function(metric)
+        rehearse(cell, bench)
         base = base_of(cell, bench)
         network = base.network()
         dense_weights = weights(network)
@@ -119,6 +120,18 @@ def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
     """The network that a cell starts from."""
     pruner = pruner_of(cell, bench)
     return BaseNetwork(cell.model, bench, slimming=pruner is not None and pruner.slimming)
+
+
+def rehearse(cell: Cell, bench: Bench) -> None:
+    """Prune an untrained network of the user's own as built in: what does not fit is told before training."""
+    pruner = cell.pruner or ""
+    if cell.model in MODELS or pruner not in PRUNERS or (cell.model, pruner) in bench.admitted:
+        return
+    network = bench.build(cell.model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pruned_of(network, cell, bench)
+    bench.admitted.add((cell.model, pruner))
 
 
 def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:

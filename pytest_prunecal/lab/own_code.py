@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _OURS = Path(__file__).parents[1]
 _TORCHS = Path(torch.__file__).parent
+_PYTHONS = Path(os.__file__).parent
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -45,13 +46,17 @@ def told(error: BaseException) -> str:
     """An error of the user's code in one line: what it says, and the user's own line that it arose in."""
     text = str(error).strip().partition("\n")[0]
     says = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if not {_OURS, _TORCHS} & {*Path(frame.filename).parents}]
-    own = [frame for frame in outside if not _INSTALLED & {*Path(frame.filename).parts}]
-    if not outside:
+    frames = [(Path(frame.filename), frame) for frame in traceback.extract_tb(error.__traceback__)]
+    others = [(path, frame) for path, frame in frames if not {_OURS, _TORCHS} & {*path.parents}]
+    installed = [(path, frame) for path, frame in others if _INSTALLED & {*path.parts}]
+    own = [(path, frame) for path, frame in others if not (_INSTALLED & {*path.parts} or _is_pythons(path))]
+    if not (own or installed):
         return says
-    frame = (own or outside)[-1]
-    place = Path(frame.filename)
-    if place.is_relative_to(Path.cwd()):
-        place = Path(os.path.relpath(place))
+    path, frame = (own or installed)[-1]
+    place = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path
     return f"{says} ({place}:{frame.lineno}, in {frame.name})"
+
+
+def _is_pythons(path: Path) -> bool:
+    """Whether a file is of Python's own library, or none at all such as `<frozen importlib>`."""
+    return _PYTHONS in path.parents or path.name.startswith("<")

@@ -27,11 +27,13 @@ _WAY_OUT = {
 }
 
 
-def own_copy(network: nn.Module, what: str) -> nn.Module:
+def own_copy(network: nn.Module, images: Tensor, forward: Forward, what: str) -> nn.Module:
     """A copy of what a builder gave, so that one which it gives again is not trained further.
 
     Args:
-        network: any.
+        network: any; lazy modules of it get their parameters.
+        images: uint8 (N, 3, H, W), on the device: what these are run on.
+        forward: from uint8 to logits.
         what: how a message calls it, such as `model 'net'`.
 
     Raises:
@@ -39,6 +41,8 @@ def own_copy(network: nn.Module, what: str) -> nn.Module:
     """
     for name, module in network.named_modules():
         _refuse_computed_weights(module, name, what)
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        _materialise(network.to(images.device), images, forward, what)
     for name, parameter in network.named_parameters():
         if parameter.dtype.is_floating_point and parameter.dtype != torch.float32:
             raise PrunecalError(
@@ -74,10 +78,8 @@ def _named(name: str) -> str:
     return f"network.get_submodule({name!r})" if name else "network"
 
 
-def materialise(network: nn.Module, images: Tensor, forward: Forward, what: str) -> None:
-    """Give lazy modules their parameters, in place, by running a batch of images: uint8 (N, 3, H, W)."""
-    if not any(is_lazy(parameter) for parameter in network.parameters()):
-        return
+def _materialise(network: nn.Module, images: Tensor, forward: Forward, what: str) -> None:
+    """Give lazy modules their parameters, in place, by running images."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     with torch.no_grad():

@@ -79,8 +79,8 @@ def _refuse_shared(model: nn.Module, layers: set[str]) -> None:
         for shared in (name, other):
             if other != name and shared.rpartition(".")[0] in layers:
                 raise PrunecalError(
-                    f"{other} and {name} are one tensor, and filter and channel pruning cannot take channels out "
-                    f"of one of them alone; leave {shared.rpartition('.')[0]!r} out of channel_groups()"
+                    f"{other} and {name} are one tensor, and filter and channel pruning cannot take channels "
+                    f"out of one of them alone; leave {shared.rpartition('.')[0]!r} out of channel_groups()"
                 )
 
 

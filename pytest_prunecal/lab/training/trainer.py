@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
-from pytest_prunecal.lab.models.entry import Entry, materialise, own_copy
+from pytest_prunecal.lab.models.entry import Entry, own_copy
 from pytest_prunecal.lab.models.tied import stored_once
 from pytest_prunecal.lab.pruners.channel import init_bn_scales
 from pytest_prunecal.lab.randomness import generator_of, stage
@@ -86,10 +86,8 @@ class Trainer:
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
                 )
-            network = own_copy(network, f"model {model!r}").to(self.device)
             images = self.dataset.test_images[:2].to(self.device)
-            materialise(network, images, Forward.of(self.protocol), f"model {model!r}")
-        return network
+            return own_copy(network, images, Forward.of(self.protocol), f"model {model!r}").to(self.device)
 
     @property
     def entry(self) -> Entry:
