@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.lab.models.tied import with_all_names
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,6 +39,7 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
     except (OSError, SafetensorError) as error:
         raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
     wanted = network.state_dict()
+    state = with_all_names(state, wanted)
     problem = _mismatch(wanted, state)
     if problem:
         raise PrunecalError(f"{what}: {problem}, so it is no {model} of this protocol")
