@@ -260,7 +260,7 @@ SAYS = {
     "Classes": f"{LOGITS}; got int64 (2,)",
     "Maps": "wanted logits, float (2, 10), of 2 images, got float32 (2, 6, 8, 8) when evaluated",
     "Squeezed": "wanted logits, float (1, 10), of 1 images, got float32 (10,) when evaluated",
-    "Infinite": "its logits are NaN or infinite before it is trained",
+    "Infinite": "its logits are NaN or infinite",
     "Broken": "it fails on 2 images of 3x8x8: RuntimeError: mat1 and mat2 shapes cannot be multiplied "
     f"(2x10 and 7x7) (refused.py:{_line('logits @')}, in look_up)",
     "Detached": "its logits depend on no parameter that can be trained (requires_grad, no_grad)",

@@ -127,7 +127,7 @@ class Entry:
                 for count in (len(images), 1):
                     logits = self._logits(probe, images[:count], what, "evaluated")
                     if not torch.isfinite(logits).all():
-                        raise PrunecalError(f"{what}: its logits are NaN or infinite before it is trained")
+                        raise PrunecalError(f"{what}: its logits are NaN or infinite")
             if self.trained:
                 self._train(probe.train(), images, what)
 
