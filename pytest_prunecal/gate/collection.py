@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.pairing import Pairing
 
 
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
 def nodeid_of(file: GateFile, config: pytest.Config) -> str:
     """A model's node id: its baseline file below, or above, pytest's root directory.
 
@@ -198,9 +201,11 @@ def _readable(shown: Any) -> Any:  # noqa: ANN401 - a text, or one of pytest's o
 
 
 def _without_ours(excinfo: pytest.ExceptionInfo[BaseException]) -> Traceback:
-    """The frames after `runtest`, those of this package only where nothing else is left."""
+    """The frames after `runtest`: the user's own; else those that are not this package's; else all."""
     frames = excinfo.traceback.cut(path=__file__)
-    return frames.filter(lambda frame: Path(__file__).parent.parent not in Path(frame.path).parents) or frames
+    others = frames.filter(lambda frame: Path(__file__).parent.parent not in Path(frame.path).parents)
+    own = others.filter(lambda frame: not _INSTALLED & {*Path(frame.path).parts})
+    return own or others or frames
 
 
 def against(

@@ -10,6 +10,7 @@ from pytest_prunecal.lab import models, trained_state
 from pytest_prunecal.lab.checkpoint import load_given
 from pytest_prunecal.lab.evaluation import saved
 from pytest_prunecal.lab.identity import declared, model_entry, own_metrics
+from pytest_prunecal.lab.randomness import stage
 from pytest_prunecal.lab.training import trainer
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.kinds import Artefact, Kind
@@ -17,6 +18,7 @@ from pytest_prunecal.store.sources import file_digest, package_digest
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -48,6 +50,8 @@ class BaseNetwork:
         self._model, self._bench, self._slimming = model, bench, slimming
         self.kind = "slimmed" if slimming else "plain"
         self.given = bench.setup.bases.get((model, self.kind))
+        # One that is given is the same under every seed, and what it draws too.
+        self._seed = bench.setup.protocol.seed if self.given else bench.base_seed
 
     def network(self) -> nn.Module:
         """A copy of it on the device, trained now if nobody has yet.
@@ -57,14 +61,21 @@ class BaseNetwork:
         Raises:
             PrunecalError: what is given does not fit the model.
         """
-        network = self._bench.build(self._model)
+        network = self._bench.build(self._model, self._seed)
         if self.given:
-            load_given(network, self.given, self._model)
+            with self._loading():
+                load_given(network, self.given, self._model)
         else:
             wanted = network.state_dict()
             read = partial(trained_state.load, wanted=wanted, device=str(self._bench.device))
-            network.load_state_dict(self._bench.store.read(self._artefact, read))
+            state = self._bench.store.read(self._artefact, read)
+            with self._loading():
+                network.load_state_dict(state)
         return network
+
+    def _loading(self) -> AbstractContextManager[None]:
+        """The stage of a network's own `load_state_dict`."""
+        return stage(self._bench.device, self._seed, "load", self._model)
 
     def trained(self) -> Path:
         """A file with what base training gives, whatever is given; trained now if nobody has yet.
@@ -102,6 +113,7 @@ class BaseNetwork:
         key = digest(
             {
                 "weights": self.digest,
+                "seed": self._seed,
                 "model": [self._model, protocol.width_of(self._model), self._code],
                 "data": [bench.dataset.digest, bench.corrupted.digest],
                 "input": [protocol.mean, protocol.std],
@@ -116,10 +128,13 @@ class BaseNetwork:
             bench.base_results[key] = bench.store.remember(
                 Kind("evaluation", ".safetensors", saved.save, load),
                 key,
-                lambda: bench.evaluate(self.network()),
+                self._evaluate,
                 anew=bench.setup.fresh,
             ).content
         return bench.base_results[key]
+
+    def _evaluate(self) -> Evaluated:
+        return self._bench.evaluate(self.network(), self._seed, self._model)
 
     @cached_property
     def _artefact(self) -> Artefact:

@@ -16,9 +16,11 @@ from pytest_prunecal.lab.evaluation.evaluate import evaluate
 from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.identity import model_entry
-from pytest_prunecal.lab.resolve import resolve
+from pytest_prunecal.lab.own_code import imported
+from pytest_prunecal.lab.randomness import stage
 from pytest_prunecal.lab.training.trainer import Trainer
 from pytest_prunecal.store.sources import Sources
+from pytest_prunecal.study.builtin import MODELS
 from pytest_prunecal.study.metric import known
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Bench:
         base_results: what evaluating base networks gave, by digest of their weights and of all that they
             were evaluated with.
         protocol: the setup's, under this bench's seed.
+        admitted: models of the user's own that were found to work, with a pruner or (empty) by themselves.
     """
 
     setup: Setup
@@ -54,6 +57,7 @@ class Bench:
     sources: Sources = field(default_factory=Sources)
     base_results: dict[str, Evaluated] = field(default_factory=dict)
     protocol: Protocol = field(init=False)
+    admitted: set[tuple[str, str]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         """Begin with the protocol's own seed."""
@@ -86,10 +90,12 @@ class Bench:
     def dataset(self) -> Dataset:
         """The protocol's data set."""
         extra = {
-            name: resolve(entry, f"data set {name!r}")
+            name: imported(entry, f"data set {name!r}")
             for name, entry in self.setup.extensions.datasets.items()
         }
-        return load_dataset(self.protocol.dataset, self.setup.data, extra)
+        # The data are the same under every seed.
+        with stage(self.device, "data set", self.protocol.dataset["name"]):
+            return load_dataset(self.protocol.dataset, self.setup.data, extra)
 
     @cached_property
     def corrupted(self) -> CorruptedSets:
@@ -119,17 +125,31 @@ class Bench:
     def builder_of(self, model: str) -> Callable[..., nn.Module]:
         """What builds a model: built in, the user's own by name, or `package.module:callable`."""
         entry = model_entry(model, self.setup.extensions)
-        builder: Callable[..., nn.Module] = resolve(entry, f"model {model!r}")
+        builder: Callable[..., nn.Module] = imported(entry, f"model {model!r}")
         if not callable(builder):
             raise PrunecalError(f"model {model!r} is a {type(builder).__name__}; it must be a callable")
         return builder
 
-    def build(self, model: str) -> nn.Module:
-        """Build an untrained network; see `Trainer.build`."""
-        return self.trainer.build(model, self.builder_of(model), self.base_seed)
+    def build(self, model: str, seed: int | None = None) -> nn.Module:
+        """Build an untrained network, see `Trainer.build`; one of the user's own is checked, once a process.
 
-    def evaluate(self, network: nn.Module) -> Evaluated:
-        """Evaluate a network on the clean and on every corrupted test set."""
+        Args:
+            model: the model's name.
+            seed: root of the initial weights; None for that of base networks.
+        """
+        network = self.trainer.build(model, self.builder_of(model), self.base_seed if seed is None else seed)
+        if model not in MODELS and (model, "") not in self.admitted:
+            self.trainer.entry.check(network, f"model {model!r}")
+            self.admitted.add((model, ""))
+        return network
+
+    def evaluate(self, network: nn.Module, *what: object) -> Evaluated:
+        """Evaluate a network on the clean and on every corrupted test set.
+
+        Args:
+            network: on the device.
+            what: what it is, which its own random numbers and those of metrics depend on, the seed first.
+        """
         return evaluate(
             network,
             self.dataset.test_images,
@@ -138,4 +158,5 @@ class Bench:
             self.forward,
             self.protocol.evaluation.batch,
             self.device,
+            what,
         )

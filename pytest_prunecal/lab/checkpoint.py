@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.lab.models.tied import with_all_names
 from pytest_prunecal.study import weights_file
 from pytest_prunecal.study.weights_file import short
 
@@ -51,7 +52,7 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
         raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
     wanted = network.state_dict()
     prefix = _prefix(wanted.keys(), state.keys())
-    state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    state = with_all_names({name.removeprefix(prefix): tensor for name, tensor in state.items()}, wanted)
     problem = _mismatch(wanted, state)
     if problem:
         taken = f" (without the {short(prefix)!r} before every name)" if prefix else ""
@@ -74,9 +75,7 @@ def _prefix(wanted: Collection[str], found: Collection[str]) -> str:
 
 def _mismatch(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """Say how a checkpoint differs from what a network needs; empty if it fits."""
-    # One tensor under two names stands in a file once.
-    there = {_place(wanted[name]) for name in found if name in wanted}
-    needed = {name for name in wanted if not name.endswith(_COUNTS) and _place(wanted[name]) not in there}
+    needed = {name for name in wanted if not name.endswith(_COUNTS)}
     for names, problem in (
         (needed - found.keys(), "it lacks"),
         (found.keys() - wanted.keys(), "it has the unknown"),
@@ -109,11 +108,6 @@ def _tell(what: str, prefix: str, wanted: Mapping[str, Tensor], found: Mapping[s
             warnings.warn(
                 f"{what}: its {theirs} tensors are measured as {ours}", MeasurementWarning, stacklevel=3
             )
-
-
-def _place(tensor: Tensor) -> tuple[int, tuple[int, ...]]:
-    """Where a tensor lies, and its shape."""
-    return tensor.data_ptr(), tuple(tensor.shape)
 
 
 def _type(tensor: Tensor) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from pytest_prunecal.errors import PrunecalError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,16 +61,54 @@ class Forward:
         return cls(Normalisation(protocol.mean, protocol.std), protocol.precision)
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
-        """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes)."""
+        """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes).
+
+        Raises:
+            PrunecalError: the network gives no logits, see `logits_of`.
+        """
         laid_out = images.to(memory_format=memory_format(images.device))
         inputs = self.normalisation.apply(laid_out)
-        logits: Tensor
         if self.precision == "float32":
-            logits = model(inputs)
+            output = model(inputs)
         else:
             with torch.autocast(images.device.type, getattr(torch, self.precision)):
-                logits = model(inputs)
-        return logits.float()
+                output = model(inputs)
+        return logits_of(output).float()
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits in what a network returns: itself, `logits` in it, or the first of several.
+
+    Raises:
+        PrunecalError: there is no tensor of floats there.
+    """
+    found = output
+    if isinstance(output, Mapping):
+        found = output.get("logits")
+    elif isinstance(getattr(output, "logits", None), Tensor):
+        found = output.logits  # type: ignore[attr-defined]
+    elif isinstance(output, (tuple, list)) and output:
+        found = output[0]
+    if isinstance(found, Tensor) and found.is_floating_point():
+        return found
+    raise PrunecalError(
+        f"wanted logits, float (N, classes), alone, as `logits` of a mapping or an object, or first in a "
+        f"tuple; got {described(output)}"
+    )
+
+
+def described(found: object) -> str:
+    """What something is, for a message: `int64 (2, 10)`, `a dict with scores`, `a list of (int64 (2,))`."""
+    if isinstance(found, torch.dtype):
+        return str(found).removeprefix("torch.")
+    if isinstance(found, Tensor):
+        return f"{described(found.dtype)} {tuple(found.shape)}"
+    name = type(found).__name__
+    if isinstance(found, Mapping):
+        return f"a {name} with {', '.join(map(str, found)) or 'nothing'}"
+    if isinstance(found, (tuple, list)):
+        return f"a {name} of ({', '.join(map(described, found[:3]))}{', …' * (len(found) > 3)})"
+    return f"a {name}"
 
 
 def lay_out(model: nn.Module, device: torch.device) -> None:

@@ -10,25 +10,27 @@ from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import pruner_entry
-from pytest_prunecal.lab.metrics.complexity import conv_weights
-from pytest_prunecal.lab.metrics.functions import called, function_of
+from pytest_prunecal.lab.metrics.complexity import weights
+from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
+from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned, Pruner
-from pytest_prunecal.lab.reproducible import generator_of, reproducible
-from pytest_prunecal.lab.resolve import resolve
+from pytest_prunecal.lab.pruners.call import prune
+from pytest_prunecal.lab.randomness import generator_of, stage
+from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.training.loop import Pressure
+from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from torch import nn
 
     from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Number
-    from pytest_prunecal.study.metric import Metric
 
 
 def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
@@ -45,7 +47,8 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
 
     The dense cell is the base network as trained. Every other cell prunes the base network of its pruner
     (sparsity-trained for the channel pruner) and fine-tunes it with a fresh optimiser; what is evaluated is
-    always the last epoch's network. Random numbers depend on the protocol's seed and the cell alone.
+    always the last epoch's network. Random numbers, the user's own included, depend on the protocol's seed,
+    the cell and the stage alone.
 
     Raises:
         PrunecalError: something the user can mend, in one sentence.
@@ -53,26 +56,29 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
     start = time.perf_counter()
     with reproducible(bench.protocol.threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pruner = pruner_of(cell, bench)
+        for metric in bench.setup.extensions.metrics.values():
+            check_function(metric)
+        rehearse(cell, bench)
         base = base_of(cell, bench)
         network = base.network()
-        dense_weights = conv_weights(network)
-        pruned = pruner.prune(network, cell.ratio) if pruner else Pruned(network)
-        if pruner:
+        dense_weights = weights(network)
+        pruned = pruned_of(network, cell, bench)
+        if cell.pruner:
             fine_tune(pruned, cell, bench)
-            evaluated = bench.evaluate(pruned.model)
+            evaluated = bench.evaluate(pruned.model, bench.protocol.seed, cell.model, cell.id)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
         base_evaluated = base.evaluated()
-        if not pruner:
+        if not cell.pruner:
             evaluated = base_evaluated
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
-    numbers = evaluated.metrics | of_network(
-        pruned.model,
-        bench.metrics,
-        input_shape=tuple(bench.dataset.test_images.shape[1:]),
-        dense_conv_weights=dense_weights,
-    )
+        numbers = evaluated.metrics | of_network(
+            pruned.model,
+            cell,
+            bench,
+            input_shape=tuple(bench.dataset.test_images.shape[1:]),
+            dense_weights=dense_weights,
+        )
     measurement = Measurement(
         metrics={name: numbers[name] for name in bench.metrics},
         corrupted=evaluated.corrupted,
@@ -105,7 +111,7 @@ def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
     """The cell's pruner; None in the dense cell."""
     if cell.pruner is None:
         return None
-    pruner = resolve(pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}")
+    pruner = imported(pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}")
     if not isinstance(pruner, Pruner):
         raise PrunecalError(
             f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"
@@ -119,16 +125,49 @@ def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
     return BaseNetwork(cell.model, bench, slimming=pruner is not None and pruner.slimming)
 
 
+def rehearse(cell: Cell, bench: Bench) -> None:
+    """Prune an untrained network of the user's own as built in: what does not fit is told before training."""
+    pruner = cell.pruner or ""
+    if cell.model in MODELS or pruner not in PRUNERS or (cell.model, pruner) in bench.admitted:
+        return
+    network = bench.build(cell.model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pruned_of(network, cell, bench)
+    bench.admitted.add((cell.model, pruner))
+
+
+def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:
+    """Prune a base network as its cell says; the dense cell leaves it as it is.
+
+    What a pruner gives is run before it is fine-tuned, if the network or the pruner is the user's own.
+
+    Raises:
+        PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
+    """
+    pruner = pruner_of(cell, bench)
+    if pruner is None or cell.pruner is None:
+        return Pruned(network)
+    with stage(bench.device, bench.protocol.seed, "prune", cell.model, cell.id):
+        pruned = prune(cell.pruner, pruner, network, cell.ratio)
+    if cell.model not in MODELS or cell.pruner not in PRUNERS:
+        bench.trainer.entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
+    return pruned
+
+
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
     """Fine-tune a pruned network in place: fresh optimiser, zeros held, no penalty on BN scales."""
-    generator = generator_of(bench.protocol.seed, "finetune", cell.model, cell.id)
-    bench.trainer.train(pruned.model, bench.protocol.finetune, generator, Pressure(masks=pruned.masks))
+    parts = bench.protocol.seed, "finetune", cell.model, cell.id
+    pressure = Pressure(masks=pruned.masks)
+    with stage(bench.device, *parts, "draws"):
+        bench.trainer.train(pruned.model, bench.protocol.finetune, generator_of(*parts), pressure)
 
 
-def of_network(model: nn.Module, metrics: Mapping[str, Metric], **offers: object) -> dict[str, Number]:
+def of_network(model: nn.Module, cell: Cell, bench: Bench, **offers: object) -> dict[str, Number]:
     """Metrics of a network itself, each function given the network and those of the offers that it names."""
-    return {
-        name: called(function_of(metric), model, **offers)
-        for name, metric in metrics.items()
-        if metric.where == NETWORK
-    }
+    found = {}
+    for name, metric in bench.metrics.items():
+        if metric.where == NETWORK:
+            with stage(bench.device, bench.protocol.seed, "metric", name, cell.model, cell.id):
+                found[name] = called(function_of(metric), model, **offers)
+    return found

@@ -1,8 +1,7 @@
-"""Bit-identical numbers: a fixed thread count, deterministic kernels, random numbers of a cell's own."""
+"""Bit-identical numbers: a fixed thread count, deterministic kernels, float32 as float32."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,20 +17,11 @@ if TYPE_CHECKING:
 _FILLING: Any = torch.utils.deterministic  # a module whose one switch has no type
 
 
-def seed_of(*parts: object) -> int:
-    """Derive a seed from what it is for, so that no two uses share one and no order of use matters."""
-    text = "\0".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def generator_of(*parts: object) -> torch.Generator:
-    """Make a CPU generator seeded by what it is for: the same numbers whatever the device."""
-    return torch.Generator().manual_seed(seed_of(*parts))
-
-
 @contextmanager
 def reproducible(threads: int) -> Iterator[None]:
     """Measure under fixed conditions and leave the process as it was found.
+
+    Random numbers are `randomness.stage`'s affair: between stages nothing draws any.
 
     Args:
         threads: CPU threads of the measurement, whatever the session uses otherwise.
@@ -44,21 +34,20 @@ def reproducible(threads: int) -> Iterator[None]:
         _FILLING.fill_uninitialized_memory,
         torch.backends.cudnn.benchmark,
     )
-    with torch.random.fork_rng():
-        torch.set_num_threads(threads)
-        # The same as use_deterministic_algorithms, which imports torch's compiler besides.
-        torch.set_deterministic_debug_mode("error")
-        # Or torch fills every new tensor with NaN first: 4 to 8 % of a training, 7 to 15 % of an evaluation.
-        _FILLING.fill_uninitialized_memory = False
-        torch.backends.cudnn.benchmark = False
-        try:
-            with _full_float32():
-                yield
-        finally:
-            torch.set_num_threads(found[0])
-            torch.set_deterministic_debug_mode(found[1])
-            _FILLING.fill_uninitialized_memory = found[2]
-            torch.backends.cudnn.benchmark = found[3]
+    torch.set_num_threads(threads)
+    # The same as use_deterministic_algorithms, which imports torch's compiler besides.
+    torch.set_deterministic_debug_mode("error")
+    # Or torch fills every new tensor with NaN first: 4 to 8 % of a training, 7 to 15 % of an evaluation.
+    _FILLING.fill_uninitialized_memory = False
+    torch.backends.cudnn.benchmark = False
+    try:
+        with _full_float32():
+            yield
+    finally:
+        torch.set_num_threads(found[0])
+        torch.set_deterministic_debug_mode(found[1])
+        _FILLING.fill_uninitialized_memory = found[2]
+        torch.backends.cudnn.benchmark = found[3]
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pytest_prunecal.lab.models.tied import with_all_names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -37,6 +39,7 @@ def load(path: Path, *, wanted: Mapping[str, Tensor], device: str) -> dict[str, 
     with safe_open(path, framework="pt", device=device) as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
         diverged = file.metadata() == _DIVERGED
+    state = with_all_names(state, wanted)
     if state.keys() != wanted.keys():
         raise ValueError(f"{path}: these are the weights of another network")
     for name, tensor in state.items():

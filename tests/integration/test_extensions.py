@@ -48,6 +48,21 @@ def prune_nothing(model, ratio):
 
 idle = Pruner(prune=prune_nothing)
 no_pruner = 3
+uncallable = Pruner(prune=3)
+demanding_pruner = Pruner(prune=lambda model: Pruned(model))
+bare = Pruner(prune=lambda model, ratio: model)
+hollow = Pruner(prune=lambda model, ratio: Pruned(None))
+listing = Pruner(prune=lambda model, ratio: Pruned(model, ["conv1.weight"]))
+masking_nothing = Pruner(prune=lambda model, ratio: Pruned(model, {"conv9.weight": torch.ones(3)}))
+masking_wrongly = Pruner(prune=lambda model, ratio: Pruned(model, {"conv1.weight": model.conv1.weight}))
+beheading = Pruner(prune=lambda model, ratio: Pruned(nn.Sequential(model.conv1, model.bn1)))
+
+
+def raise_in_prune(model, ratio):
+    return model.conv9
+
+
+raising_pruner = Pruner(prune=raise_in_prune)
 
 
 def halves(root, *, size=8):
@@ -69,6 +84,14 @@ def first_logit(logits, labels):
 
 def not_a_number(logits, labels):
     return float("nan")
+
+
+def demanding_metric(logits, labels, threshold):
+    return 0.0
+
+
+def demanding_of_network(network, images):
+    return 0.0
 
 
 def missing_metric(logits, labels):
@@ -232,6 +255,11 @@ def test_a_network_that_computes_nan(gated):
         ("not_a_number", "metric bad is nan; a measurement must be finite"),
         ("missing_metric", "AttributeError: 'Tensor' object has no attribute 'no_such_thing'"),
         ("nothing", "metric 'bad': module 'own' has no 'nothing'"),
+        (
+            "demanding_metric",
+            "logits and labels, and those of bins that it names: missing a required argument: 'threshold'",
+        ),
+        ("no_pruner", "metric 'bad': its function is a int; it must be a callable"),
     ],
 )
 def test_a_metric_that_does_not_work(gated, function, message):
@@ -247,6 +275,57 @@ def test_a_pruner_that_is_none(gated):
     extend(gated, pruners='"bad": "own:no_pruner"')
     outcome = gated.gate("--prunecal-ratios=0.5", "--prunecal-pruners=bad", "--prunecal-update")
     assert outcome.message("bad-0.5") == "pruner 'bad' is a int; it must be a Pruner instance"
+
+
+def test_a_metric_of_the_network_that_asks_for_what_it_is_not_given(gated):
+    row = 'Metric("bad", higher_is_better=True, where="network", function="own:demanding_of_network")'
+    extend(gated, metrics=f'"bad": {row}')
+    outcome = gated.gate("--prunecal-ratios=0", "--prunecal-update", "--prunecal-store=empty")
+    assert outcome.message("dense") == (
+        "metric 'bad': its function is given the network, and those of input_shape, dense_weights that it "
+        "names: missing a required argument: 'images'"
+    )
+    assert not (gated.path / "empty/base").exists()  # told before anything is trained
+
+
+@pytest.mark.parametrize(
+    ("pruner", "message"),
+    [
+        ("uncallable", "pruner 'bad': its function is called with a network and a ratio: it is a int"),
+        (
+            "demanding_pruner",
+            "pruner 'bad': its function is called with a network and a ratio: too many positional arguments",
+        ),
+        ("bare", "pruner 'bad' returned a Tiny; wanted pytest_prunecal.Pruned"),
+        ("hollow", "pruner 'bad' returned Pruned with a NoneType; wanted an nn.Module"),
+        ("listing", "pruner 'bad': its masks are a list; wanted a dict"),
+        ("masking_nothing", "pruner 'bad' masks 'conv9.weight', and the network has no such parameter"),
+        (
+            "masking_wrongly",
+            "pruner 'bad': its mask of conv1.weight must be a bool tensor of shape (8, 3, 3, 3)",
+        ),
+        (
+            "beheading",
+            "wanted logits, float (2, 10), of 2 images, got float32 (2, 8, 8, 8) when evaluated",
+        ),
+    ],
+)
+def test_a_pruner_that_gives_nonsense(gated, pruner, message):
+    extend(gated, pruners=f'"bad": "own:{pruner}"')
+    outcome = gated.gate("--prunecal-ratios=0.5", "--prunecal-pruners=bad", "--prunecal-update")
+    text = outcome.message("bad-0.5").removeprefix("'tinynet' as pruner 'bad' left it: ")
+    assert (outcome.ret, text) == (1, message)
+
+
+def test_a_pruner_that_raises_shows_its_own_lines_and_none_of_ours_or_torchs(gated):
+    extend(gated, pruners='"bad": "own:raising_pruner"')
+    outcome = gated.gate("--prunecal-ratios=0.5", "--prunecal-pruners=bad", "--prunecal-update")
+    text = outcome.message("bad-0.5")
+    assert "AttributeError: 'Tiny' object has no attribute 'conv9'" in text
+    assert "return model.conv9" in text
+    assert "pytest_prunecal/" not in text
+    assert "site-packages" not in text
+    assert len(text.splitlines()) < 8
 
 
 def test_a_device_that_is_not_there(gated):

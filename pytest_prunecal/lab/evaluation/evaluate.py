@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.forward import lay_out
+from pytest_prunecal.lab.randomness import stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,8 +55,11 @@ def evaluate(
     forward: Forward,
     batch: int,
     device: torch.device,
+    what: tuple[object, ...] = (),
 ) -> Evaluated:
     """Evaluate a network as it is after its last epoch.
+
+    What the network draws at random on a test set, and what a metric draws of it, are stages of their own.
 
     Args:
         model: on `device`; left in evaluation mode.
@@ -65,16 +69,23 @@ def evaluate(
         forward: from uint8 to logits.
         batch: images per forward pass.
         device: where the network is.
+        what: what the network is; such draws depend on it.
 
     Raises:
         PrunecalError: out of memory for a single image, or a metric's function returns what it must not.
     """
     lay_out(model, device)
     model.eval()
-    tally.clean(predict(model, clean, forward, batch, device))
+    with stage(device, *what, "evaluate"):
+        logits = predict(model, clean, forward, batch, device)
+    with stage(device, *what, "metrics"):
+        tally.clean(logits)
     for test_set in corrupted:
-        logits = predict(model, test_set.images, forward, batch, device)
-        tally.corrupted(test_set.corruption, test_set.severity, logits)
+        name = test_set.corruption, test_set.severity
+        with stage(device, *what, "evaluate", *name):
+            logits = predict(model, test_set.images, forward, batch, device)
+        with stage(device, *what, "metrics", *name):
+            tally.corrupted(*name, logits)
     return tally.result()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,10 +67,17 @@ def channel_groups(model: nn.Module) -> list[ChannelGroup]:
         PrunecalError: the network has no such method, or it declares no group.
     """
     declare = getattr(model, "channel_groups", None)
-    groups = list(declare()) if callable(declare) else []
+    declared = declare() if callable(declare) else []
+    groups = list(declared) if isinstance(declared, Iterable) else [declared]
     if not groups:
         raise PrunecalError(
             f"filter and channel pruning of {type(model).__name__} need its method `channel_groups()` to "
             "return at least one `pytest_prunecal.ChannelGroup` (weight pruning works without)"
         )
+    for group in groups:
+        if not isinstance(group, ChannelGroup):
+            raise PrunecalError(
+                f"channel_groups() of {type(model).__name__} returned a {type(group).__name__} among its "
+                "groups; wanted pytest_prunecal.ChannelGroup"
+            )
     return groups

@@ -54,6 +54,8 @@ class PreResNet(nn.Module):
     `depth` is 9n+2 for n blocks a stage.
     """
 
+    RANKED = (nn.Conv2d,)  # what weight pruning ranks: convs alone, as published
+
     def __init__(self, depth: int, *, num_classes: int, width: float) -> None:
         super().__init__()
         blocks = (depth - 2) // 9

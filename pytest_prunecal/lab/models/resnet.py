@@ -45,6 +45,8 @@ class ResNet(nn.Module):
     `depth` is 6n+2 for n blocks a stage.
     """
 
+    RANKED = (nn.Conv2d,)  # what weight pruning ranks: convs alone, as published
+
     def __init__(self, depth: int, *, num_classes: int, width: float) -> None:
         super().__init__()
         blocks = (depth - 2) // 6

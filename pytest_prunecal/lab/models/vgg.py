@@ -23,6 +23,8 @@ class VGG(nn.Module):
     H and W are at least 2 ** (stages - 1), which is 16 for VGG-19.
     """
 
+    RANKED = (nn.Conv2d,)  # what weight pruning ranks: convs alone, as published
+
     def __init__(self, stages: tuple[tuple[int, ...], ...], *, num_classes: int, width: float) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict()

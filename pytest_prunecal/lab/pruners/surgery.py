@@ -45,9 +45,11 @@ def without_channels(model: nn.Module, kept: Sequence[tuple[ChannelGroup, Tensor
         kept: per group, increasing indices (int64) of the channels that stay.
 
     Raises:
-        PrunecalError: a group's names or widths do not fit the network.
+        PrunecalError: a group's names or widths do not fit the network, or a layer shares its weight with
+            another.
     """
     model = copy.deepcopy(model)
+    _refuse_shared(model, {name for group, _ in kept for name in _layers(group)})
     for group, index in kept:
         channels = width(model, group)
         if group.selection is not None:
@@ -61,6 +63,25 @@ def without_channels(model: nn.Module, kept: Sequence[tuple[ChannelGroup, Tensor
         for name in group.consumers:
             narrow_inputs(module_at(model, name, nn.Module), index, channels, name)
     return model
+
+
+def _layers(group: ChannelGroup) -> list[str]:
+    """The modules that lose channels with a group."""
+    makers = (group.producer, group.bn) if group.selection is None else ()
+    return [name for name in (*makers, *group.consumers) if name]
+
+
+def _refuse_shared(model: nn.Module, layers: set[str]) -> None:
+    """Refuse layers whose parameters have another name too: only one of the two would get narrower."""
+    first: dict[nn.Parameter, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        other = first.setdefault(parameter, name)
+        for shared in (name, other):
+            if other != name and shared.rpartition(".")[0] in layers:
+                raise PrunecalError(
+                    f"{other} and {name} are one tensor, and filter and channel pruning cannot take channels "
+                    f"out of one of them alone; leave {shared.rpartition('.')[0]!r} out of channel_groups()"
+                )
 
 
 def width(model: nn.Module, group: ChannelGroup) -> int:

@@ -6,9 +6,11 @@ Han et al. 2015, "Learning both Weights and Connections" (arXiv 1506.02626), wit
 from __future__ import annotations
 
 import copy
+import warnings
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
+from pytest_prunecal.errors import MeasurementWarning
+from pytest_prunecal.lab.models.ranked import left_out, ranked_weights
 from pytest_prunecal.lab.pruners.base import (
     Pruned,
     Pruner,
@@ -19,30 +21,35 @@ from pytest_prunecal.lab.pruners.base import (
     warn_floored,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 
 def prune(model: nn.Module, ratio: float) -> Pruned:
     """Zero the smallest weights: keep those strictly above the one at index `int(total * ratio)` by size.
 
-    All weights of all `Conv2d` modules are ranked together, the first conv and projections included; linear
-    layers, BN and biases are not. A layer of which nothing would be left keeps its largest weight (the
-    first of equals), since a conv of zeros passes neither signal nor gradient and could never recover.
+    Ranked together are the weights of all conv, linear and attention layers, the first and the last included;
+    in the published networks those of their convs alone (see `models.ranked.ranked_weights`). BN and biases
+    are not. A layer of which nothing would be left keeps its largest weight (the first of equals), since a
+    layer of zeros passes neither signal nor gradient and could never recover.
 
     Args:
         model: the trained network.
         ratio: share of the weights to prune, 0 <= ratio < 1; 0 prunes nothing.
 
     Returns:
-        The network with zeros in place, and the masks of every conv weight.
+        The network with zeros in place, and the masks of every ranked weight.
 
     Raises:
-        PrunecalError: bad ratio, no conv, or weights that are not finite.
+        PrunecalError: bad ratio, nothing to rank, or weights that are not finite.
 
     Warns:
         PruneWarning: a layer had to keep its largest weight.
+        MeasurementWarning: weights of layers that are not known here are left out.
     """
     pruned = copy.deepcopy(model)
-    convs = {name: module for name, module in pruned.named_modules() if isinstance(module, nn.Conv2d)}
-    scores = {name: magnitudes(conv.weight) for name, conv in convs.items()}
+    weights = ranked_weights(pruned)
+    scores = {name: magnitudes(weight) for name, weight in weights.items()}
     threshold = global_threshold(list(scores.values()), ratio)
 
     masks: dict[str, Tensor] = {}
@@ -50,12 +57,27 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
     for name, score in scores.items():
         mask = score > threshold
         if not mask.any():
-            floored.append(name)
+            floored.append(name.removesuffix(".weight"))
             mask.view(-1)[score.argmax()] = True
-        masks[f"{name}.weight" if name else "weight"] = mask.to(convs[name].weight.device)
+        masks[name] = mask.to(weights[name].device)
     warn_floored(floored, ratio, kept="weight")
+    _warn_left_out(pruned)
     hold(held_by(pruned, masks))
     return Pruned(pruned, masks)
+
+
+def _warn_left_out(model: nn.Module) -> None:
+    """Say which weights take no part."""
+    others = left_out(model)
+    if others:
+        names = ", ".join([*others][:3]) + f" and {len(others) - 3} more" * (len(others) > 3)
+        count = sum(parameter.numel() for parameter in others.values())
+        warnings.warn(
+            f"weight pruning and sparsity leave {names} out ({count} values): not of a conv, linear or "
+            "attention layer",
+            MeasurementWarning,
+            stacklevel=3,
+        )
 
 
 weight = Pruner(prune)

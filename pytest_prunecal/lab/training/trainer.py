@@ -18,8 +18,11 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.models.entry import Entry, own_copy
+from pytest_prunecal.lab.models.tied import stored_once
 from pytest_prunecal.lab.pruners.channel import init_bn_scales
-from pytest_prunecal.lab.reproducible import generator_of, reproducible, seed_of
+from pytest_prunecal.lab.randomness import generator_of, stage
+from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.lab.training.loop import Pressure, train
 
@@ -54,11 +57,12 @@ class Trainer:
 
         Args:
             model: the model's name, for its width and for messages.
-            builder: is given those of our arguments that it names.
+            builder: is given those of our arguments that it names, and through `**` the number of classes.
             seed: root of the initial weights.
 
         Raises:
-            PrunecalError: the builder takes none of our arguments as it must, or gives no network.
+            PrunecalError: the builder takes none of our arguments as it must, or gives no network that could
+                be trained and pruned.
         """
         offered: dict[str, Any] = {
             "num_classes": self.dataset.classes,
@@ -68,20 +72,34 @@ class Trainer:
         takes_all = any(
             parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()
         )
-        arguments = {key: value for key, value in offered.items() if takes_all or key in signature.parameters}
+        named = {*signature.parameters} | ({"num_classes"} if takes_all else set())
+        arguments = {key: value for key, value in offered.items() if key in named}
         try:
             signature.bind(**arguments)
         except TypeError as error:
             raise PrunecalError(
                 f"model {model!r}: its builder is given {', '.join(offered)}: {error}"
             ) from None
-        torch.manual_seed(seed_of(seed, "init", model))
-        network = builder(**arguments)
-        if not isinstance(network, nn.Module):
-            raise PrunecalError(
-                f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
-            )
-        return network.to(self.device)
+        with stage(self.device, seed, "init", model):
+            network = builder(**arguments)
+            if not isinstance(network, nn.Module):
+                raise PrunecalError(
+                    f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
+                )
+            images = self.dataset.test_images[:2].to(self.device)
+            return own_copy(network, images, Forward.of(self.protocol), f"model {model!r}").to(self.device)
+
+    @property
+    def entry(self) -> Entry:
+        """What a network must be able to do."""
+        protocol = self.protocol
+        return Entry(
+            self.dataset.test_images[:2],
+            self.dataset.classes,
+            Forward.of(protocol),
+            self.device,
+            trained=protocol.base.epochs > 0 or protocol.finetune.epochs > 0,
+        )
 
     def train(
         self, network: nn.Module, recipe: Recipe, generator: torch.Generator, pressure: Pressure
@@ -118,7 +136,7 @@ class Trainer:
             slimming: whether it is trained for sparsity, as the channel pruner wants it.
 
         Returns:
-            Its state, on the CPU.
+            Its state, on the CPU; tied weights under the first of their names, see `with_all_names`.
         """
         with reproducible(self.protocol.threads):
             network = self.build(model, builder, seed)
@@ -127,5 +145,6 @@ class Trainer:
                 penalty = self.protocol.slimming.lambda_of(model)
                 init_bn_scales(network, self.protocol.slimming.scale)
             generator = generator_of(seed, "base", model)
-            self.train(network, self.protocol.base, generator, Pressure(slimming=penalty))
-            return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+            with stage(self.device, seed, "base training", model, slimming):
+                self.train(network, self.protocol.base, generator, Pressure(slimming=penalty))
+            return stored_once(network.state_dict())

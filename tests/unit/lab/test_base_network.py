@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file, save_model
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
@@ -123,6 +123,42 @@ def test_who_trained_the_base_makes_no_difference_to_a_networks_own_draws(bench)
     cell = Cell("forgetful", "weight", 0.5)
     first, again = measure(cell, forgetful), measure(cell, forgetful)
     assert first.metrics == again.metrics
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_a_networks_own_draws_are_the_same_warm_and_fresh(bench):
+    device = torch.device("cuda", 0)
+    torch.cuda.manual_seed_all(3)
+    expected = torch.rand(3, device=device)
+    torch.cuda.manual_seed_all(3)
+    on_cuda = replace(changed(bench, extensions=Extensions(models={"forgetful": Forgetful})), device=device)
+    cells = [Cell("forgetful", None, 0.0), Cell("forgetful", "weight", 0.5)]
+    cold = [measure(cell, on_cuda).metrics for cell in cells]
+    warm = [measure(cell, replace(on_cuda, base_results={})).metrics for cell in reversed(cells)]
+    assert warm[::-1] == cold
+    fresh = replace(changed(on_cuda, fresh=True), base_results={})
+    assert [measure(cell, fresh).metrics for cell in cells] == cold
+    assert torch.equal(torch.rand(3, device=device), expected)
+
+
+class Tied(nn.Sequential):
+    """Two layers of one weight."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(
+            nn.Flatten(), nn.Linear(192, 6), nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, num_classes)
+        )
+        self[3].weight = self[2].weight
+
+
+def test_a_checkpoint_of_a_network_with_tied_weights(bench, tmp_path):
+    tied = changed(bench, extensions=Extensions(models={"tied": Tied}))
+    network = tied.build("tied")
+    save_model(network, str(tmp_path / "tied.safetensors"))
+    given = GivenBase(tmp_path / "tied.safetensors")
+    read = BaseNetwork("tied", changed(tied, bases={("tied", "plain"): given}), slimming=False).network()
+    assert read[3].weight is read[2].weight
+    assert torch.equal(read[3].weight, network[2].weight)
 
 
 def test_an_evaluation_is_made_once_and_anew_where_that_is_asked_for(bench, monkeypatch):

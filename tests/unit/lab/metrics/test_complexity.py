@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.metrics.complexity import conv_weights, macs, parameters, sparsity
+from pytest_prunecal.lab.metrics.complexity import macs, parameters, sparsity, weights
 from pytest_prunecal.lab.models.preresnet import preresnet164
 from pytest_prunecal.lab.models.resnet import resnet20, resnet110
 from pytest_prunecal.lab.models.vgg import vgg19
@@ -104,9 +104,18 @@ def test_parameters_count_shared_ones_once_and_buffers_never():
     assert parameters(nn.Sequential(shared, shared, nn.BatchNorm1d(3))) == 12 + 6
 
 
-def test_conv_weights_are_those_of_convs_only():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-    assert conv_weights(network) == 3 * 4 * 9
+def test_weights_are_those_of_convs_and_linear_layers_each_once():
+    shared = nn.Linear(4, 4)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), shared, shared)
+    assert weights(network) == 3 * 4 * 9 + 4 * 4
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_of_the_published_networks_are_those_of_their_convs(name):
+    module, _, builder = MODELS[name].partition(":")
+    network = getattr(importlib.import_module(module), builder)(width=0.25)
+    convs = [module.weight for module in network.modules() if isinstance(module, nn.Conv2d)]
+    assert weights(network) == sum(weight.numel() for weight in convs)
 
 
 def test_sparsity_counts_zeros_and_removed_weights_alike():
@@ -117,14 +126,37 @@ def test_sparsity_counts_zeros_and_removed_weights_alike():
     assert sparsity(network, 8) == 0.25
     assert sparsity(network, 12) == 0.5
     for impossible in (5, 0):
-        with pytest.raises(ValueError, match="6 nonzero"):
+        with pytest.raises(PrunecalError, match="6 nonzero"):
             sparsity(network, impossible)
+    assert sparsity(nn.Sequential(nn.ReLU()), 0) == 0
+
+
+class Attentive(nn.Module):
+    """One block of a transformer over the rows of an image, and a position that no layer has."""
+
+    def __init__(self):
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(6, 8))
+        self.block = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, images):
+        return self.head(self.block(images.mean(1) + self.position).mean(1))
+
+
+def test_attention_and_its_transformer_are_counted_though_torch_has_a_way_around_the_modules():
+    network = Attentive()
+    tokens, width, hidden = 6, 8, 16
+    projections = 4 * tokens * width * width
+    assert macs(network, (3, 6, 8)) == projections + 2 * tokens * width * hidden + width * 4
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert weights(network) == 4 * width * width + 2 * width * hidden + width * 4
 
 
 def test_sparsity_of_pruned_networks():
     network = resnet20(width=0.5)
-    dense = conv_weights(network)
+    dense = weights(network)
     assert sparsity(network, dense) == 0
     assert sparsity(weight.prune(network, 0.3).model, dense) == pytest.approx(0.3, abs=2 / dense)
     smaller = filter_pruner.prune(network, 0.5).model
-    assert sparsity(smaller, dense) == 1 - conv_weights(smaller) / dense > 0.4
+    assert sparsity(smaller, dense) == 1 - weights(smaller) / dense > 0.4

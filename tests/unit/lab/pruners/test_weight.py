@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
+from pytest_prunecal.errors import MeasurementWarning
 from pytest_prunecal.lab.pruners.base import PruneWarning, held_by, hold
 from pytest_prunecal.lab.pruners.weight import weight
 
@@ -73,6 +74,7 @@ def test_equal_weights_fall_together_but_every_layer_keeps_its_largest(toy):
         network.stem.weight.fill_(0.5)
         network.conv.weight.fill_(0.5)
         network.conv.weight[2, 1, 0, 0] = -0.6
+        network.head.weight.fill_(0.7)
     says = r"ratio 0.2 would have emptied stem; it keeps its largest weight"
     with pytest.warns(PruneWarning, match=says) as caught:
         pruned = weight.prune(network, 0.2)
@@ -100,3 +102,34 @@ def test_masked_weights_stay_zero_through_training(toy):
         assert (model.get_parameter(name)[~mask] == 0).all()
         assert (model.get_parameter(name)[mask] != start[name][mask]).all()
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_linear_and_attention_layers_are_ranked_and_what_is_left_out_is_said():
+    torch.manual_seed(0)
+    network = nn.ModuleDict(
+        {
+            "attention": nn.MultiheadAttention(8, 2),
+            "other_sizes": nn.MultiheadAttention(8, 2, kdim=4, vdim=6),
+            "deep": nn.Conv1d(8, 4, 3),
+            "head": nn.Linear(8, 4),
+            "words": nn.Embedding(5, 8),
+        }
+    )
+    with pytest.warns(MeasurementWarning, match=r"leave words.weight out \(40 values\)"):
+        pruned = weight.prune(network, 0.5)
+    assert set(pruned.masks) == {
+        *("attention.in_proj_weight", "attention.out_proj.weight", "deep.weight", "head.weight"),
+        *(f"other_sizes.{name}_proj_weight" for name in "qkv"),
+        "other_sizes.out_proj.weight",
+    }
+    assert (~conv_masks(pruned)).sum() == conv_masks(pruned).numel() // 2 + 1
+    assert (pruned.model["words"].weight == network["words"].weight).all()
+
+
+def test_a_tied_weight_is_ranked_once():
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2))
+    network[1].weight = network[0].weight
+    pruned = weight.prune(network, 0.5)
+    assert list(pruned.masks) == ["0.weight", "2.weight"]
+    assert (~conv_masks(pruned)).sum() == (16 + 8) // 2 + 1
+    assert pruned.model[1].weight is pruned.model[0].weight

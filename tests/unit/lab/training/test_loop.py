@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_prunecal.lab.forward import Forward, Normalisation
-from pytest_prunecal.lab.reproducible import generator_of, reproducible
+from pytest_prunecal.lab.randomness import generator_of
+from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.training import loop as training
 from pytest_prunecal.lab.training.augmentation import Augmentation
 from pytest_prunecal.lab.training.loop import Pressure, learning_rate, steps_per_epoch, train
