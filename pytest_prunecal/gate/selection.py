@@ -13,6 +13,7 @@ from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, grid
+from pytest_prunecal.study.file_kind import LFS, kind_of
 from pytest_prunecal.study.given_base import Bases, GivenBase
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def _checked(place: Path, name: str, found: Baseline) -> bytes:
         content = place.read_bytes()
     except OSError as error:
         raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
+    if kind_of(content[:200]) == LFS:
+        raise PrunecalError(f"{name}: is {LFS}")
     if found.images and hashlib.sha256(content).hexdigest() != found.images.sha256:
         raise PrunecalError(
             f"{name}: is not the file that {found.name} names: its sha256 differs; restore it, delete it "
