@@ -22,7 +22,7 @@ def written(text: str, folder: Path, what: str) -> Path:
         what: how messages call it.
 
     Raises:
-        PrunecalError: it holds a NUL character, or a `~name` of nobody.
+        PrunecalError: it holds a NUL character or what is no text, or a `~name` of nobody.
     """
     if "\0" in text:
         raise PrunecalError(f"{what}: a path cannot hold a NUL character")
@@ -32,7 +32,12 @@ def written(text: str, folder: Path, what: str) -> Path:
         raise PrunecalError(
             f"{what}: {name} is nobody's home folder here; write ./{name} for what has that name"
         )
-    return folder / expanded
+    place = folder / expanded
+    try:
+        str(place).encode()
+    except UnicodeEncodeError:  # neither a store of tensors nor a report in JSON can name it
+        raise PrunecalError(f"{what}: {str(place)!r} is no UTF-8; give it another name") from None
+    return place
 
 
 def found(path: Path, what: str) -> Found:

@@ -21,7 +21,10 @@ def test_a_path_is_what_it_says_but_for_the_home_folder(tmp_path, monkeypatch):
     assert paths.written("./~b", tmp_path, "it") == tmp_path / "~b"
 
 
-@pytest.mark.parametrize(("text", "says"), [("a\0", "NUL"), ("~nobody-at-all", "is nobody's home folder")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a\0", "NUL"), ("~nobody-at-all", "is nobody's home folder"), ("a\udcff", "is no UTF-8")],
+)
 def test_what_is_no_path(tmp_path, text, says):
     with pytest.raises(PrunecalError, match=f"^it: .*{says}"):
         paths.written(text, tmp_path, "it")
