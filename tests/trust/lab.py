@@ -18,7 +18,7 @@ from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.baseline import refresh
 from pytest_prunecal.gate.outcome import comparisons_of, environment_of, outcome_of
 from pytest_prunecal.gate.selection import GateFile
-from pytest_prunecal.judge.pooled import pooled
+from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.engines import Setup
@@ -317,8 +317,6 @@ class Gate:
             )
             verdicts[cell.id] = outcome.verdict
         rules = self.settings.protocol
-        rows = [row for verdict in verdicts.values() for row in verdict.metrics]
         level = rules.false_alarms / max(self.comparisons, 1)
-        return Outcome(
-            verdicts, pooled(rows, self.settings.metrics, rules.min_effect, level, rules.noise.freedom)
-        )
+        terms = self.settings.metrics, rules.min_effect, level, rules.noise.freedom
+        return Outcome(verdicts, together(verdicts.values(), *terms))

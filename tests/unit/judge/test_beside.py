@@ -23,7 +23,9 @@ FLAT = Noise(1, 0.4, {kind: {"default": Share()} for kind in KINDS})  # a prior 
 EFFECT = {"accuracy": Tolerance(abs=0.005), "macs": Tolerance(rel=0.01)}
 
 any_number = st.floats() | st.sampled_from([0.0, -0.0, 1e-320, 1e300, -1e300, math.nan, math.inf, -math.inf])
-by_name = st.dictionaries(st.sampled_from([*NAMES, "other"]), any_number)
+by_name = st.dictionaries(st.sampled_from([*NAMES, "other"]), any_number) | st.fixed_dictionaries(
+    dict.fromkeys(NAMES, st.sampled_from([-1.0, 0.0, 1e-9, 1.0]))  # flattering in one direction or the other
+)
 forged = st.builds(
     Pairing,
     same_base=st.booleans(),
@@ -36,7 +38,7 @@ forged = st.builds(
     ),
 )
 sure = st.builds(Uncertainty, st.none() | st.floats(0, 0.05)) | st.builds(
-    Uncertainty, st.none() | st.floats(0, 0.05), st.floats(0, 0.05), st.integers(2, 12)
+    Uncertainty, st.none() | st.floats(0, 0.05), st.floats(0, 0.05), st.sampled_from([2, 3, 12, 100])
 )
 fractions = st.floats(0, 1).map(lambda value: round(value, 4))
 
@@ -53,14 +55,15 @@ def comparisons(draw):
     circumstances = Circumstances(
         draw(st.sampled_from([QUICK.noise, FLAT])),
         0.01,
-        comparisons=draw(st.integers(5, 100)),
+        comparisons=draw(st.sampled_from([5, 100])),  # few, as quantiles take their time
         min_effect=draw(st.sampled_from([{}, EFFECT])),
         measured={name: draw(st.just(UNKNOWN) | sure) for name in NAMES},
         accepted={name: draw(st.just(UNKNOWN) | sure) for name in NAMES},
         dense={"accuracy": draw(fractions)},
         same_base=draw(st.booleans()),
     )
-    rules = {name: draw(st.sampled_from([AUTO, EXACT, Tolerance(abs=0.01)])) for name in NAMES}
+    mixed = {name: draw(st.sampled_from([AUTO, EXACT, Tolerance(abs=0.01)])) for name in NAMES}
+    rules = draw(st.sampled_from([{}, mixed]))
     # Those of a forger, who may know what will be measured.
     first = {name: value for name, value in measured.items() if draw(st.booleans())} | draw(by_name)
     chosen = draw(st.sampled_from([measured, first]))
@@ -77,7 +80,7 @@ def by_metric(verdict):
     return {row.metric: row for row in verdict.metrics}
 
 
-@hypothesis.settings(max_examples=500)
+@hypothesis.settings(max_examples=250)
 @hypothesis.given(comparisons())
 def test_a_regression_by_the_baseline_alone_stays_one(case):
     measured, accepted, rules, alone, beside = case
@@ -99,7 +102,7 @@ def test_a_regression_by_the_baseline_alone_stays_one(case):
             assert found.alone == row.allowance
 
 
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(st.lists(comparisons(), min_size=2, max_size=6), st.sampled_from([0.01, 0.0005]))
 def test_a_regression_of_all_cells_together_by_the_baseline_alone_stays_one(cases, level):
     def found(which):
