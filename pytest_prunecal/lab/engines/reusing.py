@@ -105,6 +105,7 @@ class ReusingEngine(Engine):
             Kind("pairing", ".json", _save_pairing, load),
             key,
             lambda: self._measuring.pair(measured, accepted, tuned=tuned),
+            anew=self._setup.fresh,
         )
         return found.content
 

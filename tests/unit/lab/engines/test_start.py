@@ -141,6 +141,9 @@ def test_it_pairs_once(setup):
     assert start(setup).pair(*sides, tuned=False) == expected
     assert asked() == []
     assert start(setup).pair(*sides, tuned=True) == replace(expected, tuned=True)
+    assert asked() == ["made", "pair"]
+    assert start(replace(setup, fresh=True)).pair(*sides, tuned=True) == replace(expected, tuned=True)
+    assert asked() == ["made", "pair"]
 
 
 @pytest.mark.parametrize(
