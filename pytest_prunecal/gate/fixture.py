@@ -46,7 +46,7 @@ class Prunecal:
         except PrunecalError as error:
             raise PrunecalError(str(error)) from None
         except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
-            raise error.with_traceback(_without_ours(error.__traceback__))
+            raise error.with_traceback(_without_ours(error.__traceback__))  # noqa: B904 - the same error
 
     def _cell(self, model: str, pruner: str | None, ratio: float) -> Cell:
         check_model(model, self._settings.extensions)
