@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from traceback import walk_tb
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
@@ -43,6 +46,8 @@ class Prunecal:
             return engine_of(self._config).measure(cell, self._settings.options.seeds)
         except PrunecalError as error:
             raise PrunecalError(lines(str(error))) from None
+        except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
+            raise error.with_traceback(_without_ours(error.__traceback__))  # noqa: B904 - the same error
 
     def _cell(self, model: str, pruner: str | None, ratio: float) -> Cell:
         check_model(model, self._settings.extensions)
@@ -51,3 +56,12 @@ class Prunecal:
         elif ratio:
             raise PrunecalError(f"ratio {ratio:g} of {model!r} needs a pruner")
         return Cell(model, pruner if ratio else None, ratio)
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    """The frames that are not this package's; all of them if there are no others."""
+    ours, kept = Path(__file__).parents[1], None
+    for frame, line in reversed([*walk_tb(traceback)]):
+        if ours not in Path(frame.f_code.co_filename).parents:
+            kept = TracebackType(kept, frame, frame.f_lasti, line)
+    return kept or traceback

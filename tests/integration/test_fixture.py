@@ -74,6 +74,20 @@ def test_a_failure_points_at_the_users_line(gated):
     assert "fixtures.py" not in outcome.out
 
 
+def test_an_error_of_the_users_own_code_comes_without_our_frames(gated):
+    gated.write(
+        {
+            "own.py": "def broken(num_classes):\n    return num_classes.depth\n",
+            "test_own.py": "def test_own(prunecal):\n    prunecal.measure('own:broken')\n",
+        }
+    )
+    outcome = gated.run("test_own.py")
+    assert outcome.ret == 1
+    assert "test_own.py:2: " in outcome.out
+    assert "own.py:2: AttributeError" in outcome.out
+    assert "pytest_prunecal/" not in outcome.out
+
+
 def test_it_is_listed_with_its_docstring(plain):
     text = plain.runpytest_inprocess("--fixtures").stdout.str()
     assert "prunecal [session scope]" in text
