@@ -34,7 +34,7 @@ def test_notes_reasons_and_names_are_shown_and_not_obeyed(gated, monkeypatch, wo
     assert r"note: \x1b[2J\u202eshout\x07 ::error file=x::all is well @octocat <b>#12" in outcome.out
     assert r"known regression: \x1b[2J\u202eshout" in outcome.out
     assert_nothing_is_obeyed(summary.read_text())
-    assert "`@octocat` &lt;b>" in summary.read_text()
+    assert "`@octocat` `<b>#12`" in summary.read_text()
     assert_nothing_is_obeyed((gated.path / "report.html").read_text())
     assert "&lt;b&gt;#12" in (gated.path / "report.html").read_text()
     ET.parse(gated.path / "junit.xml")  # noqa: S314 - our own

@@ -10,6 +10,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.builtin import BENCHMARK, MODELS
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.metric import METRICS
+from pytest_prunecal.study.prior import Share
 from pytest_prunecal.study.protocol import Protocol, Recipe, Slimming
 from pytest_prunecal.study.protocol_file import BUILT_IN, built_in_names, load
 from pytest_prunecal.study.tolerance import ALL, Tolerance
@@ -358,3 +359,17 @@ def test_digests_do_not_depend_on_the_order_of_keys():
     assert (
         digest({"a": 1, "b": [2, "c"]}) == digest({"b": [2, "c"], "a": 1}) != digest({"a": 1, "b": ["c", 2]})
     )
+
+
+def test_an_empty_mapping_replaces_what_it_extends(written):
+    mine = written("extends: quick\nnoise: {finetune: {accuracy: {}}}\nmin_effect: {}\n")
+    assert mine.noise.share("finetune", "accuracy") == Share()
+    assert mine.noise.share("finetune", "ece") == load("quick", BUILT_IN).noise.share("finetune", "ece")
+    assert mine.min_effect == {}
+    with pytest.raises(PrunecalError, match="mine.yaml:2: noise has no 'freedom'"):
+        written("extends: quick\nnoise: {}\n")
+
+
+def test_a_description_describes_its_own_file(written):
+    assert written("extends: quick\n").description == ""
+    assert written("extends: quick\ndescription: mine\n").description == "mine"
