@@ -113,6 +113,15 @@ def test_without_torch(measured):
     assert not {"torch", "numpy", "tiny"} & modules
 
 
+def test_the_summary_names_once_what_is_too_much_to_read(measured, monkeypatch):
+    monkeypatch.setattr("pytest_prunecal.store.imports.MOST_FILES", 1)
+    outcome = measured.gate("--prunecal-pruners=weight")
+    assert outcome.ret == 0
+    assert len(outcome.cells) == 3
+    (line,) = (line for line in outcome.out.splitlines() if "is too much code to look for imports in" in line)
+    assert line.startswith(f"dense: {measured.path / 'nets'} is too much code")
+
+
 def test_workers_reuse_what_one_process_measured(measured):
     outcome = measured.gate("-n", "2")
     assert outcome.ret == 0
