@@ -1,0 +1,148 @@
+"""Documents, archives and bytes made wrong, in the ways in which people, merges, disks and forgers do it."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+ODD: tuple[Any, ...] = (
+    *(None, True, False, 0, -1, 1, 0.5, 1e-320, 1e308, -1e308, float("nan"), float("inf"), 2**63, 10**400),
+    *("", " ", "-", "~", "null", "0x10", "1_000", "1:30", "010", "1e999", ".nan", "auto", "dense", "weight-0.3"),
+    *("\x1b[31mred", "a\nb", "::error::x", "\u202eabc", "@everyone", "\x07", "é" * 3, "x" * 5000, "9" * 5000),
+    *("../../x", "/etc/passwd", "~", "C:\\x", "a/b", "...", "{{x}}", "{label}", "%s", "<b>", "|", "`x`"),
+    *([], {}, [1, 2], [[]], {"a": 1}, {"mean": 1}, {"mean": float("nan"), "se": -1}, {"abs": -1}, {"auto": True}),
+    "2027-02-30",
+)
+"""Values where another belongs."""
+
+PIECES = (
+    *("<<<<<<< HEAD\n", "=======\n", ">>>>>>> theirs\n", "version https://git-lfs.github.com/spec/v1\n"),
+    *("\t", "  ", "\r\n", "\x00", "\x1b", "\ufeff", "\u2028", "\x85", "\ud800".encode("utf-8", "replace").decode()),
+    *(":", "- ", "? ", "&a ", "*a", "!!python/object:os.system ", "!x ", "|", ">", "{", "}", "[", "]", "#", "'"),
+    *('"', "---\n", "...\n", "%YAML 1.1\n", "<<: ", '"\\ud800"', '"\\UFFFFFFFF"', "0" * 300, "[" * 300, "- " * 300),
+)
+"""Text where none belongs."""
+
+
+def text(source: str, draw: random.Random) -> str:
+    """Spoil a text in some places."""
+    for _ in range(draw.choice((1, 1, 1, 2, 3))):
+        lines = source.splitlines(keepends=True) or [""]
+        first, second = draw.randrange(len(lines)), draw.randrange(len(lines))
+        place = draw.randrange(len(source) + 1)
+        how = draw.randrange(9)
+        if how == 0:
+            del lines[first]
+        elif how == 1:
+            lines.insert(second, lines[first])
+        elif how == 2:
+            lines[first], lines[second] = lines[second], lines[first]
+        elif how == 3:
+            lines[first] = draw.choice(("  ", "\t", "")) + lines[first].lstrip()
+        source = "".join(lines)
+        if how == 4:
+            source = source[:place]
+        elif how == 5:
+            source = source[:place] + draw.choice(PIECES) + source[place:]
+        elif how == 6:
+            source = source[:place] + chr(draw.choice((draw.randrange(32, 127), draw.randrange(1, 0x2100)))) + source[place + 1 :]
+        elif how == 7:
+            source = _number_spoilt(source, draw)
+        elif how == 8:
+            source = source[:place] + source[place + draw.randrange(1, 40) :]
+    return source
+
+
+def _number_spoilt(source: str, draw: random.Random) -> str:
+    found = list(re.finditer(r"\d+(\.\d+)?", source))
+    if not found:
+        return source
+    chosen = draw.choice(found)
+    return source[: chosen.start()] + str(draw.choice(ODD)) + source[chosen.end() :]
+
+
+def tree(document: Any, draw: random.Random) -> Any:  # noqa: ANN401 - of a document
+    """Spoil a document in one place: another value, a key more, less, or renamed."""
+    document = json.loads(json.dumps(document))
+    places: list[tuple[Any, Any]] = []
+
+    def walk(node: Any) -> None:  # noqa: ANN401 - of a document
+        entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in entries:
+            places.append((node, key))
+            walk(value)
+
+    walk(document)
+    if not places:
+        return draw.choice(ODD)
+    owner, key = draw.choice(places)
+    how = draw.randrange(6)
+    if how < 3:
+        owner[key] = draw.choice(ODD)
+    elif how == 3:
+        del owner[key]
+    elif how == 4 and isinstance(owner, dict):
+        owner[str(draw.choice(ODD))[:200]] = owner.pop(key)
+    elif isinstance(owner, dict):
+        owner[str(draw.choice(ODD))[:200]] = draw.choice(ODD)
+    else:
+        owner.insert(0, draw.choice(ODD))
+    return document
+
+
+def document(source: str, draw: random.Random) -> str:
+    """Spoil a YAML document, as text or as a tree."""
+    if draw.random() < 0.5:
+        return text(source, draw)
+    spoilt = tree(yaml.safe_load(source), draw)
+    return yaml.safe_dump(spoilt, sort_keys=False, allow_unicode=draw.random() < 0.5)
+
+
+def content(source: bytes, draw: random.Random, other: bytes = b"") -> bytes:
+    """Spoil bytes: bits that flipped, an end that is missing, zeros, another file's."""
+    how = draw.randrange(8)
+    place = draw.randrange(max(len(source), 1))
+    if how in (0, 1):
+        spoilt = bytearray(source)
+        for _ in range(draw.choice((1, 1, 2, 8))):
+            where = draw.randrange(max(len(source), 1))
+            if source:
+                spoilt[where] ^= 1 << draw.randrange(8)
+        return bytes(spoilt)
+    if how == 2:
+        return source[:place]
+    if how == 3:
+        return source[:place] + bytes(len(source) - place)
+    if how == 4:
+        return source[:place] + draw.randbytes(draw.randrange(1, 64)) + source[place + draw.randrange(64) :]
+    if how == 5:
+        return draw.choice((b"", b"\0", b"{}", b"[]", b"null", b"PK\x03\x04", b"version https://git-lfs.github.com/spec/v1\n"))
+    if how == 6:
+        return other or source[::-1]
+    return source[place:]
+
+
+def record(source: bytes, draw: random.Random) -> bytes:
+    """Spoil JSON so that it still is JSON."""
+    return json.dumps(tree(json.loads(source), draw)).encode()
+
+
+def archive(source: bytes, change: Callable[[dict[str, bytes]], None]) -> bytes:
+    """Take a zip apart, change its entries, put it together."""
+    with zipfile.ZipFile(io.BytesIO(source)) as found:
+        entries = {name: found.read(name) for name in found.namelist()}
+    change(entries)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in entries.items():
+            made.writestr(name, data)
+    return buffer.getvalue()
