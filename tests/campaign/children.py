@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+import unicodedata
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -28,6 +29,17 @@ _RAW = re.compile(
     re.MULTILINE,
 )
 
+_NOT_PLAIN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's controls, formats (bidi), half characters, line ends
+
+
+def raw(text: str) -> str:
+    """The first line of a text that a terminal or a CI log would obey; empty if there is none."""
+    for line in text.split("\n"):
+        if line.startswith("::") or any(unicodedata.category(one) in _NOT_PLAIN for one in line):
+            return repr(line)
+    return ""
+
+
 _HERE = str(Path(__file__).parent)
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["preload", "children"])
@@ -47,14 +59,21 @@ class Ended:
     text: str
     seconds: float
 
-    def faults(self, *codes: int) -> list[tuple[str, str]]:
-        """What is wrong with the run itself: no end, more than sentences, an exit code that it may not have."""
+    def faults(self, *codes: int, plain: bool = False) -> list[tuple[str, str]]:
+        """What is wrong with the run itself: no end, more than sentences, an exit code that it may not have.
+
+        Args:
+            codes: exit codes that it may have.
+            plain: whether all that it prints must be plain text.
+        """
         if self.code is None:
             return [("hang", self.text)]
         if self.code < 0 or _RAW.search(self.text):
             return [("traceback", f"exit {self.code}\n{self.text}")]
         if self.code not in codes:
             return [("other", f"exit {self.code} instead of {codes}\n{self.text}")]
+        if plain and (line := raw(self.text)):
+            return [("other", f"not escaped: {line}\n{self.text}")]
         return []
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import zipfile
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -72,7 +73,7 @@ def _number_spoilt(source: str, draw: random.Random) -> str:
 
 def tree(document: Any, draw: random.Random) -> Any:  # noqa: ANN401 - of a document
     """Spoil a document in one place: another value, a key more, less, or renamed."""
-    document = json.loads(json.dumps(document))
+    document = deepcopy(document)
     places: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:  # noqa: ANN401 - of a document
