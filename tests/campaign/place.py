@@ -59,6 +59,7 @@ prunecal_store = STORE
 pythonpath = .
 """
 CELLS = ("dense", *(f"weight-0.{tenth}" for tenth in range(1, 8)))
+TWO_CELLS = ("-k", "dense or weight-0.5")
 FILE = "baselines/tiny/tinynet.yaml"
 
 Numbers = dict[str, dict[str, object]]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from children import raw, run
-from place import FILE, PROTOCOL, Places, ini, numbers
+from place import FILE, PROTOCOL, TWO_CELLS, Places, ini, numbers
 
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.errors import PrunecalError
@@ -132,8 +132,7 @@ def test_whole_runs_of_spoilt_documents(places: Places, family: Opener) -> None:
             (folder / name).write_text(spoilt, encoding="utf-8", errors="replace", newline="")
             whole = name == FILE and not said(lambda folder=folder: baseline.read(folder / FILE, FILE))  # type: ignore[misc]
             before = numbers_or_none(folder)
-            few = ["-k", "dense or weight-0.5"]
-            options = draw.choice(([], few, ["--prunecal-update"], [*few, "--prunecal-update=failing"]))
+            options = draw.choice(([], TWO_CELLS, ["--prunecal-update"], [*TWO_CELLS, "--prunecal-update=failing"]))
             if name == "tiny.yaml":  # another protocol measures anew, for as long as it says
                 options = ["--collect-only"]
             ended = run(folder, *options)

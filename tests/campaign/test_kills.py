@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from children import Orders, run, start
-from place import Numbers, Places, listing, numbers, operations, residue, wrongs
+from place import TWO_CELLS, Numbers, Places, ini, listing, numbers, operations, residue, wrongs
 
 if TYPE_CHECKING:
     from counts import Opener
@@ -117,13 +117,35 @@ def test_at_every_operation(scene: Scene, places: Places, family: Opener) -> Non
             row.found(number, killed(scene, wanted, places, at, name=f"kill-{number}"))
 
 
+def test_while_the_store_is_filled(places: Places, family: Opener) -> None:
+    """Killed anywhere in a run that measures and keeps what it measured; the next one gives the same bytes."""
+    with family("kills: an empty store") as row:
+        scene = Scene("an empty store", None, TWO_CELLS)
+        wanted = expected(scene, places)
+        fresh = places.copy(places.empty, "fresh")
+        ini(fresh, "store")
+        log = fresh.with_suffix(".log")
+        ended, seen = operations(fresh, "--prunecal-update", *scene.update, log=log, whole=True)
+        assert ended.code == 0, ended.text
+        for number in row.numbers(48):
+            at = row.random(number).randrange(len(seen))
+            folder = places.copy(places.empty, f"fresh-{number}")
+            ini(folder, "store")
+            orders = Orders(at, str(folder.with_suffix(".log")), whole=True)
+            killed = run(folder, "--prunecal-update", *scene.update, orders=orders)
+            faults = [("hang", killed.text)] if killed.code is None else []
+            faults += wrongs(folder, {}, wanted.after) + healed(folder, scene, wanted)
+            row.found(number, [(column, f"killed before {seen[at]} ({at})\n{what}") for column, what in faults])
+            places.drop(folder)
+
+
 @pytest.mark.parametrize("part", [0, 1])
 def test_at_random_in_two_workers(part: int, places: Places, family: Opener) -> None:
     with family("kills: at random in -n 2") as row:
         scenes = [(scene, expected(scene, places)) for scene in SCENES[:3]]
         folder = places.copy(places.empty, "timed")
         length = run(folder, "--prunecal-update", "-n2").seconds
-        for number in row.numbers(40, part, 2):
+        for number in row.numbers(32, part, 2):
             draw = row.random(number)
             scene, wanted = draw.choice(scenes)
             late = draw.random() < 0.5  # when baselines are written

@@ -25,10 +25,10 @@ PATHS = (
     *("/dev/null", "/dev/full", "/dev/null/x", "/proc/self/mem", "/proc/x", "/sys/x", "\udcff", "con", "tiny.yaml"),
     *("baselines", FILE, "baselines/tiny", "conftest.py", "empty.yaml", "deep.yaml"),
 )
-URLS = (
-    *("file://", "file://x", "file:///proc/x", "ftp://127.0.0.1:1/x", "http://127.0.0.1:1/x", "s3://x/y", "gs://x"),
+URLS = (  # none that leaves the machine
+    *("file://", "file://x", "file:///proc/x", "ftp://127.0.0.1:1/x", "http://127.0.0.1:1/x"),
     *("zip://x", "zip://file", "data:,x", "data://x", "memory://x", "://", "x://y", "simplecache::file://x", "tar://x"),
-    *("github://x:y@z", "local://x", "dir://x", "reference://x", "blockcache::zip://x::file://y", "sftp://127.0.0.1:1/"),
+    *("local://x", "dir://x", "reference://x", "blockcache::zip://x::file://y", "sftp://127.0.0.1:1/x"),
 )
 NUMBERS = (
     *("0", "1", "2", "3", "-1", "1.5", "1e3", "nan", "inf", "-inf", "9" * 5000, "0x1", "1_0", "٣", "²", "1,1", ",", "", " 2 "),

@@ -144,7 +144,7 @@ def take_turns(folder: Path, cells: Sequence[str], turns: Turns) -> tuple[list[E
 
 def schedules(length: int, draw: Callable[[], float]) -> Iterator[tuple[int, Turns]]:
     """How many sessions, and their turns: each place for one change, then drawn ones for two, three."""
-    for first in range(length + 1):
+    for first in range(0, length + 1):
         yield 2, [(0, first), (1, ENDLESS)]
     while True:
         yield 2, [(0, int(draw() * length)), (1, int(draw() * length) + 1), (0, ENDLESS)]
@@ -156,8 +156,8 @@ def test_one_operation_at_a_time(over: bool, places: Places, family: Opener) -> 
     with family(f"sessions in turns: {'over others' if over else 'the first'}") as row:
         places.accepted()
         length = len(take_turns(places.copy(origin(over, places), "over-alone"), ["dense"], [])[1][0])
-        plan = list(islice(schedules(length, row.random(-1).random), max(int(60 * row.plan.factor), length + 20)))
-        for number in row.numbers(60):
+        plan = list(islice(schedules(length, row.random(-1).random), max(int(40 * row.plan.factor), 1)))
+        for number in row.numbers(40):
             many, turns = plan[number]
             cells = row.random(number).sample(CELLS, many)
             folder = places.copy(origin(over, places), f"{'over' if over else 'new'}-turns-{number}")

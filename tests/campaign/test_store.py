@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mutate
 import pytest
 from children import run
-from place import Places, ini
+from place import TWO_CELLS, Places, ini
 
 if TYPE_CHECKING:
     import random
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-GRID = ("-k", "dense or weight-0.5")
 JSON = "--prunecal-json=run.json"
 PARTS = 3
 
@@ -33,7 +32,7 @@ def test_damaged_entries(part: int, places: Places, family: Opener) -> None:
             draw = row.random(number)
             folder = places.copy(origin, f"store-{number}")
             damaged, how = damage(folder / "store", draw)
-            ended = run(folder, *GRID, JSON)
+            ended = run(folder, *TWO_CELLS, JSON)
             faults = ended.faults(healthy["code"])
             if not faults and (found := told(folder)) != healthy["told"]:
                 faults = [("other", differences(healthy["told"], found))]
@@ -46,13 +45,12 @@ def warm(places: Places) -> tuple[Path, dict[str, Any]]:
     origin = places.root / "warm"
     kept = origin.with_suffix(".json")
     if not kept.exists():
-        shutil.copytree(places.accepted("--prunecal-seeds=2"), origin)
+        shutil.copytree(places.accepted("--prunecal-seeds=2", *TWO_CELLS), origin)
         ini(origin, "store")
         for _ in range(2):
-            ended = run(origin, *GRID, JSON)
+            ended = run(origin, *TWO_CELLS, JSON)
         assert ended.code in (0, 1), ended.text
         kept.write_text(json.dumps({"code": ended.code, "told": told(origin)}))
-        # An older file as a disk has it: entries are as they were, whatever is copied.
         shutil.rmtree(origin / "store" / "locks")
     healthy: dict[str, Any] = json.loads(kept.read_text())
     return origin, healthy
