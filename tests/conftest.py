@@ -6,7 +6,7 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -59,11 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of tests/campaign, whose rows travel with the reports of its tests."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
-    rows = {
+    rows: dict[tuple[str, str], dict[str, Any]] = {
         (report.nodeid, row["family"]): row
         for report in reports
         if isinstance(report, pytest.TestReport)
-        for name, row in report.user_properties
+        for name, row in cast("list[tuple[str, Any]]", report.user_properties)
         if name == "campaign"
     }
     if rows:

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
@@ -25,7 +26,8 @@ LIMIT = 120.0
 
 _PLUGINS = ("pytest_prunecal.plugin", "xdist.plugin", "no:cacheprovider")
 _RAW = re.compile(
-    r"Traceback \(most recent call last\)|INTERNALERROR|^E   |^\S+\.py:\d+: (in |\w+(Error|Exception)$)|Fatal Python",
+    r"Traceback \(most recent call last\)|INTERNALERROR|Fatal Python"
+    r"|^E   |^\S+\.py:\d+: (in |\w+(Error|Exception)$)",
     re.MULTILINE,
 )
 
@@ -113,15 +115,11 @@ class Child:
 
     def kill_all(self) -> None:
         """Kill it, and all that it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
-def start(
-    folder: Path, *args: str, orders: Orders | None = None, line: Connection | None = None
-) -> Child:
+def start(folder: Path, *args: str, orders: Orders | None = None, line: Connection | None = None) -> Child:
     """Start pytest in a folder; with a line, it asks there before each operation on a file."""
     out = folder.with_name(f"{folder.name}.{time.monotonic_ns()}.out")
     _serve()
@@ -158,7 +156,8 @@ def _child(folder: Path, args: tuple[str, ...], out: Path, orders: Orders, line:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, place in ((nothing, 0), (target, 1), (target, 2)):
         os.dup2(source, place)
-    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(place, mode, closefd=False) for place, mode in enumerate("rww"))
+    streams = (os.fdopen(place, mode, closefd=False) for place, mode in enumerate("rww"))
+    sys.stdin, sys.stdout, sys.stderr = streams
     for name in [*os.environ]:
         if name.startswith(("PYTEST", "GITHUB", "PRUNECAL")):
             del os.environ[name]

@@ -93,7 +93,10 @@ class Family:
             mine = [fault for fault in self.faults if fault[0] == column]
             for _, number, what in mine[:most]:
                 shown = what if len(what) < 2 * _SHOWN else f"{what[:_SHOWN]}\n[…]\n{what[-_SHOWN:]}"
-                lines += [f"\n{column}: {again} {shlex.quote(f'--campaign-only={self.name}:{number}')}", shown]
+                lines += [
+                    f"\n{column}: {again} {shlex.quote(f'--campaign-only={self.name}:{number}')}",
+                    shown,
+                ]
         return "\n".join(lines)
 
 

@@ -17,58 +17,74 @@ if TYPE_CHECKING:
 
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 0.5, 1e-320, 1e308, -1e308, float("nan"), float("inf"), 2**63, 10**400),
-    *("", " ", "-", "~", "null", "0x10", "1_000", "1:30", "010", "1e999", ".nan", "auto", "dense", "weight-0.3"),
+    *("", " ", "-", "~", "null", "0x10", "1_000", "1:30", "010", "1e999", ".nan", "auto", "dense"),
     *("\x1b[31mred", "a\nb", "::error::x", "\u202eabc", "@everyone", "\x07", "é" * 3, "x" * 5000, "9" * 5000),
     *("../../x", "/etc/passwd", "~", "C:\\x", "a/b", "...", "{{x}}", "{label}", "%s", "<b>", "|", "`x`"),
-    *([], {}, [1, 2], [[]], {"a": 1}, {"mean": 1}, {"mean": float("nan"), "se": -1}, {"abs": -1}, {"auto": True}),
-    "2027-02-30",
+    *([], {}, [1, 2], [[]], {"a": 1}, {"mean": 1}, {"mean": float("nan"), "se": -1}, {"abs": -1}),
+    *({"auto": True}, "2027-02-30", "weight-0.3"),
 )
 """Values where another belongs."""
 
+LFS = b"version https://git-lfs.github.com/spec/v1\n"
+
 PIECES = (
-    *("<<<<<<< HEAD\n", "=======\n", ">>>>>>> theirs\n", "version https://git-lfs.github.com/spec/v1\n"),
-    *("\t", "  ", "\r\n", "\x00", "\x1b", "\ufeff", "\u2028", "\x85", "\ud800".encode("utf-8", "replace").decode()),
-    *(":", "- ", "? ", "&a ", "*a", "!!python/object:os.system ", "!x ", "|", ">", "{", "}", "[", "]", "#", "'"),
-    *('"', "---\n", "...\n", "%YAML 1.1\n", "<<: ", '"\\ud800"', '"\\UFFFFFFFF"', "0" * 300, "[" * 300, "- " * 300),
+    *("<<<<<<< HEAD\n", "=======\n", ">>>>>>> theirs\n", LFS.decode()),
+    *("\t", "  ", "\r\n", "\x00", "\x1b", "\ufeff", "\u2028", "\x85"),
+    *(":", "- ", "? ", "&a ", "*a", "!!python/object:os.system ", "!x ", "|", ">", "{", "}", "[", "]"),
+    *("#", "'", '"', "---\n", "...\n", "%YAML 1.1\n", "<<: ", '"\\ud800"', '"\\UFFFFFFFF"', "0" * 300),
+    *("[" * 300, "- " * 300),
 )
 """Text where none belongs."""
 
 
 def text(source: str, draw: random.Random) -> str:
-    """Spoil a text in some places."""
+    """Spoil a text in one to three places."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        lines = source.splitlines(keepends=True) or [""]
-        first, second = draw.randrange(len(lines)), draw.randrange(len(lines))
-        place = draw.randrange(len(source) + 1)
-        how = draw.randrange(9)
-        if how == 0:
-            del lines[first]
-        elif how == 1:
-            lines.insert(second, lines[first])
-        elif how == 2:
-            lines[first], lines[second] = lines[second], lines[first]
-        elif how == 3:
-            lines[first] = draw.choice(("  ", "\t", "")) + lines[first].lstrip()
-        source = "".join(lines)
-        if how == 4:
-            source = source[:place]
-        elif how == 5:
-            source = source[:place] + draw.choice(PIECES) + source[place:]
-        elif how == 6:
-            source = source[:place] + chr(draw.choice((draw.randrange(32, 127), draw.randrange(1, 0x2100)))) + source[place + 1 :]
-        elif how == 7:
-            source = _number_spoilt(source, draw)
-        elif how == 8:
-            source = source[:place] + source[place + draw.randrange(1, 40) :]
+        source = draw.choice(_SPOILERS)(source, draw)
     return source
 
 
-def _number_spoilt(source: str, draw: random.Random) -> str:
+def _lines(source: str, draw: random.Random) -> str:
+    """A line more, a line less, two lines swapped, one indented otherwise."""
+    lines = source.splitlines(keepends=True) or [""]
+    first, second = draw.randrange(len(lines)), draw.randrange(len(lines))
+    how = draw.randrange(4)
+    if how == 0:
+        del lines[first]
+    elif how == 1:
+        lines.insert(second, lines[first])
+    elif how == 2:
+        lines[first], lines[second] = lines[second], lines[first]
+    else:
+        lines[first] = draw.choice(("  ", "\t", "")) + lines[first].lstrip()
+    return "".join(lines)
+
+
+def _cut(source: str, draw: random.Random) -> str:
+    place = draw.randrange(len(source) + 1)
+    return source[:place] + source[place + draw.choice((draw.randrange(1, 40), len(source))) :]
+
+
+def _insert(source: str, draw: random.Random) -> str:
+    place = draw.randrange(len(source) + 1)
+    return source[:place] + draw.choice(PIECES) + source[place:]
+
+
+def _replace(source: str, draw: random.Random) -> str:
+    place = draw.randrange(len(source) + 1)
+    other = draw.choice((draw.randrange(32, 127), draw.randrange(1, 0x2100)))
+    return source[:place] + chr(other) + source[place + 1 :]
+
+
+def _number(source: str, draw: random.Random) -> str:
     found = list(re.finditer(r"\d+(\.\d+)?", source))
     if not found:
         return source
     chosen = draw.choice(found)
     return source[: chosen.start()] + str(draw.choice(ODD)) + source[chosen.end() :]
+
+
+_SPOILERS = (_lines, _lines, _cut, _insert, _insert, _replace, _number)
 
 
 def tree(document: Any, draw: random.Random) -> Any:  # noqa: ANN401 - of a document
@@ -77,7 +93,9 @@ def tree(document: Any, draw: random.Random) -> Any:  # noqa: ANN401 - of a docu
     places: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:  # noqa: ANN401 - of a document
-        entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        entries = (
+            node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        )
         for key, value in entries:
             places.append((node, key))
             walk(value)
@@ -109,27 +127,28 @@ def document(source: str, draw: random.Random) -> str:
 
 
 def content(source: bytes, draw: random.Random, other: bytes = b"") -> bytes:
-    """Spoil bytes: bits that flipped, an end that is missing, zeros, another file's."""
-    how = draw.randrange(8)
+    """Spoil bytes: bits that flipped, an end or a start that is missing, zeros, noise, another file's."""
     place = draw.randrange(max(len(source), 1))
-    if how in (0, 1):
-        spoilt = bytearray(source)
-        for _ in range(draw.choice((1, 1, 2, 8))):
-            where = draw.randrange(max(len(source), 1))
-            if source:
-                spoilt[where] ^= 1 << draw.randrange(8)
-        return bytes(spoilt)
-    if how == 2:
-        return source[:place]
-    if how == 3:
-        return source[:place] + bytes(len(source) - place)
-    if how == 4:
-        return source[:place] + draw.randbytes(draw.randrange(1, 64)) + source[place + draw.randrange(64) :]
-    if how == 5:
-        return draw.choice((b"", b"\0", b"{}", b"[]", b"null", b"PK\x03\x04", b"version https://git-lfs.github.com/spec/v1\n"))
-    if how == 6:
-        return other or source[::-1]
-    return source[place:]
+    rest = len(source) - place
+    return draw.choice(
+        (
+            _flipped(source, draw),
+            _flipped(source, draw),
+            source[:place],
+            source[place:],
+            source[:place] + bytes(rest),
+            source[:place] + draw.randbytes(draw.randrange(1, 64)) + source[place + draw.randrange(64) :],
+            draw.choice((b"", b"\0", b"{}", b"[]", b"null", b"PK\x03\x04", LFS)),
+            other or source[::-1],
+        )
+    )
+
+
+def _flipped(source: bytes, draw: random.Random) -> bytes:
+    spoilt = bytearray(source or b"\0")
+    for _ in range(draw.choice((1, 1, 2, 8))):
+        spoilt[draw.randrange(len(spoilt))] ^= 1 << draw.randrange(8)
+    return bytes(spoilt)
 
 
 def record(source: bytes, draw: random.Random) -> bytes:

@@ -131,7 +131,8 @@ def numbers(folder: Path) -> Numbers:
         return {}
     found = baseline.read(path, FILE)
     return {
-        cell_id: {"metrics": cell.metrics, "uncertainty": cell.uncertainty} for cell_id, cell in found.cells.items()
+        cell_id: {"metrics": cell.metrics, "uncertainty": cell.uncertainty}
+        for cell_id, cell in found.cells.items()
     }
 
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 def not_atomic() -> None:
@@ -24,7 +24,7 @@ def not_atomic() -> None:
         replace(self, target)
         return Path(target)
 
-    os.replace = os.rename = replace
+    os.replace = os.rename = cast("Any", replace)
     Path.replace = Path.rename = replace_path  # type: ignore[assignment, method-assign]
 
 
@@ -64,4 +64,4 @@ def forgets() -> None:
         end = new.find("  weight-0.5:")
         return new if start < 0 or end < 0 else new[:start] + new[end:]
 
-    refresh.apply = forgetful
+    refresh.apply = cast("Any", forgetful)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import random
 import re
 import signal
 import traceback
@@ -23,6 +22,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study import protocol_file
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import FrameType
@@ -132,7 +132,9 @@ def test_whole_runs_of_spoilt_documents(places: Places, family: Opener) -> None:
             (folder / name).write_text(spoilt, encoding="utf-8", errors="replace", newline="")
             whole = name == FILE and not said(lambda folder=folder: baseline.read(folder / FILE, FILE))  # type: ignore[misc]
             before = numbers_or_none(folder)
-            options = draw.choice(([], TWO_CELLS, ["--prunecal-update"], [*TWO_CELLS, "--prunecal-update=failing"]))
+            options = draw.choice(
+                ([], TWO_CELLS, ["--prunecal-update"], [*TWO_CELLS, "--prunecal-update=failing"])
+            )
             if name == "tiny.yaml":  # another protocol measures anew, for as long as it says
                 options = ["--collect-only"]
             ended = run(folder, *options)
@@ -189,7 +191,10 @@ def renamed(folder: Path, sha256: str, content: bytes) -> None:
 def arrays(draw: np.random.Generator) -> bytes:
     """A data set of a user's own."""
     buffer = io.BytesIO()
-    images = {f"x_{part}": draw.integers(0, 256, (count, 8, 8, 3), np.uint8) for part, count in (("train", 32), ("test", 20))}
+    images = {
+        f"x_{part}": draw.integers(0, 256, (count, 8, 8, 3), np.uint8)
+        for part, count in (("train", 32), ("test", 20))
+    }
     labels = {f"y_{part}": np.arange(count) % 4 for part, count in (("train", 32), ("test", 20))}
     np.savez(buffer, **images, **labels)  # type: ignore[arg-type] # arrays by name
     return buffer.getvalue()

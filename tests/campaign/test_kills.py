@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,9 @@ def expected(scene: Scene, places: Places, planted: str = "") -> Expected:
             continue
         log = folder.with_suffix(".log")
         if planted:
-            ended = run(folder, "--prunecal-update", *scene.update, orders=Orders(log=str(log), planted=planted))
+            ended = run(
+                folder, "--prunecal-update", *scene.update, orders=Orders(log=str(log), planted=planted)
+            )
             seen = log.read_text().splitlines()
         else:
             ended, seen = operations(folder, "--prunecal-update", *scene.update, log=log)
@@ -118,7 +121,7 @@ def test_at_every_operation(scene: Scene, places: Places, family: Opener) -> Non
 
 
 def test_while_the_store_is_filled(places: Places, family: Opener) -> None:
-    """Killed anywhere in a run that measures and keeps what it measured; the next one gives the same bytes."""
+    """Killed anywhere in a run that measures and keeps it; the next one gives the same bytes."""
     with family("kills: an empty store") as row:
         scene = Scene("an empty store", None, TWO_CELLS)
         wanted = expected(scene, places)
@@ -135,7 +138,9 @@ def test_while_the_store_is_filled(places: Places, family: Opener) -> None:
             killed = run(folder, "--prunecal-update", *scene.update, orders=orders)
             faults = [("hang", killed.text)] if killed.code is None else []
             faults += wrongs(folder, {}, wanted.after) + healed(folder, scene, wanted)
-            row.found(number, [(column, f"killed before {seen[at]} ({at})\n{what}") for column, what in faults])
+            row.found(
+                number, [(column, f"killed before {seen[at]} ({at})\n{what}") for column, what in faults]
+            )
             places.drop(folder)
 
 
@@ -152,8 +157,10 @@ def test_at_random_in_two_workers(part: int, places: Places, family: Opener) -> 
             moment = length * (draw.uniform(0.6, 1.1) if late else draw.uniform(0.0, 1.0))
             signs = draw.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
             victim = draw.choice(("controller", "worker", "all"))
-            faults = struck(places.copy(scene.origin(places), f"random-{number}"), scene, wanted, moment, signs, victim)
-            where = f"{scene.name}: {signal.Signals(signs).name} to {victim} after {moment:.2f} s of {length:.2f} s"
+            faults = struck(
+                places.copy(scene.origin(places), f"random-{number}"), scene, wanted, moment, signs, victim
+            )
+            where = f"{scene.name}: {signs.name} to {victim} after {moment:.2f} of {length:.2f} s"
             row.found(number, [(column, f"{where}\n{what}") for column, what in faults])
             places.drop(places.root / "cases" / f"random-{number}")
 
@@ -167,10 +174,8 @@ def struck(
     pid = child.process.pid
     targets = {"controller": [pid], "worker": workers(pid)[:1], "all": [*workers(pid), pid]}[victim]
     for target in targets:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(target, sign)
-        except ProcessLookupError:
-            pass
     ended = child.wait()
     if ended.code is None:
         return [("hang", ended.text)]

@@ -35,7 +35,9 @@ def only(*cells: str) -> tuple[str, str]:
     return "-k", " or ".join(cells)
 
 
-def judged(folder: Path, cells: Sequence[str], places: Places, ended: Sequence[Ended]) -> list[tuple[str, str]]:
+def judged(
+    folder: Path, cells: Sequence[str], places: Places, ended: Sequence[Ended]
+) -> list[tuple[str, str]]:
     """What is wrong after sessions that accepted these cells over those that were there."""
     faults = [fault for one in ended for fault in one.faults(0)]
     new = numbers(places.accepted())
@@ -144,7 +146,7 @@ def take_turns(folder: Path, cells: Sequence[str], turns: Turns) -> tuple[list[E
 
 def schedules(length: int, draw: Callable[[], float]) -> Iterator[tuple[int, Turns]]:
     """How many sessions, and their turns: each place for one change, then drawn ones for two, three."""
-    for first in range(0, length + 1):
+    for first in range(length + 1):
         yield 2, [(0, first), (1, ENDLESS)]
     while True:
         yield 2, [(0, int(draw() * length)), (1, int(draw() * length) + 1), (0, ENDLESS)]

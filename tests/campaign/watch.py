@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from multiprocessing.connection import Connection
-    from pathlib import Path
     from types import FrameType
 
 _EVENTS = {
@@ -99,12 +99,12 @@ class Watch:
                 self._tell(f"half {here}", descriptor)
 
     def _file(self, method: Any) -> tuple[int | None, str]:  # noqa: ANN401 - of any object
-        owner = getattr(method, "__self__", None)
+        owner: Any = getattr(method, "__self__", None)
         if not hasattr(owner, "fileno"):
             return None, ""
         try:
             descriptor = int(owner.fileno())
-            return descriptor, self._here(os.readlink(f"/proc/self/fd/{descriptor}"))
+            return descriptor, self._here(Path(f"/proc/self/fd/{descriptor}").readlink())
         except (OSError, ValueError):
             return None, ""
 
