@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import re
 import signal
 import sys
+import tempfile
 import time
 import unicodedata
 from contextlib import suppress
@@ -147,6 +149,25 @@ def run(folder: Path, *args: str, limit: float = LIMIT, orders: Orders | None = 
     return start(folder, *args, orders=orders).wait(limit)
 
 
+def _stay_below(root: Path) -> None:
+    """Let this process change nothing elsewhere: root may write anywhere, and odd paths lead anywhere."""
+    allowed = (f"{root}/", f"{root.resolve()}/", f"{tempfile.gettempdir()}/", os.devnull)
+
+    def guard(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, writes = args[0], (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        elif event in watch.EVENTS:
+            path, writes = args[1 if event == "os.rename" else 0], True
+        else:
+            return
+        if writes and isinstance(path, (str, bytes, os.PathLike)):
+            full = os.path.realpath(os.fsdecode(path))
+            if not full.startswith(allowed):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), full)
+
+    sys.addaudithook(guard)
+
+
 def _child(folder: Path, args: tuple[str, ...], out: Path, orders: Orders, line: Connection | None) -> None:
     import pytest
 
@@ -165,6 +186,7 @@ def _child(folder: Path, args: tuple[str, ...], out: Path, orders: Orders, line:
     os.environ["PYTHONPATH"] = before.removeprefix(os.pathsep)
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "120", "HOME": str(folder)}
     os.chdir(folder)
+    _stay_below(folder.parent.parent)
     if orders.planted:
         getattr(planted, orders.planted)()
     plugins: list[object] = []

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PATHS = (
-    *("", ".", "..", "/", "//", "~", "~/x", "~nobody/x", "x/../y", "a b", " ", "é\u0301", "x" * 300),
+PATHS = (  # none outside the project that root could write to: what is asked for is done
+    *("", ".", "~", "~/x", "~no-such-user/x", "x/../y", "a b", " ", "é\u0301", "x" * 300),
     *("x/" * 2100 + "x",),
     *("a,b", "a=b", "-x", "--", "x\ny", "x\ty", "\x1b[31m", "\u202ex", "%s", "{x}", "$HOME", "*"),
     *("[a]", "'", '"', "a:b"),
     *("file", "folder", "loop", "dangling", "fifo", "sealed/x", "file/x", "loop/x", "folder/", "link"),
-    *("/dev/null", "/dev/full", "/dev/null/x", "/proc/self/mem", "/proc/x", "/sys/x", "\udcff", "con"),
-    *("tiny.yaml",),
+    *("/dev/null/x", "/proc/x", "/sys/x", "\udcff", "con"),
+    "tiny.yaml",
     *("baselines", FILE, "baselines/tiny", "conftest.py", "empty.yaml", "deep.yaml"),
 )
 URLS = (  # none that leaves the machine
@@ -49,23 +49,10 @@ NAMES = (
     *("é:é", "tiny:tiny.x"),
 )
 WORDS = (
-    "all",
-    "missing",
-    "failing",
-    "",
-    "ALL",
-    "yes",
-    "no",
-    "0",
-    "1",
-    "auto",
-    "cpu",
-    "cuda",
-    "cuda:0",
-    "cuda:999",
-    "cuda:x",
-    "cpu:1",
+    *("all", "missing", "failing", "", "ALL", "yes", "no", "0", "1", "auto", "cpu", "cuda", "cuda:0"),
+    *("cuda:999", "cuda:x", "cpu:1"),
 )
+GIVEN = ("resnet20=file", "tinynet=file,tinynet=file", "x=file", "=")
 VALUES = {
     "models": NAMES,
     "pruners": NAMES,
@@ -76,14 +63,7 @@ VALUES = {
     "seeds": NUMBERS,
     "fresh": WORDS,
     "power": WORDS,
-    "checkpoint": (
-        *PATHS,
-        *(f"tinynet={path}" for path in PATHS),
-        "resnet20=file",
-        "tinynet=file,tinynet=file",
-        "x=file",
-        "=",
-    ),
+    "checkpoint": (*PATHS, *GIVEN, *(f"tinynet={path}" for path in PATHS)),
     "pin": WORDS,
     "data": PATHS,
     "device": WORDS,
@@ -93,8 +73,6 @@ VALUES = {
 }
 OFTEN = ("store", "checkpoint", "protocol", "baselines", "models")
 SWITCHES = ("fresh", "power", "pin", "update")
-UNSAFE = ("/", "//", "..", "/dev/full", "/proc/self/mem")
-"""Places outside the project that an update would be allowed to write to."""
 PLAIN = (
     *("-q", "-x", "--collect-only", "-n2", "-n0", "--lf", "-rA", "--tb=no", "--runxfail", "-v", "-s"),
     *("--strict-config", FILE, f"{FILE}::prune[dense]", f"{FILE}::prune[x]", f"{FILE}::x", "baselines"),
@@ -139,8 +117,7 @@ def options(draw: random.Random) -> list[str]:
     found = ["-k", "dense"] if draw.random() < 0.5 else ["--prunecal-ratios=0"]
     names = draw.choice((list(VALUES), list(VALUES), OFTEN))
     for name in draw.sample(names, draw.choice((1, 1, 1, 2, 3))):
-        values = [value for value in VALUES[name] if name in ("models", "pruners") or value not in UNSAFE]
-        value = draw.choice(values) if draw.random() < 0.9 else str(draw.choice(mutate.ODD))
+        value = draw.choice(VALUES[name]) if draw.random() < 0.9 else str(draw.choice(mutate.ODD))
         value = value.replace("\0", "")
         if draw.random() < 0.25 and "\n" not in value:
             found += ["-o", f"prunecal_{name}={value}"]

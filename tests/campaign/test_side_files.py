@@ -266,7 +266,7 @@ def cells_swapped(index: Any, entries: dict[str, bytes], __: dict[str, Any], ___
 
 FORGERS = (
     *(first_is_measured, first_is_measured, first_is_nothing, odd_numbers, odd_numbers, wide_spread),
-    *(other_base,),
+    other_base,
     *(worse_base, loud_columns, loud_columns, other_length, other_columns, anything, entries_gone),
     *(cells_swapped,),
 )

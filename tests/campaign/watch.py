@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from types import FrameType
 
-_EVENTS = {
+EVENTS = {  # audit events of what changes files
     "os.rename": "replace",
     "os.remove": "unlink",
     "os.mkdir": "mkdir",
@@ -81,8 +81,8 @@ class Watch:
             if here := self._here(path):
                 writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
                 self._tell(f"{'open' if writes else 'read'} {here}")
-        elif event in _EVENTS and (here := self._here(args[0])):
-            self._tell(f"{_EVENTS[event]} {here}")
+        elif event in EVENTS and (here := self._here(args[0])):
+            self._tell(f"{EVENTS[event]} {here}")
 
     def _profile(self, _: FrameType, event: str, function: Any) -> None:  # noqa: ANN401 - any C function
         if self._busy or event not in ("c_call", "c_return"):
