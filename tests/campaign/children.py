@@ -151,7 +151,7 @@ def run(folder: Path, *args: str, limit: float = LIMIT, orders: Orders | None = 
 
 def _stay_below(root: Path) -> None:
     """Let this process change nothing elsewhere: root may write anywhere, and odd paths lead anywhere."""
-    allowed = (f"{root}/", f"{root.resolve()}/", f"{tempfile.gettempdir()}/", os.devnull)
+    allowed = (f"{root}/", f"{root.resolve()}/", f"{tempfile.gettempdir()}/", f"{os.devnull}/")
 
     def guard(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -162,7 +162,7 @@ def _stay_below(root: Path) -> None:
             return
         if writes and isinstance(path, (str, bytes, os.PathLike)):
             full = os.path.realpath(os.fsdecode(path))
-            if not full.startswith(allowed):
+            if not f"{full}/".startswith(allowed):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), full)
 
     sys.addaudithook(guard)
