@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from typing import TYPE_CHECKING
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -43,3 +46,29 @@ def wait_until(patience: int) -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How tests/campaign is run; here, since it must be known before that folder is collected."""
+    group = parser.getgroup("campaign")
+    group.addoption("--campaign-seed", type=int, help="what its random choices follow from (default: drawn)")
+    group.addoption("--campaign-factor", type=float, default=1.0, help="how many times the usual cases")
+    group.addoption("--campaign-only", default="", metavar="FAMILY:NUMBER", help="the one case to run")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of tests/campaign, whose rows travel with the reports of its tests."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    rows: dict[tuple[str, str], dict[str, Any]] = {
+        (report.nodeid, row["family"]): row
+        for report in reports
+        if isinstance(report, pytest.TestReport)
+        for name, row in cast("list[tuple[str, Any]]", report.user_properties)
+        if name == "campaign"
+    }
+    if rows:
+        sys.path.append(str(Path(__file__).parent / "campaign"))
+        counts = import_module("counts")
+        terminalreporter.section(f"campaign, seed {next(iter(rows.values()))['seed']}")
+        for line in counts.table(rows.values()):
+            terminalreporter.write_line(line)
