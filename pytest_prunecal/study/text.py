@@ -4,8 +4,8 @@ A text may hold what a terminal or a log obeys instead of showing: control chara
 direction of reading, characters that nobody sees, workflow commands. Each is written as its escape, as in
 Python's `repr`; everything else stays as it is.
 
-    >>> visible("caf\u00e9 \x1b[2J")
-    'caf\u00e9 \\x1b[2J'
+    >>> visible("red \x1b[31m")
+    'red \\x1b[31m'
     >>> line("::error::all is well\nnot")
     '\\x3a:error::all is well\\nnot'
 """

@@ -107,9 +107,7 @@ def test_a_base_of_many_cells_is_written_once():
         assert {entry.date_time for entry in written.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"PK", b"prunecal: 1\n", b"version https://git-lfs.github.com/spec/v1\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"PK", b"prunecal: 1\n"])
 def test_what_is_no_archive(content):
     assert "cannot be read (" in refused(content)
 

@@ -366,7 +366,7 @@ def test_an_empty_mapping_replaces_what_it_extends(written):
     assert mine.noise.share("finetune", "accuracy") == Share()
     assert mine.noise.share("finetune", "ece") == load("quick", BUILT_IN).noise.share("finetune", "ece")
     assert mine.min_effect == {}
-    with pytest.raises(PrunecalError, match="mine.yaml:2: noise has no 'freedom'"):
+    with pytest.raises(PrunecalError, match=r"mine\.yaml:2: noise has no 'freedom'"):
         written("extends: quick\nnoise: {}\n")
 
 
