@@ -18,6 +18,7 @@ from pytest_prunecal.study.uncertainty import Uncertainty
 PRIOR = {"default": Share(error=1)}
 NOISE = Noise(8, 0.4, {"finetune": PRIOR, "change": PRIOR, "retrain": PRIOR})
 SAME = Pairing(same_base=True)
+FAINT = {kind: {"default": Share(error=0.05)} for kind in NOISE.shares}
 LEVEL = 0.0005
 
 
@@ -122,14 +123,14 @@ def test_together_is_never_duller_than_the_sharpest_cell(cells):
     assert min(changes) - 1e-12 <= found.change <= max(changes) + 1e-12
 
 
-def cell(change, pairing=SAME, first=None, sd=0.035):
+def cell(change, pairing=SAME, first=None, noise=NOISE):
     """A cell of three accepted seeds, as the baseline and what lies beside it have it."""
     given = Circumstances(
-        NOISE,
+        noise,
         0.01,
         comparisons=20,
         measured={"ece": Uncertainty(0.01)},
-        accepted={"ece": Uncertainty(0.01, sd, 3)},
+        accepted={"ece": Uncertainty(0.01, 0.035, 3)},
         same_base=True,
         pairing=pairing,
         first=first or {},
@@ -150,7 +151,8 @@ def test_first_seeds_that_nobody_can_review_hide_no_regression_of_all_cells():
 
 
 def test_a_cell_made_sharp_from_beside_does_not_outweigh_the_others():
-    worse, better = [cell(0.05)] * 19, cell(-0.05)
-    assert of([*worse, better]) == [Status.REGRESSION]
+    noise = Noise(8, 0.4, FAINT)  # nearly all that the prior expects is the sampling error
+    worse = [cell(0.05, noise=noise)] * 19
+    assert of([*worse, cell(-0.05, noise=noise)]) == [Status.REGRESSION]
     sharp = Pairing(same_base=True, paired={"ece": 0.0})
-    assert of([*worse, cell(-0.05, sharp)]) == [Status.REGRESSION]
+    assert of([*worse, cell(-0.05, sharp, noise=noise)]) == [Status.REGRESSION]
