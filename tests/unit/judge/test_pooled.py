@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_prunecal.judge.pooled import pooled
+from pytest_prunecal.judge.pooled import pooled, together
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.pairing import Pairing
@@ -18,6 +18,7 @@ from pytest_prunecal.study.uncertainty import Uncertainty
 PRIOR = {"default": Share(error=1)}
 NOISE = Noise(8, 0.4, {"finetune": PRIOR, "change": PRIOR, "retrain": PRIOR})
 SAME = Pairing(same_base=True)
+FAINT = {kind: {"default": Share(error=0.05)} for kind in NOISE.shares}
 LEVEL = 0.0005
 
 
@@ -120,3 +121,38 @@ def test_together_is_never_duller_than_the_sharpest_cell(cells):
     ) * (1 + 1e-9)
     changes = [one.allowance.change for one in rows]
     assert min(changes) - 1e-12 <= found.change <= max(changes) + 1e-12
+
+
+def cell(change, pairing=SAME, first=None, noise=NOISE):
+    """A cell of three accepted seeds, as the baseline and what lies beside it have it."""
+    given = Circumstances(
+        noise,
+        0.01,
+        comparisons=20,
+        measured={"ece": Uncertainty(0.01)},
+        accepted={"ece": Uncertainty(0.01, 0.035, 3)},
+        same_base=True,
+        pairing=pairing,
+        first=first or {},
+    )
+    return judge({"ece": 0.5 + change}, {"ece": 0.5}, {}, METRICS, given)
+
+
+def of(cells):
+    return [row.status for row in together(cells, METRICS, {}, LEVEL, NOISE.freedom)]
+
+
+def test_first_seeds_that_nobody_can_review_hide_no_regression_of_all_cells():
+    assert of([cell(0.04)] * 20) == [Status.REGRESSION]
+    forged = cell(0.04, first={"ece": 0.54})
+    assert forged.identical
+    assert of([forged] * 20) == [Status.REGRESSION]
+    assert of([cell(0.001, first={"ece": 0.501})] * 20) == []  # what repeats the first seed is not told of
+
+
+def test_a_cell_made_sharp_from_beside_does_not_outweigh_the_others():
+    noise = Noise(8, 0.4, FAINT)  # nearly all that the prior expects is the sampling error
+    worse = [cell(0.05, noise=noise)] * 19
+    assert of([*worse, cell(-0.05, noise=noise)]) == [Status.REGRESSION]
+    sharp = Pairing(same_base=True, paired={"ece": 0.0})
+    assert of([*worse, cell(-0.05, sharp, noise=noise)]) == [Status.REGRESSION]
