@@ -1,14 +1,14 @@
-"""Writing files whole or not at all, in an order that survives a kill and a power cut."""
+"""Writing what a session leaves: baselines, what lies beside them, reports."""
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from pytest_prunecal.study.whole_file import fsync_folder, leftovers, written_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,20 +35,10 @@ def write_atomically(path: Path, content: bytes, *, follow: bool = True) -> None
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
-    # Nobody can guess the name and leave a link there; O_EXCL would not follow one.
-    passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    descriptor = os.open(passing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
-            if path.is_file() and not path.is_symlink():
-                os.fchmod(descriptor, stat.S_IMODE(path.stat().st_mode))
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        passing.replace(path)
-        sync_folder(path.parent)
-    finally:
-        passing.unlink(missing_ok=True)
+    with written_whole(path) as passing:
+        if path.is_file() and not path.is_symlink():
+            passing.chmod(stat.S_IMODE(path.stat().st_mode))
+        passing.write_bytes(content)
 
 
 def make_folder(path: Path) -> None:
@@ -56,17 +46,7 @@ def make_folder(path: Path) -> None:
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a folder's names written to the disk, where its file system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        fsync_folder(folder.parent)
 
 
 def sweep(folder: Path, names: str, *, locked: bool) -> None:
@@ -77,9 +57,9 @@ def sweep(folder: Path, names: str, *, locked: bool) -> None:
         names: pattern of the names of the files that were to be written.
         locked: whether no other process can be writing such a file now; else only old ones are removed.
     """
-    passing = re.compile(rf"\.(?:{names})\.[0-9a-f]+\.tmp")
-    for entry in folder.iterdir():
-        if passing.fullmatch(entry.name):
+    wanted = re.compile(names)
+    for entry, name in leftovers(folder):
+        if wanted.fullmatch(name):
             with suppress(OSError):
                 if locked or time.time() - entry.lstat().st_mtime > _OLD:
                     entry.unlink()

@@ -62,10 +62,10 @@ def _accept(
 ) -> str | None:
     """As `accept`; None if the file was changed while this went on."""
     text = _text(file)
-    now = reread(file, text, settings.protocol, settings.metrics, settings.options.update)
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }
+    now = reread(file, text, settings.protocol, settings.metrics, {*accepted, *removable})
     removed = tuple(
         cell_id for cell_id in (now.baseline.cells if now.baseline else ()) if cell_id in removable
     )

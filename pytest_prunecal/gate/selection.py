@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.baseline import agreement, regular
+from pytest_prunecal.baseline import agreement
 from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
+from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.protocol import Protocol
 
 
+_UNNAMED = "the baseline names no results by image"
 _PIN_AGAIN = "train it anew with --prunecal-update --prunecal-pin"
 
 
@@ -103,12 +105,17 @@ def select(
         if options.pin:
             _check_pinned_whole(file, removable=() if narrowed else orphans)
         metrics = known(extensions.metrics.values())
-        files.append(_checked_file(file, protocol, metrics, options.update, {cell.id for cell in cells}))
+        replaced = {cell.id for cell in cells} if options.update == "all" else ()
+        files.append(_checked_file(file, protocol, metrics, replaced))
     return tuple(files)
 
 
 def reread(
-    file: GateFile, text: str | None, protocol: Protocol, metrics: Mapping[str, Metric], update: str | None
+    file: GateFile,
+    text: str | None,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    replaced: Collection[str],
 ) -> GateFile:
     """A model's part of the gate with its baseline, and what lies beside it, as they are by now.
 
@@ -117,28 +124,32 @@ def reread(
         text: of the baseline file; None if there is none.
         protocol: of the session.
         metrics: every metric by name.
-        update: what is accepted.
+        replaced: ids of the cells whose numbers are about to be replaced.
 
     Raises:
         PrunecalError: the baseline cannot be used any more.
     """
     found = None if text is None else baselines.parse(text, file.name)
-    replaced = set(found.cells) if found else ()
-    return _checked_file(replace(file, baseline=found), protocol, metrics, update, replaced)
+    return _checked_file(replace(file, baseline=found), protocol, metrics, replaced)
 
 
 def _checked_file(
-    file: GateFile,
-    protocol: Protocol,
-    metrics: Mapping[str, Metric],
-    update: str | None,
-    replaced: Collection[str],
+    file: GateFile, protocol: Protocol, metrics: Mapping[str, Metric], replaced: Collection[str]
 ) -> GateFile:
-    """Check a baseline and read what lies beside it."""
-    if file.baseline is not None:
-        baselines.check(file.baseline, file.model, protocol)
-        _check_stale(file.baseline, protocol, update, {*replaced, *file.orphans})
-    images, unpaired = _images(file.baseline, file.path, protocol, metrics, update)
+    """Check a baseline and read what lies beside it; what is damaged may be replaced as a whole."""
+    found = file.baseline
+    if found is None:
+        return replace(file, images={}, unpaired=_UNNAMED)
+    baselines.check(found, file.model, protocol)
+    left_out = [cell_id for cell_id in found.cells if cell_id not in {*replaced, *file.orphans}]
+    whole = bool(replaced) and not left_out
+    _check_stale(found, protocol, left_out if replaced else [], whole=whole)
+    try:
+        images, unpaired = _images(found, file.path, protocol, metrics)
+    except PrunecalError as error:
+        if not whole:
+            raise
+        images, unpaired = {}, str(error)
     return replace(file, images=images, unpaired=unpaired)
 
 
@@ -163,40 +174,32 @@ def _check_pinned_whole(file: GateFile, removable: Collection[str]) -> None:
 
 
 def _images(
-    found: Baseline | None,
-    path: Path,
-    protocol: Protocol,
-    metrics: Mapping[str, Metric],
-    update: str | None,
+    found: Baseline, path: Path, protocol: Protocol, metrics: Mapping[str, Metric]
 ) -> tuple[dict[str, ImageResults], str]:
     """Read the results by image that a baseline names, or say why there are none.
 
     Raises:
         PrunecalError: the file is damaged, is not the one that the baseline names, or contradicts it.
     """
-    if found is None or found.images is None:
-        return {}, "the baseline names no results by image"
+    if found.images is None:
+        return {}, _UNNAMED
     if baselines.stale(found, protocol):
         return {}, "the baseline is of another version of the protocol"
     place = path.with_name(found.images.file)
     name = shown(place)
-    try:
-        content = _checked(place, name, found)
-        if content is None:
-            return {}, f"{name} is not there"
-        cells = images_file.load(content, name)
-        agreement.check(cells, found, metrics, name)
-    except PrunecalError:
-        if update == "all":
-            return {}, f"{name} is damaged"
-        raise
+    content = _checked(place, name, found)
+    if content is None:
+        return {}, f"{name} is not there"
+    cells = images_file.load(content, name)
+    agreement.check(cells, found, metrics, name)
     return cells, ""
 
 
 def _checked(place: Path, name: str, found: Baseline) -> bytes | None:
     """Read a file beside a baseline, whose digest the baseline names; None if it is not there."""
-    content = regular.read(place, name, images_file.LARGEST_FILE)
-    if content is None:
+    try:
+        content = regular_file.read(place, name, images_file.LARGEST_FILE, "delete it")
+    except FileNotFoundError:
         return None
     if cause := known_cause(content):
         raise PrunecalError(f"{name}: {cause}")
@@ -229,14 +232,11 @@ def pinned(files: Sequence[GateFile], protocol: Protocol) -> Bases:
     return bases
 
 
-def _check_stale(found: Baseline, protocol: Protocol, update: str | None, replaced: Collection[str]) -> None:
+def _check_stale(found: Baseline, protocol: Protocol, left_out: Sequence[str], *, whole: bool) -> None:
     """Refuse numbers of another version of the protocol, unless this run replaces all of them."""
     reason = baselines.stale(found, protocol)
-    left_out = [cell_id for cell_id in found.cells if cell_id not in replaced]
-    if reason and update == "all" and left_out:
-        reason += f"; this selection leaves out {left_out[0]}"
-    if reason and (update != "all" or left_out):
-        raise PrunecalError(reason)
+    if reason and not whole:
+        raise PrunecalError(reason + (f"; this selection leaves out {left_out[0]}" if left_out else ""))
 
 
 def _models(options: Options, extensions: Extensions, folder: Path, named: Sequence[Path]) -> Sequence[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.store.atomic import written_whole
 from pytest_prunecal.store.sources import file_digest
+from pytest_prunecal.study.whole_file import written_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

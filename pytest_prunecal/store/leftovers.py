@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.store import checksum
-from pytest_prunecal.store.atomic import leftovers
 from pytest_prunecal.store.lock import Hold, locked
+from pytest_prunecal.study.whole_file import leftovers
 
 if TYPE_CHECKING:
     from pathlib import Path

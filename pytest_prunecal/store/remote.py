@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.store.atomic import PARTIAL
 from pytest_prunecal.store.trouble import reason, unusable
+from pytest_prunecal.study.whole_file import PARTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

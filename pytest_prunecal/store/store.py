@@ -13,12 +13,12 @@ from weakref import finalize
 from safetensors import SafetensorError
 
 from pytest_prunecal.store import checksum, leftovers
-from pytest_prunecal.store.atomic import written_whole
 from pytest_prunecal.store.kinds import DAMAGED, Remembered
 from pytest_prunecal.store.lock import Hold, locked
 from pytest_prunecal.store.remote import Remote
 from pytest_prunecal.store.trouble import StoreError, failing, unusable
 from pytest_prunecal.study.digest import digest
+from pytest_prunecal.study.whole_file import written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

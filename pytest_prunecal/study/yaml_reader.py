@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import math
 import re
-import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +20,7 @@ from yaml.reader import Reader
 from yaml.resolver import Resolver
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.known_cause import known_cause
 from pytest_prunecal.study.text import LONGEST_QUOTE, quoted, visible
 
@@ -369,25 +369,12 @@ def read_text(path: Path, name: str) -> str:
             left in its place.
     """
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # to read a pipe is to wait for whoever writes
-            raise PrunecalError(f"{name}: is {_kind(mode)}, not a regular file; put the file itself there")
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise PrunecalError(f"{name}: cannot be read: {error.strerror or error}") from None
-    if len(content) > LARGEST:
-        raise PrunecalError(
-            f"{name}: has more than {LARGEST} bytes, the most that a YAML file may have; is it the right one?"
-        )
+        content = regular_file.read(path, name, LARGEST, "no YAML file may be larger: is it the right one?")
+    except FileNotFoundError as error:
+        raise PrunecalError(f"{name}: cannot be read: {error.strerror}") from None
     if cause := known_cause(content):
         raise PrunecalError(f"{name}: {cause}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise PrunecalError(f"{name}: is not UTF-8 text (byte {error.start})") from None
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_ISDIR: "a directory", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
-    return next((said for check, said in kinds.items() if check(mode)), "a device")

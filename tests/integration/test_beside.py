@@ -144,7 +144,7 @@ def test_what_is_no_file_does_not_keep_the_session_waiting(gated):
     place = zip_of(gated)
     place.unlink()
     os.mkfifo(place)
-    assert refused(gated).endswith(": is no regular file; move it away")
+    assert refused(gated).endswith("is a named pipe, not a regular file; put the file itself there")
 
 
 def test_results_about_other_images_leave_the_baseline_to_itself(auto):

@@ -319,7 +319,7 @@ def test_a_store_that_keeps_nothing_loses_no_measurement(gated):
 
 
 def test_a_full_disk_loses_no_measurement(gated, monkeypatch):
-    from pytest_prunecal.store import atomic
+    from pytest_prunecal.study import whole_file as atomic
 
     fsync = os.fsync
 

@@ -59,8 +59,8 @@ def test_what_a_killed_update_left_is_cleaned_by_the_next(gated):
     for name in (f"tinynet-images-{digest}.zip", f"tinynet-plain-{digest}.safetensors"):
         gated.baseline.with_name(name).write_bytes(content)
     for name in (
-        ".tinynet.yaml.0011aabb.tmp",
-        ".tinynet-images-00112233.zip.0011aabb.tmp",
+        ".tinynet.yaml.0011aabb.partial",
+        ".tinynet-images-00112233.zip.0011aabb.partial",
         ".tinynet.yaml.lock",
     ):
         gated.baseline.with_name(name).touch()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prunecal.store import atomic, checksum
+from pytest_prunecal.store import checksum
+from pytest_prunecal.study import whole_file as atomic
 
 CELL = ("--prunecal-pruners=weight", "--prunecal-ratios=0.5")
 KINDS = ("base", "corrupted", "evaluation", "measurement", "pairing")

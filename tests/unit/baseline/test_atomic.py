@@ -64,7 +64,7 @@ def test_a_name_that_somebody_guessed_is_not_followed(tmp_path, monkeypatch):
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
     monkeypatch.setattr("secrets.token_hex", lambda count: "00" * count)
-    (tmp_path / ".a.yaml.00000000.tmp").symlink_to(outside)
+    (tmp_path / ".a.yaml.0000000000000000.partial").symlink_to(outside)
     with pytest.raises(FileExistsError):
         write_atomically(tmp_path / "a.yaml", b"new")
     assert outside.read_bytes() == b"precious"
@@ -81,14 +81,14 @@ def test_names_reach_the_disk_after_contents(tmp_path, monkeypatch):
 
 def test_folders_are_made_and_reach_the_disk(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr("pytest_prunecal.baseline.atomic.sync_folder", synced.append)
+    monkeypatch.setattr("pytest_prunecal.baseline.atomic.fsync_folder", synced.append)
     make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     assert set(synced) == {tmp_path, tmp_path / "a"}
 
 
 def test_passing_files_of_the_dead_are_swept(tmp_path):
-    left = [".a.yaml.0123abcd.tmp", ".b.yaml.0123abcd.tmp", "a.yaml", ".a.yaml.notes.tmp"]
+    left = [".a.yaml.0123abcd.partial", ".b.yaml.0123abcd.partial", "a.yaml", ".a.yaml.notes.txt"]
     for name in left:
         (tmp_path / name).touch()
     sweep(tmp_path, r"a\.yaml", locked=False)

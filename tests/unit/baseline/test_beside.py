@@ -84,8 +84,8 @@ def test_only_its_own_files_go(baseline):
 
 
 def test_passing_files_of_a_killed_update_go(baseline):
-    left = [".net.yaml.0123abcd.tmp", ".net-images-01234567.zip.0123abcd.tmp"]
-    others = [".net2.yaml.0123abcd.tmp", ".net-images-01234567.zip.tmp"]
+    left = [".net.yaml.0123abcd.partial", ".net-images-01234567.zip.0123abcd.partial"]
+    others = [".net2.yaml.0123abcd.partial", ".net-images-01234567.zip.txt"]
     for name in (*left, *others):
         baseline.with_name(name).touch()
     beside.clean(baseline, locked=True)

@@ -13,9 +13,10 @@ import pytest
 from safetensors import SafetensorError
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.store import atomic, lock
+from pytest_prunecal.store import lock
 from pytest_prunecal.store.kinds import Artefact, Kind, Remembered
 from pytest_prunecal.store.store import Store
+from pytest_prunecal.study import whole_file as atomic
 
 WORKER = """
 import os, sys, time

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_prunecal.store import atomic
-from pytest_prunecal.store.atomic import leftovers, written_whole
+from pytest_prunecal.study import whole_file as atomic
+from pytest_prunecal.study.whole_file import leftovers, written_whole
 
 
 @pytest.fixture

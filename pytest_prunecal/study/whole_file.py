@@ -1,4 +1,7 @@
-"""Files written whole or not at all, under passing names that nobody can guess."""
+"""Files written whole or not at all, in an order that survives a kill and a power cut.
+
+On the way they have names that nobody can guess.
+"""
 
 from __future__ import annotations
 
