@@ -185,6 +185,7 @@ def _child(folder: Path, args: tuple[str, ...], out: Path, orders: Orders, line:
     _, _, before = os.environ["PYTHONPATH"].partition(_HERE)
     os.environ["PYTHONPATH"] = before.removeprefix(os.pathsep)
     os.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "120", "HOME": str(folder)}
+    sys.path[:] = [place for place in sys.path if place]  # the folder where the campaign was started
     os.chdir(folder)
     _stay_below(folder.parent.parent)
     if orders.planted:

@@ -78,9 +78,9 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> str:
 
 def damage(store: Path, draw: random.Random) -> tuple[str, str]:
     """Damage an entry; forget some of those that would hide it."""
-    kinds = sorted(path for path in store.iterdir() if path.is_dir() and path.name != "locks")
-    kind = draw.choice([path for path in kinds if any(path.iterdir())])
-    entries = sorted(path for path in kind.iterdir() if path.is_file())
+    files = sorted(path for path in store.rglob("*") if path.is_file() and path.name != ".gitignore")
+    kind = draw.choice(sorted({path.parent for path in files if path.parent.name != "locks"}))
+    entries = [path for path in files if path.parent == kind]
     entry = draw.choice(entries)
     others = [path for path in entries if path != entry and path.suffix == entry.suffix]
     source = entry.read_bytes()
@@ -102,4 +102,4 @@ def damage(store: Path, draw: random.Random) -> tuple[str, str]:
         for name in forgotten:
             shutil.rmtree(store / name, ignore_errors=True)
         how += f", {', '.join(sorted(forgotten))} forgotten"
-    return f"{kind.name}/{entry.name}", how
+    return entry.relative_to(store).as_posix(), how
