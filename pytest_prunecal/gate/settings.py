@@ -255,8 +255,6 @@ def check_writable(settings: Settings) -> None:
         PrunecalError: a place cannot be written.
     """
     options = settings.options
-    if settings.files:
-        Store(options.store).check_writable()
     places = [(path.parent, path) for path in (options.report, options.json) if path]
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))
@@ -272,3 +270,5 @@ def check_writable(settings: Settings) -> None:
                 pass
         except OSError as error:
             raise PrunecalError(f"{shown(place)} cannot be written: {reason(error)}") from None
+    if settings.files:
+        Store(options.store).check_writable()

@@ -421,7 +421,7 @@ def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
     for name, says in (
         ("pipe.yaml", "is a named pipe, not a regular file"),
         ("zero.yaml", "is a device, not a regular file"),
-        ("large.yaml", "has more than 4194304 bytes"),
+        ("large.yaml", "has 4194305 bytes, more than 4194304; "),
     ):
         with pytest.raises(PrunecalError, match=f"here: {says}"):
             yaml_reader.read_text(tmp_path / name, "here")
