@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import struct
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,8 @@ def _forge(
     for _ in range(draw.choice((1, 1, 2, 3, 5))):
         forger = draw.choice(FORGERS)
         done.append(forger.__name__)
-        forger(index, entries, alone, draw)
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # an earlier forger left it nothing
+            forger(index, entries, alone, draw)
     entries["index.json"] = json.dumps(index).encode()
 
 
