@@ -149,14 +149,18 @@ def asked(config: pytest.Config) -> dict[str, Written]:
     """What was asked for, by option: the command line's word over the ini file's.
 
     Raises:
-        pytest.UsageError: what an ini file has is no text.
+        pytest.UsageError: what an ini file has is no text, or the command line has no value.
     """
     found: dict[str, Written] = {}
     ini_folder = config.inipath.parent if config.inipath else config.rootpath
     for name, row in ROWS.items():
         text = config.getoption(f"prunecal_{name}")
         if text is not None:
-            text = "\n".join(text) if row.several else text
+            texts = text if row.several else [text]
+            if not all(isinstance(one, str) for one in texts):
+                # Before Python 3.13 argparse takes the value `--` for the end of the options.
+                raise pytest.UsageError(f"prunecal: --prunecal-{name}=--: give a value, such as ./--")
+            text = "\n".join(texts)
             found[name] = Written(name, text, config.invocation_params.dir, given=True)
         elif text := _from_ini(config, f"prunecal_{name}"):
             found[name] = Written(name, text, ini_folder)

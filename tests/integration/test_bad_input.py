@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 MODELS = "--prunecal-models=tinynet"
@@ -373,3 +375,11 @@ def test_a_module_that_breaks_while_it_is_looked_for(gated):
     line = refused(gated, "--prunecal-models=broken.nets:net", "--prunecal-update")
     assert line.startswith("model 'broken.nets:net': ")
     assert "out of order" in line
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="argparse takes it for a text there")
+@pytest.mark.parametrize("option", ["json", "data", "models", "checkpoint"])
+def test_two_dashes_are_no_value(gated, option):
+    outcome = gated.gate(f"--prunecal-{option}=--")
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR
+    assert f"prunecal: --prunecal-{option}=--: give a value, such as ./--" in outcome.err

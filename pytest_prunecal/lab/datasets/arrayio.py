@@ -98,6 +98,8 @@ def read_npz(path: Path, wanted: dict[str, str]) -> dict[str, NDArray[Any]]:
             arrays = {}
             for key in wanted:
                 arrays[key] = archive[key]
+                if not isinstance(arrays[key], np.ndarray):
+                    raise ValueError("it is no array")
             return arrays
     except _BROKEN as error:
         if not key and (kind := mistaken(path, "a zip archive")):

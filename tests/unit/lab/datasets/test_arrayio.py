@@ -1,6 +1,7 @@
 """Arrays from files of unknown origin: never unpickled, and every fault of theirs is one line."""
 
 import io
+import zipfile
 import os
 import pickle
 
@@ -83,6 +84,14 @@ def test_git_lfs_pointers_are_named(four_arrays, says, tmp_path):
     (tmp_path / "y_test.npy").write_bytes(POINTER)
     with says("y_test.npy cannot be read: it is a Git LFS pointer", "wanted integers"):
         load({"name": "arrays"}, tmp_path)
+
+
+def test_a_member_that_is_no_array(four_arrays, says, tmp_path):
+    np.savez(tmp_path / "my.npz", **{key: one for key, one in four_arrays().items() if key != "y_test"})
+    with zipfile.ZipFile(tmp_path / "my.npz", "a") as archive:
+        archive.writestr("y_test", b"no array")
+    with says("my.npz: y_test cannot be read: it is no array", "wanted integers"):
+        load({"name": "arrays", "path": "my.npz"}, tmp_path)
 
 
 def test_an_archive_that_unfolds_into_far_more_than_it_is(four_arrays, says, tmp_path, monkeypatch):
