@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from fnmatch import fnmatch
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         found = _build(config, asked, named, gated=gated)
         if gathers:
             settings.check_device(found)
-            settings.check_writable(found)
+            settings.check_writable(found, measures=not config.getoption("collectonly", default=False))
     except PrunecalError as error:
         raise pytest.UsageError(line(f"prunecal: {error}", LONGEST_ERROR)) from None
     except (OSError, UnicodeError) as error:
@@ -122,7 +121,9 @@ def _surroundings(arguments: Iterable[str]) -> tuple[str, ...]:
     found, rest = [], iter(map(str, arguments))
     for argument in rest:
         if argument in _SURROUNDING:
-            found += [argument, *islice(rest, 1)]
+            value = next(rest, "")
+            if (argument, value[:3]) != ("-p", "no:"):  # what is left out defines nothing
+                found += [argument, value]
         elif argument.startswith(tuple(f"{name}=" for name in _SURROUNDING if name.startswith("--"))) or (
             argument[:2] in _SURROUNDING and argument[1:2] != "-"
         ):

@@ -15,7 +15,6 @@ from pytest_prunecal.gate.options import ROWS, Options
 from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
 from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
-from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import metric, weights_file
 from pytest_prunecal.study.cell import grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
@@ -246,10 +245,14 @@ def check_device(settings: Settings) -> None:
         raise PrunecalError(no_such_device(device, count))
 
 
-def check_writable(settings: Settings) -> None:
+def check_writable(settings: Settings, *, measures: bool) -> None:
     """Make sure, before anything is measured, that what this session will write can be written.
 
     Creates missing folders. For the process that writes only: never under an xdist worker.
+
+    Args:
+        settings: of the session.
+        measures: whether it needs the store; not if it only collects.
 
     Raises:
         PrunecalError: a place cannot be written.
@@ -270,5 +273,7 @@ def check_writable(settings: Settings) -> None:
                 pass
         except OSError as error:
             raise PrunecalError(f"{shown(place)} cannot be written: {reason(error)}") from None
-    if settings.files:
+    if settings.files and measures:
+        from pytest_prunecal.store.store import Store  # noqa: PLC0415 - a run that only collects needs none
+
         Store(options.store).check_writable()

@@ -10,7 +10,7 @@ from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report.numbers import number
 from pytest_prunecal.study.metric import Metric, in_order
-from pytest_prunecal.study.text import block
+from pytest_prunecal.study.text import lines as defused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,8 +47,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def clean(text: str) -> str:
-    """Text fit for a file that people read: no terminal colours, and what cannot be seen as its escape."""
-    return block(_COLOURS.sub("", text))
+    """Text fit for a file that people read: no terminal colours, nothing that cannot be seen, no command."""
+    return defused(_COLOURS.sub("", text))
 
 
 def badge(label: str) -> str:

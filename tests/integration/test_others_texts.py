@@ -62,7 +62,7 @@ def test_an_error_of_a_file_is_shown_and_not_obeyed(gated):
     [
         (b"<<<<<<< HEAD\nprunecal: 1\n=======\nprunecal: 1\n>>>>>>> other\n", "holds both sides of a merge"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "is a Git LFS pointer"),
-        (b"#" * (2**22 + 1), "has more than 4194304 bytes"),
+        (b"#" * (2**22 + 1), "has 4194305 bytes, more than 4194304; "),
         (None, "is a named pipe, not a regular file"),
     ],
 )

@@ -99,7 +99,7 @@ def read_npz(path: Path, wanted: dict[str, str]) -> dict[str, NDArray[Any]]:
             for key in wanted:
                 arrays[key] = archive[key]
                 if not isinstance(arrays[key], np.ndarray):
-                    raise ValueError("it is no array")
+                    raise TypeError("it is no array")
             return arrays
     except _BROKEN as error:
         if not key and (kind := mistaken(path, "a zip archive")):

@@ -202,13 +202,13 @@ def test_a_gpu_that_is_not_there(built, monkeypatch, count, fits):
 def test_a_name_that_leaves_no_room_to_write_it(built, tmp_path):
     name = "x" * 250
     with refused(f"{tmp_path}/new/{name} cannot be written: File name too long"):
-        settings.check_writable(built(json=f"new/{name}", given=False))
+        settings.check_writable(built(json=f"new/{name}", given=False), measures=True)
     assert not (tmp_path / "new").exists()
 
 
 def test_what_will_be_written_can_be_written(built, tmp_path):
     Path(tmp_path / "taken").touch()
     with refused(f"{tmp_path}/taken/run.json cannot be written: "):
-        settings.check_writable(built(json="taken/run.json", given=False))
-    settings.check_writable(built(json="new/run.json", given=False))
+        settings.check_writable(built(json="taken/run.json", given=False), measures=True)
+    settings.check_writable(built(json="new/run.json", given=False), measures=True)
     assert (tmp_path / "new").is_dir()

@@ -1,9 +1,9 @@
 """Arrays from files of unknown origin: never unpickled, and every fault of theirs is one line."""
 
 import io
-import zipfile
 import os
 import pickle
+import zipfile
 
 import numpy as np
 from hypothesis import given, settings
