@@ -49,6 +49,19 @@ def test_turns_are_taken_one_operation_at_a_time(places: Places) -> None:
     assert all(any(label.startswith("replace") for label in history) for history in histories)
 
 
+def test_without_locks_sessions_lose(places: Places) -> None:
+    places.accepted()
+    alone = take_turns(places.copy(places.empty, "new-alone"), CELLS[:1], [])[1][0]
+    columns: set[str] = set()
+    for first in reversed(range(len(alone))):  # from the end, where the file was read and is not yet written
+        folder = places.copy(places.empty, f"new-without-{first}")
+        ended, _ = take_turns(folder, CELLS[:2], [(0, first), (1, 10_000)], planted="no_locks")
+        columns |= {column for column, _ in judged(folder, CELLS[:2], places, ended)}
+        if "lost" in columns:
+            break
+    assert "lost" in columns
+
+
 def test_a_child_that_never_ends_hangs(places: Places) -> None:
     ended = run(places.copy(places.empty, "endless"), limit=1.0, orders=Orders(planted="never_ends"))
     assert [column for column, _ in ended.faults(0)] == ["hang"]

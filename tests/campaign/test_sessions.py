@@ -118,15 +118,19 @@ class Session:
         return asked
 
 
-def take_turns(folder: Path, cells: Sequence[str], turns: Turns) -> tuple[list[Ended], list[list[str]]]:
-    """Run sessions, one operation of one session at a time.
+def take_turns(
+    folder: Path, cells: Sequence[str], turns: Turns, planted: str = ""
+) -> tuple[list[Ended], list[list[str]]]:
+    """Run sessions, one operation of one session at a time, all with a fault of `planted` if one is named.
 
     A session that waits for another's lock gives its turn away.
     """
+    orders = Orders(planted=planted)
     sessions = []
     for cell in cells:
         ours, theirs = multiprocessing.Pipe()
-        sessions.append(Session(start(folder, "--prunecal-update", *only(cell), line=theirs), ours))
+        child = start(folder, "--prunecal-update", *only(cell), orders=orders, line=theirs)
+        sessions.append(Session(child, ours))
         theirs.close()
     assert all(session.listen(LIMIT) for session in sessions), "it hangs"
     rest = [(place, ENDLESS) for place in range(len(cells))]
