@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline import beside, images, refresh
@@ -118,11 +117,20 @@ def _pin(
         provenance = result.measurement.provenance if result.measurement else {}
         kind = str(provenance["base_kind"])
         if kind not in bases:
-            content = (Path(settings.options.store) / str(provenance["base_entry"])).read_bytes()
-            name, sha256 = beside.write(file.path, kind, content)
+            name, sha256 = beside.write(file.path, kind, _entry(settings, str(provenance["base_entry"])))
             recipe = settings.protocol.base_fingerprint(file.model, kind)
             bases[kind] = baseline.PinnedBase(name, sha256, recipe)
     return bases
+
+
+def _entry(settings: Settings, place: str) -> bytes:
+    """An entry of the store, as it was written."""
+    from pytest_prunecal.store.store import Store  # noqa: PLC0415 - few sessions pin
+
+    path = Store(settings.options.store).find(place)
+    if path is None:
+        raise PrunecalError(f"not pinned: the store {settings.options.store} has no {place} any more")
+    return path.read_bytes()
 
 
 def _write_images(

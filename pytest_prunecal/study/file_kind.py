@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pytest_prunecal.study.known_cause import LFS, POINTER, known_cause
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-LFS = "a Git LFS pointer, not the file that it stands for; fetch that with `git lfs pull`"
 CONFLICT = "two versions between the marks of a merge conflict; keep one of them"
 
-_MARKS = re.compile(rb"^<{7} .*^={7}\r?$.*^>{7} ", re.MULTILINE | re.DOTALL)
 _KINDS = (
-    (b"version https://git-lfs.github.com/spec/", LFS),
+    (POINTER, LFS),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x93NUMPY", "a numpy array"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -38,9 +38,8 @@ def kind_of(head: bytes) -> str:
     """
     if _PICKLE.match(head):
         return "a pickle"
-    if _MARKS.search(head):
-        return CONFLICT
-    return next((name for magic, name in _KINDS if head.startswith(magic)), "")
+    name = next((name for magic, name in _KINDS if head.startswith(magic)), "")
+    return name or (CONFLICT if known_cause(head) else "")
 
 
 def mistaken(path: Path, wanted: str = "") -> str:

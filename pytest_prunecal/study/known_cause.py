@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER = b"version https://git-lfs.github.com/spec/"
+LFS = "a Git LFS pointer, not the file that it stands for; fetch that with `git lfs pull`"
 _OURS = re.compile(rb"^<{7}(?: [^\r\n]*)?\r?$", re.MULTILINE)
 _THEIRS = re.compile(rb"^>{7}(?: [^\r\n]*)?\r?$", re.MULTILINE)
 
@@ -18,8 +19,8 @@ def known_cause(content: bytes) -> str:
     Returns:
         What follows the file's name in a sentence: `is a Git LFS pointer …`.
     """
-    if content.startswith(_POINTER):
-        return "is a Git LFS pointer, not the file itself; fetch the file with `git lfs pull`"
+    if content.startswith(POINTER):
+        return f"is {LFS}"
     ours = _OURS.search(content)
     if ours and _THEIRS.search(content, ours.end()):
         number = content.count(b"\n", 0, ours.start()) + 1

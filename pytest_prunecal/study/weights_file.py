@@ -11,7 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study.file_kind import CONFLICT, LFS, kind_of
+from pytest_prunecal.study.file_kind import CONFLICT, kind_of
+from pytest_prunecal.study.known_cause import LFS
 from pytest_prunecal.study.paths import found, reason
 
 if TYPE_CHECKING:

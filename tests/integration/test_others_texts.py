@@ -82,7 +82,7 @@ def test_an_lfs_pointer_beside_the_baseline_is_named(gated):
     images.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     outcome = gated.gate()
     assert outcome.ret == 4
-    assert f"{images.name}: is a Git LFS pointer, not the file itself; fetch the file" in outcome.text
+    assert f"{images.name}: is a Git LFS pointer, not the file that it stands for; fetch that" in outcome.text
 
 
 HEAD = "return self.head(maps.mean((2, 3)))"

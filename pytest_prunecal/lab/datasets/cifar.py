@@ -23,7 +23,8 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.datasets.arrayio import first_line, to_images, to_labels
 from pytest_prunecal.lab.datasets.base import Dataset
 from pytest_prunecal.store.undisturbed import import_undisturbed
-from pytest_prunecal.study.file_kind import LFS, mistaken
+from pytest_prunecal.study.file_kind import mistaken
+from pytest_prunecal.study.known_cause import LFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

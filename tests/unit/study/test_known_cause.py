@@ -17,7 +17,7 @@ MERGE = b"cells:\n<<<<<<< HEAD\n  dense: {ece: 0.1}\n=======\n  dense: {ece: 0.2
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (POINTER, "is a Git LFS pointer, not the file itself; fetch the file with `git lfs pull`"),
+        (POINTER, "is a Git LFS pointer, not the file that it stands for; fetch that with `git lfs pull`"),
         (MERGE, "holds both sides of a merge (`<<<<<<<` in line 2); resolve it"),
         (MERGE.replace(b"\n", b"\r\n"), "(`<<<<<<<` in line 2)"),
         (MERGE.replace(b" HEAD", b""), "(`<<<<<<<` in line 2)"),
