@@ -200,7 +200,8 @@ def other_base(index: Any, entries: dict[str, bytes], __: dict[str, Any], draw: 
 def worse_base(index: Any, _: dict[str, bytes], __: dict[str, Any], draw: random.Random) -> None:  # noqa: ANN401
     for metrics in index["bases"].values():
         for name in metrics:
-            metrics[name] += draw.choice((-0.5, 0.5, 2.0))
+            # Another forger may have left a whole number that no float holds.
+            metrics[name] = draw.choice((-0.5, 0.5, 2.0)) + min(metrics[name], 1)
 
 
 def loud_columns(_: Any, entries: dict[str, bytes], __: dict[str, Any], draw: random.Random) -> None:  # noqa: ANN401

@@ -88,7 +88,7 @@ def damage(store: Path, draw: random.Random) -> tuple[str, str]:
     os.unlink(entry)  # noqa: PTH108 - not through a link
     if how == "another's" and others:
         entry.write_bytes(draw.choice(others).read_bytes())
-    elif how == "record" and entry.suffix == ".json":
+    elif how == "record" and entry.suffix == ".json" and "checksums" not in entry.parts:
         entry.write_bytes(mutate.record(source, draw))
     elif how == "folder" and draw.random() < 0.2:
         entry.mkdir()

@@ -155,6 +155,10 @@ def masked():
     return network
 
 
+def exits():
+    raise SystemExit(3)
+
+
 def half():
     return Plain().half()
 
@@ -250,6 +254,7 @@ SAYS = {
     "the builder with torch.nn.utils.remove_weight_norm(network.get_submodule('second'), 'weight')",
     "masked": "layer 'first' has a weight that L1Unstructured computes, which cannot be pruned; end "
     "the builder with torch.nn.utils.prune.remove(network.get_submodule('first'), 'weight')",
+    "exits": "its builder exits; let it return a network",
     "half": "first.weight is float16, and networks are trained in float32; return it so (`precision: "
     "bfloat16` in the protocol computes in half precision)",
     "double": "first.weight is float64, and networks are trained in float32; return it so (`precision: "

@@ -68,7 +68,12 @@ class Trainer:
             "num_classes": self.dataset.classes,
             "width": self.protocol.width_of(model),
         }
-        signature = inspect.signature(builder)
+        try:
+            signature = inspect.signature(builder)
+        except (TypeError, ValueError):  # some functions of C
+            raise PrunecalError(
+                f"model {model!r}: its builder does not say which arguments it takes; wrap it in a function"
+            ) from None
         takes_all = any(
             parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()
         )
@@ -81,7 +86,10 @@ class Trainer:
                 f"model {model!r}: its builder is given {', '.join(offered)}: {error}"
             ) from None
         with stage(self.device, seed, "init", model):
-            network = builder(**arguments)
+            try:
+                network = builder(**arguments)
+            except SystemExit:  # or pytest would take it for ours
+                raise PrunecalError(f"model {model!r}: its builder exits; let it return a network") from None
             if not isinstance(network, nn.Module):
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
