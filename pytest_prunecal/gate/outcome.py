@@ -121,7 +121,8 @@ def _accepts(update: str | None, verdict: CellVerdict) -> bool:
     if update == "missing":
         # New metrics must not carry another's regression along, nor the loss of one.
         lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
-        return verdict.status is Status.MISSING and not lost and not verdict.having(Status.REGRESSION)
+        worse = verdict.having(Status.REGRESSION, Status.CHANGED)
+        return verdict.status is Status.MISSING and not lost and not worse
     return update == "all" or (update == "failing" and verdict.status.fails)
 
 
@@ -129,7 +130,8 @@ def _known(accepted: AcceptedCell | None, verdict: CellVerdict) -> str:
     """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
     known = accepted.known if accepted else None
     today = date.today()  # noqa: DTZ011 - the day where it runs
-    if known is None or verdict.status is not Status.REGRESSION or known.expired(today):
+    excused = verdict.status is Status.REGRESSION and not verdict.having(Status.CHANGED)
+    if known is None or not excused or known.expired(today):
         return ""
     return known.reason
 

@@ -31,6 +31,7 @@ class Status(str, Enum):
 
     OK = "ok"
     IMPROVEMENT = "improvement"
+    CHANGED = "changed"
     REGRESSION = "regression"
     MISSING = "missing"
     INCOMPARABLE = "incomparable"
@@ -266,10 +267,13 @@ def _compare(
     found = sharper(by(replace(beside, same_base=circumstances.same_base or beside.same_base)), alone)
     if chance(alone) < chance(found) and sign * alone.change > alone.bound:
         found = alone  # the change from the base network excuses nothing
-    better = _status(sign * found.change, found.bound + _REPRESENTATION) is Status.IMPROVEMENT
+    status = Status.OK
+    if _status(sign * found.change, found.bound + _REPRESENTATION) is Status.IMPROVEMENT:
+        # A network that is suddenly smaller was pruned in another way than the one that was accepted.
+        status = Status.CHANGED if known and known.structure else Status.IMPROVEMENT
     return replace(
         row,
-        status=Status.IMPROVEMENT if better else Status.OK,
+        status=status,
         allowance=found,
         p_value=min(chance(found), chance(alone)),
         alone=alone,

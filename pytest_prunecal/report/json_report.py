@@ -32,7 +32,8 @@ fixed, so that the same run gives the same text::
         pruner      null in the dense cell
         ratio       0 in the dense cell
         label       "identical", "ok", "improvement", "accepted", "known" (a regression that the baseline
-                    tolerates), "regression", "missing", "incomparable" or "error"
+                    tolerates), "changed" (another structure), "regression", "missing", "incomparable" or
+                    "error"
         status      the verdict: a label, never "identical", "accepted", "known" or "error"; null without one
         failed      whether the test failed
         accepted    whether the numbers became the baseline in this run

@@ -27,6 +27,7 @@ SYMBOLS = {
     "improvement": "▲",
     "accepted": "✓",
     "known": "◌",
+    "changed": "✗",
     "regression": "✗",
     "missing": "✗",
     "incomparable": "✗",
@@ -102,13 +103,13 @@ def totals(results: Sequence[CellResult]) -> str:
 
 def verdict_line(verdict: CellVerdict) -> str:
     """The verdict in one line, with the numbers of the metrics that decided it."""
-    if verdict.status is not Status.REGRESSION:
+    if verdict.status not in (Status.REGRESSION, Status.CHANGED):
         return verdict.headline
     parts = [
         f"{row.metric} {number(row.baseline)} -> {number(row.measured)}"
-        for row in verdict.having(Status.REGRESSION)
+        for row in verdict.having(verdict.status)
     ]
-    return f"regression: {', '.join(parts)}"
+    return f"{verdict.status.value}: {', '.join(parts)}"
 
 
 def reason(result: CellResult) -> str:
@@ -171,7 +172,7 @@ def legend_of(model: ModelRun) -> str:
 
 def wants_accepting(model: ModelRun) -> bool:
     """Whether accepting the run's numbers would change a verdict."""
-    changed = ("regression", "missing", "incomparable", "improvement")
+    changed = ("changed", "regression", "missing", "incomparable", "improvement")
     return bool(model.worse) or any(result.label in changed for result in model.results)
 
 

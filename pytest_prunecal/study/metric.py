@@ -36,6 +36,8 @@ class Metric:
         title: what people call it; empty for its name.
         quotient: names of two paired metrics that it is the quotient of.
         bounds: between which two numbers it lies.
+        structure: whether pruning alone decides it, so that a change for the better tells of other pruning
+            as well and fails under `auto`.
         averages: whether what the images add to a paired metric is the metric in the mean; of a calibration
             error it is a little less.
     """
@@ -52,6 +54,7 @@ class Metric:
     quotient: tuple[str, str] | None = None
     bounds: tuple[float, float] = (-math.inf, math.inf)
     averages: bool = True
+    structure: bool = False
 
 
 _LAB = "pytest_prunecal.lab.metrics"
@@ -130,6 +133,7 @@ _BUILT_IN = (
         where=NETWORK,
         count=True,
         title="parameters",
+        structure=True,
         bounds=_POSITIVE,
     ),
     Metric(
@@ -139,6 +143,7 @@ _BUILT_IN = (
         where=NETWORK,
         count=True,
         title="MACs",
+        structure=True,
         bounds=_POSITIVE,
     ),
     Metric(
@@ -147,6 +152,7 @@ _BUILT_IN = (
         function=f"{_LAB}.complexity:sparsity",
         where=NETWORK,
         title="sparsity",
+        structure=True,
         bounds=_SHARE,
     ),
 )

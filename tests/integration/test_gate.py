@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
 REVERSING = """\
@@ -111,3 +114,37 @@ def all_numbers(gated, full_precision):
 @pytest.fixture(scope="module")
 def full_precision():
     return {}
+
+
+def larger(project, cell="weight-0.5"):
+    """Have the baseline accept twice the parameters that a cell has."""
+    before, start, after = project.baseline.read_text().partition(f"  {cell}:\n")
+    count = int(re.search(r"parameters: (\d+)", after).group(1))
+    after = after.replace(f"parameters: {count}\n", f"parameters: {2 * count}\n", 1)
+    project.baseline.write_text(before + start + after)
+    return count
+
+
+def test_a_network_of_another_structure_fails_though_it_is_smaller(auto):
+    count = larger(auto)
+    options = ["--prunecal-pruners=weight", "--prunecal-ratios=0.5"]
+    outcome = auto.gate(*options, "--prunecal-json=run.json", "--prunecal-report=run.html")
+    assert (outcome.ret, outcome.cells) == (1, {"weight-0.5": "failed"})
+    assert outcome.message("weight-0.5").startswith(f"changed: parameters {2 * count} -> {count}")
+    assert "1 cell: 1 changed" in outcome.out
+    (model,) = json.loads((auto.path / "run.json").read_text())["models"]
+    assert (model["cells"][0]["label"], model["cells"][0]["metrics"]["parameters"]["status"]) == (
+        "changed",
+        "changed",
+    )
+    assert 'class="badge is-changed"' in (auto.path / "run.html").read_text()
+    assert auto.gate(*options, "--prunecal-update=failing").ret == 0
+    assert auto.gate(*options).ret == 0
+
+
+def test_a_known_regression_does_not_excuse_another_structure(auto):
+    larger(auto)
+    auto.edit("weight-0.5:\n", "weight-0.5:\n    known: worn out\n")
+    auto.edit("known: worn out\n    accuracy: {mean: ", "known: worn out\n    accuracy: {mean: 9")
+    outcome = auto.gate("--prunecal-pruners=weight", "--prunecal-ratios=0.5")
+    assert (outcome.ret, outcome.cells) == (1, {"weight-0.5": "failed"})

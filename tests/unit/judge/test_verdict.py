@@ -162,6 +162,29 @@ def test_a_metric_that_cannot_be_compared_says_why_and_the_others_are():
     assert again.status is Status.INCOMPARABLE
 
 
+STRUCTURE = [("parameters", 1000, 640), ("macs", 1000, 640), ("sparsity", 0.5, 0.6)]
+
+
+@pytest.mark.parametrize(("name", "accepted", "found"), STRUCTURE)
+def test_another_structure_fails_in_either_direction(name, accepted, found):
+    given = {"same_base": True, "min_effect": {name: Tolerance(rel=0.005)}}
+    better = compared({name: found}, {name: accepted}, {name: AUTO}, **given)
+    assert (better.status, better.headline) == (Status.CHANGED, f"changed in {name}")
+    assert compared({name: accepted}, {name: found}, {name: AUTO}, **given).status is Status.REGRESSION
+    near = round(accepted * 1.004, 4) if name == "sparsity" else 996
+    assert compared({name: near}, {name: accepted}, {name: AUTO}, **given).status is Status.OK
+    # Whoever says how much worse it may get has said that less is welcome.
+    assert status(name, accepted, found, Tolerance(rel=0.01)) is Status.IMPROVEMENT
+
+
+def test_a_regression_is_graver_than_another_structure():
+    verdict = compared(
+        {"accuracy": 0.5, "macs": 500}, {"accuracy": 0.9, "macs": 1000}, {ALL: AUTO}, same_base=True
+    )
+    assert (verdict.status, verdict.headline) == (Status.REGRESSION, "regression in accuracy")
+    assert [row.metric for row in verdict.having(Status.CHANGED)] == ["macs"]
+
+
 def test_names_are_compared_both_ways():
     verdict = compared({"accuracy": 0.9, "mine": 1.0}, {"accuracy": 0.9, "ece": 0.1})
     assert verdict.status is Status.MISSING
@@ -199,6 +222,7 @@ def test_the_gravest_metric_decides():
     assert (mixed.status, mixed.headline) == (Status.REGRESSION, "regression in ece, nll")
     assert (gone.status, gone.headline) == (Status.MISSING, "nll has a baseline and was not measured")
     assert [state for state in Status if state.fails] == [
+        Status.CHANGED,
         Status.REGRESSION,
         Status.MISSING,
         Status.INCOMPARABLE,
