@@ -140,12 +140,14 @@ def test_logits_multiplied_by_three(gate):
         assert "accuracy" not in faulty.regressed[cell], cell  # which is what makes this fault hard to notice
 
 
+@pytest.mark.slow
 def test_fine_tuning_at_100_times_its_rate(gate):
     sound, faulty = gate(), gate(FINE_TUNING_AT_100_TIMES_THE_RATE)
     assert faulty.failed == {"weight-0.5", "filter-0.5", "channel-0.5", "together"}
     assert faulty.numbers["dense"] == sound.numbers["dense"]
 
 
+@pytest.mark.slow
 def test_corruptions_applied_twice(gate):
     faulty = gate(CORRUPTIONS_TWICE)
     assert faulty.failed == CELLS | {"together"}
