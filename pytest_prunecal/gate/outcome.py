@@ -103,6 +103,7 @@ def _verdict(
         accepted=accepted.uncertainty if accepted else {},
         dense=dense.metrics if dense else {},
         same_base=_same_base(file, cell, measurement),
+        share_base=(measurement.provenance.get("base") is not None, _accepted_base(file, cell) is not None),
         pairing=replace(pairing, tuned=cell.pruner is not None),
         first=_first_of(images, accepted) if images and accepted else {},
         incomparable=_incomparable(file, cell, measurement, settings),
@@ -180,9 +181,16 @@ def without_images(file: GateFile, cell: Cell, measurement: Measurement, why: st
 
 def _same_base(file: GateFile, cell: Cell, measurement: Measurement) -> bool:
     """Whether both sides started from the same base network by what the baseline file says."""
-    there = file.baseline.environment_of(cell.id).get("base") if file.baseline else None
     here = measurement.provenance.get("base")
-    return here is not None and here == there
+    return here is not None and here == _accepted_base(file, cell)
+
+
+def _accepted_base(file: GateFile, cell: Cell) -> str | None:
+    """The base network that the accepted numbers started from, by what the baseline file says.
+
+    `pinned` or the beginning of a checkpoint's digest; None if every seed trained its own.
+    """
+    return file.baseline.environment_of(cell.id).get("base") if file.baseline else None
 
 
 def _first_of(images: ImageResults, accepted: AcceptedCell) -> dict[str, float]:

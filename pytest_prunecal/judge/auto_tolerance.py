@@ -21,7 +21,7 @@ baseline file says by itself, and where it is a number at all.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge import student_t
@@ -43,10 +43,16 @@ class Sample:
     Attributes:
         mean: the metric.
         uncertainty: how sure it is.
+        share_base: whether all its seeds started from one base network.
     """
 
     mean: float
     uncertainty: Uncertainty
+    share_base: bool = False
+
+    def over_bases(self) -> Uncertainty:
+        """How sure it is where base networks differ: seeds that share one tell nothing of others."""
+        return replace(self.uncertainty, sd=None, seeds=1) if self.share_base else self.uncertainty
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,8 @@ def _spread(
     noise: Noise,
 ) -> _Spread:
     ours, theirs = measured.uncertainty, accepted.uncertainty
+    if kind != "finetune":
+        ours, theirs = measured.over_bases(), accepted.over_bases()
     share = 1 / ours.seeds + 1 / theirs.seeds
     errors = [error for error in (theirs.se, ours.se) if error is not None]
     se = errors[0] if errors else 0.0

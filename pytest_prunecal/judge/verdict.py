@@ -157,6 +157,7 @@ class Circumstances:
         accepted: by metric, how sure the accepted number is.
         dense: the accepted numbers of the model's dense cell.
         same_base: whether both sides started from the same base network by what the baseline file says.
+        share_base: whether all seeds of a side, the measured and the accepted, started from one base network.
         pairing: how the two sides relate by what lies beside the file. Nobody can review that: it may sharpen
             a comparison and never make one milder.
         first: the baseline's numbers under its first seed alone, those that still stand for its means; empty
@@ -172,6 +173,7 @@ class Circumstances:
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
     same_base: bool = False
+    share_base: tuple[bool, bool] = (False, False)
     pairing: Pairing = field(default_factory=Pairing)
     first: Mapping[str, float] = field(default_factory=dict)
     incomparable: Mapping[str, str] = field(default_factory=dict)
@@ -255,7 +257,8 @@ def _compare(
     terms = Terms(circumstances.noise, circumstances.false_alarms / circumstances.comparisons, room)
 
     def by(pairing: Pairing) -> Allowance:
-        sides = Sample(rounded, ours), Sample(baseline, theirs)
+        here, there = circumstances.share_base
+        sides = Sample(rounded, ours, here), Sample(baseline, theirs, there)
         return allowance(name, *sides, circumstances.dense.get(name), pairing, terms)
 
     def chance(found: Allowance) -> float:

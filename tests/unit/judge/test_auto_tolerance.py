@@ -155,6 +155,25 @@ def test_the_dense_cell_has_no_change_from_its_base():
     assert not compared(pairing=pairing).against_base
 
 
+@pytest.mark.parametrize(
+    "pairing", [Pairing(), Pairing(changes={"ece": 0.01}, change_spread={"ece": [(2, 0.0)]})]
+)
+def test_seeds_of_one_base_network_tell_nothing_of_others(pairing):
+    three = Sample(0.5, Uncertainty(0.01, 0.0, 3), share_base=True)
+    one = Sample(0.5, Uncertainty(0.01))
+    ours = Sample(0.52, ONE)
+    shared, single = (allowance("ece", ours, theirs, None, pairing, TERMS) for theirs in (three, one))
+    assert (shared.sd, shared.freedom, shared.bound) == (single.sd, single.freedom, single.bound)
+    apart = allowance("ece", ours, replace(three, share_base=False), None, pairing, TERMS)
+    assert apart.bound < shared.bound
+    # From that very base network they tell all they tell.
+    same = [
+        allowance("ece", ours, replace(three, share_base=one_base), None, SAME, TERMS)
+        for one_base in (True, False)
+    ]
+    assert same[0] == same[1]
+
+
 @hypothesis.given(small, st.floats(0, 0.2), st.integers(1, 30))
 def test_what_is_detectable_is_caught_with_a_probability_of_95_percent(se, effect, freedom):
     terms = replace(TERMS, noise=replace(NOISE, freedom=freedom), min_effect=effect)
