@@ -61,6 +61,19 @@ def twice(images, name, severity, *, seed):
 corrupted.corrupt = twice
 """
 
+A_TENTH_MORE_IS_PRUNED = """
+from dataclasses import replace
+from importlib import import_module
+
+def more(pruner):
+    prune = pruner.prune
+    return replace(pruner, prune=lambda model, ratio: prune(model, ratio + 0.1))
+
+for name in ("weight", "filter", "channel"):
+    module = import_module(f"pytest_prunecal.lab.pruners.{name}")
+    setattr(module, name, more(getattr(module, name)))
+"""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -69,7 +82,7 @@ class Gate:
     Attributes:
         text: what pytest printed.
         failed: ids of the cells that failed; `together` for all of them at once.
-        regressed: metrics that got worse than they may, by cell and `together`.
+        regressed: metrics that got worse than they may, by cell and `together`; structure that changed, too.
         numbers: by cell and metric, in full precision.
     """
 
@@ -108,7 +121,7 @@ def outcome(text: str, model: dict) -> Gate:
     failed = {cell for word, cell in lines if word == "FAILED"}
     rows = {cell["id"]: cell["metrics"].items() for cell in model["cells"]}
     regressed = {
-        cell: {name for name, row in metrics if row["status"] == "regression"}
+        cell: {name for name, row in metrics if row["status"] in ("regression", "changed")}
         for cell, metrics in rows.items()
     }
     regressed["together"] = {row["metric"] for row in model["together"] if row["status"] == "regression"}
@@ -156,6 +169,15 @@ def test_corruptions_applied_twice(gate):
     for cell in faulty.failed:
         assert {"mpc", "rpc"} & faulty.regressed[cell], cell
         assert "accuracy" not in faulty.regressed[cell], cell
+
+
+@pytest.mark.slow
+def test_a_tenth_more_is_pruned(gate):
+    faulty = gate(A_TENTH_MORE_IS_PRUNED)
+    assert faulty.failed >= {"weight-0.5", "filter-0.5", "channel-0.5"}
+    assert "sparsity" in faulty.regressed["weight-0.5"]
+    for cell in ("filter-0.5", "channel-0.5"):
+        assert {"parameters", "macs"} <= faulty.regressed[cell], cell
 
 
 def test_failure_explains_itself_to_a_stranger(gate):
