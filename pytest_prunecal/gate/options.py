@@ -170,7 +170,8 @@ def asked(config: pytest.Config) -> dict[str, Written]:
 def _from_ini(config: pytest.Config, name: str) -> str | None:
     value = config.getini(name)
     if value is not None and not isinstance(value, str):
-        raise pytest.UsageError(f'prunecal: {config.inipath}: {name} is no text; write {name} = "A,B"')
+        # The path is shown as Python writes it: it may hold anything.
+        raise pytest.UsageError(f'prunecal: {str(config.inipath)!r}: {name} is no text; write {name} = "A,B"')
     return value
 
 

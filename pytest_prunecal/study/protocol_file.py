@@ -221,7 +221,7 @@ _EVALUATION = record(
     Evaluation,
     _MISSING,
     batch=integer(1),
-    bins=integer(1),
+    bins=integer(1, 100_000),
     corruptions=checked(sequence(text), _distinct),
     severities=checked(sequence(integer(1, 5)), _distinct),
     source=choice("generated", "published", "auto"),

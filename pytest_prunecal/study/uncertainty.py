@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _DIGITS = 2  # significant ones: an error is not known better, and a refresh should change few lines
 _NOTHING = 1e-12  # a smaller error is rounding, beside numbers of four decimals
+MOST_SEEDS = 1000
+"""Of a baseline: what is worked out from them takes as many steps."""
 _LARGEST = 1.7e308  # of two significant digits that a float holds
 _IN_FULL = 1e16  # from here on floats are written with an exponent
 
@@ -130,7 +132,7 @@ read: Reader[tuple[int | float, Uncertainty]] = either(
             mean=numeric,
             se=optional(number(0)),
             sd=optional(number(0)),
-            seeds=optional(integer(2)),
+            seeds=optional(integer(2, MOST_SEEDS)),
         ),
         _sd_says_over_how_many,
     ),

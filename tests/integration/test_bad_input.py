@@ -338,7 +338,7 @@ def test_a_list_in_the_ini_file(gated):
     (gated.path / "pytest.ini").unlink()
     gated.write({"pyproject.toml": '[tool.pytest.ini_options]\nprunecal_models = ["tinynet"]\n'})
     line = refused(gated, "-W", "ignore")
-    assert line.endswith('pyproject.toml: prunecal_models is no text; write prunecal_models = "A,B"')
+    assert line.endswith('pyproject.toml\': prunecal_models is no text; write prunecal_models = "A,B"')
 
 
 def test_baselines_of_two_protocols(gated):

@@ -205,6 +205,7 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("evaluation: {corruptions: []}", 2, "must name at least one"),
         ("evaluation: {source: guessed}", 2, "must be one of generated, published, auto"),
         ("evaluation: {bins: 0}", 2, "must lie in"),
+        ("evaluation: {bins: 1000000000}", 2, "must lie in"),
         ("slimming: {penalty: {vgg19: -1}}", 2, "must lie in"),
         ("tolerance: {ece: high}", 2, "tolerance.ece is 'high', which is not a number"),
         ("tolerance: {ece: -0.1}", 2, "tolerance.ece is -0.1; it must lie in [0, inf]"),
