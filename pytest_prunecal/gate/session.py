@@ -13,12 +13,13 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import options, settings
 from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
+from pytest_prunecal.gate.surroundings import surroundings
 from pytest_prunecal.gate.user_code import extensions
 from pytest_prunecal.study.paths import reason
 from pytest_prunecal.study.text import line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pytest_prunecal.gate.readers import Written
     from pytest_prunecal.gate.settings import Settings
@@ -109,26 +110,8 @@ def _build(
         named,
         started,
         gated=gated,
-        surroundings=_surroundings(config.invocation_params.args),
+        surroundings=surroundings(config.invocation_params.args),
     )
-
-
-_SURROUNDING = ("-c", "--config-file", "--rootdir", "-o", "--override-ini", "-p")
-
-
-def _surroundings(arguments: Iterable[str]) -> tuple[str, ...]:
-    """Options of pytest's own that say which configuration and which plugins a run has, as typed."""
-    found, rest = [], iter(map(str, arguments))
-    for argument in rest:
-        if argument in _SURROUNDING:
-            value = next(rest, "")
-            if (argument, value[:3]) != ("-p", "no:"):  # what is left out defines nothing
-                found += [argument, value]
-        elif argument.startswith(tuple(f"{name}=" for name in _SURROUNDING if name.startswith("--"))) or (
-            argument[:2] in _SURROUNDING and argument[1:2] != "-"
-        ):
-            found.append(argument)
-    return tuple(found)
 
 
 def _collect(config: pytest.Config, folder: Path, *, alone: bool) -> None:
