@@ -237,7 +237,7 @@ def other_columns(index: Any, _: dict[str, bytes], __: dict[str, Any], draw: ran
         draw.shuffle(names)
     elif how == 1:
         names[:] = names[1:]
-    elif how == 2:
+    elif how == 2 and names:
         index["columns"] = [names[0]] * len(names)
     elif how == 3:
         index["columns"] = draw.choice(([], {}, None, "accuracy", [1], ["\x1b[31m"]))

@@ -20,6 +20,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.models.entry import Entry, own_copy
 from pytest_prunecal.lab.models.tied import stored_once
+from pytest_prunecal.lab.own_code import told
 from pytest_prunecal.lab.pruners.channel import init_bn_scales
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
@@ -90,6 +91,11 @@ class Trainer:
                 network = builder(**arguments)
             except SystemExit:  # or pytest would take it for ours
                 raise PrunecalError(f"model {model!r}: its builder exits; let it return a network") from None
+            except TypeError as error:
+                if not any(name in str(error) for name in arguments):
+                    raise
+                # It takes `**` and passes on what another does not take.
+                raise PrunecalError(f"model {model!r}: its builder fails: {told(error)}") from None
             if not isinstance(network, nn.Module):
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
