@@ -7,6 +7,8 @@ import struct
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pytest_prunecal.study.trace import Jitter, Trace
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -56,23 +58,35 @@ class ImageResults:
 
     Attributes:
         metrics: the cell's metrics in full precision; they tell whether a baseline still means this cell.
-        first: those of the first seed alone, by which a run of one seed recognises itself.
+        each: by metric, the number under each seed, the protocol's first.
         base: digest of the base network's weights, or of those of all seeds.
         base_metrics: the base network's own metrics.
         cell: what each image adds to the cell's paired metrics.
         base_cell: the same of the base network.
         change_sd: deviation over seeds of the cell's distance from its base network; empty with one seed.
-        seeds: how many seeds.
+        trace: what the first seed computed before training noise set in; None where it is not known.
+        jitter: how far float arithmetic alone moves the cell; None likewise.
     """
 
     metrics: dict[str, float]
-    first: dict[str, float]
+    each: dict[str, list[float]]
     base: str
     base_metrics: dict[str, float]
     cell: Columns
     base_cell: Columns
     change_sd: dict[str, float] = field(default_factory=dict)
-    seeds: int = 1
+    trace: Trace | None = None
+    jitter: Jitter | None = None
+
+    @property
+    def first(self) -> dict[str, float]:
+        """The numbers of the first seed alone."""
+        return {name: values[0] for name, values in self.each.items()}
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds."""
+        return max(map(len, self.each.values()), default=1)
 
     def to_dict(self) -> dict[str, Any]:
         """Builtins only, fit for JSON."""
@@ -89,7 +103,11 @@ class ImageResults:
             name: Columns(tuple(data[name]["names"]), base64.b64decode(data[name]["content"]))
             for name in ("cell", "base_cell")
         }
-        return cls(**{**data, **columns})
+        traced = {
+            "trace": Trace.from_dict(data["trace"]) if data["trace"] else None,
+            "jitter": Jitter.from_dict(data["jitter"]) if data["jitter"] else None,
+        }
+        return cls(**{**data, **columns, **traced})
 
 
 def paired(names: Iterable[str], metrics: Mapping[str, Metric]) -> list[str]:

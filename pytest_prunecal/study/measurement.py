@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import ImageResults
+from pytest_prunecal.study.trace import Jitter, Trace
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 Number = int | float
@@ -27,6 +28,10 @@ class Measurement:
         warnings: what the reader should know, such as a layer kept alive by the floor of one channel.
         uncertainty: by metric, how sure the number is; metrics without any (parameters) are left out.
         by_image: the same image by image; None in measurements read from elsewhere.
+        each: by metric, the number under each seed, the protocol's first; empty in measurements read from
+            elsewhere.
+        trace: what the first seed computed before training noise set in; None likewise.
+        jitter: how far float arithmetic alone moves the cell; None where that was not measured.
         reused: whether it comes from the store instead of being measured now.
     """
 
@@ -37,6 +42,9 @@ class Measurement:
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
     by_image: ImageResults | None = None
     reused: bool = False
+    each: dict[str, list[Number]] = field(default_factory=dict)
+    trace: Trace | None = None
+    jitter: Jitter | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be compared, or cannot cross a process boundary."""
@@ -72,6 +80,9 @@ class Measurement:
             "uncertainty": {name: sure.to_dict() for name, sure in self.uncertainty.items()},
             "by_image": self.by_image.to_dict() if self.by_image else None,
             "reused": self.reused,
+            "each": self.each,
+            "trace": self.trace.to_dict() if self.trace else None,
+            "jitter": self.jitter.to_dict() if self.jitter else None,
         }
 
     @classmethod
@@ -85,4 +96,7 @@ class Measurement:
             {name: Uncertainty(**sure) for name, sure in data["uncertainty"].items()},
             ImageResults.from_dict(data["by_image"]) if data["by_image"] else None,
             data["reused"],
+            data["each"],
+            Trace.from_dict(data["trace"]) if data["trace"] else None,
+            Jitter.from_dict(data["jitter"]) if data["jitter"] else None,
         )

@@ -38,6 +38,8 @@ class Metric:
         bounds: between which two numbers it lies.
         structure: whether pruning alone decides it, so that a change for the better tells of other pruning
             as well and fails under `auto`.
+        best: what no network can beat; the nearer a network is to it, the less the metric varies between trainings.
+            None for a metric that varies alike everywhere.
         averages: whether what the images add to a paired metric is the metric in the mean; of a calibration
             error it is a little less.
     """
@@ -55,6 +57,7 @@ class Metric:
     bounds: tuple[float, float] = (-math.inf, math.inf)
     averages: bool = True
     structure: bool = False
+    best: float | None = None
 
 
 _LAB = "pytest_prunecal.lab.metrics"
@@ -69,6 +72,7 @@ _BUILT_IN = (
         shown=True,
         title="accuracy",
         bounds=_SHARE,
+        best=1.0,
     ),
     Metric(
         "ece",
@@ -79,6 +83,7 @@ _BUILT_IN = (
         title="ECE",
         bounds=_SHARE,
         averages=False,
+        best=0.0,
     ),
     Metric(
         "nll",
@@ -87,6 +92,7 @@ _BUILT_IN = (
         paired=True,
         title="NLL",
         bounds=_POSITIVE,
+        best=0.0,
     ),
     Metric(
         "brier",
@@ -95,6 +101,7 @@ _BUILT_IN = (
         paired=True,
         title="Brier score",
         bounds=(0.0, 2.0),
+        best=0.0,
     ),
     Metric(
         "mpc",
@@ -105,6 +112,7 @@ _BUILT_IN = (
         shown=True,
         title="mPC",
         bounds=_SHARE,
+        best=1.0,
     ),
     Metric(
         "rpc",
@@ -114,6 +122,7 @@ _BUILT_IN = (
         title="rPC",
         quotient=("mpc", "accuracy"),
         bounds=_POSITIVE,
+        best=1.0,
     ),
     Metric(
         "corrupted_ece",
@@ -125,6 +134,7 @@ _BUILT_IN = (
         title="ECE under corruption",
         bounds=_SHARE,
         averages=False,
+        best=0.0,
     ),
     Metric(
         "parameters",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _NOT_MEASURING = {
     *("name", "description", "ratios", "pruners", "threads"),
-    *("tolerance", "noise", "min_effect", "false_alarms"),
+    *("tolerance", "noise", "min_effect", "false_alarms", "repeat"),
 }
 
 
@@ -109,7 +109,8 @@ class Protocol:
         tolerance: default tolerances by metric.
         noise: what is known beforehand of the training noise.
         min_effect: by metric, the change below which nobody cares.
-        false_alarms: rate of whole runs that may fail although nothing changed, in (0, 0.5].
+        false_alarms: rate of runs over a model's whole grid that may fail although nothing changed, in (0, 0.5].
+        repeat: how many seeds a cell that is in doubt is measured over at most, >= 1.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Protocol:
     noise: Noise
     min_effect: dict[str, Tolerance]
     false_alarms: float
+    repeat: int
 
     def width_of(self, model: str) -> float:
         """Multiplier of one model's channel counts."""

@@ -133,6 +133,7 @@ def _protocol(name: str) -> Reader[Protocol]:
         noise=_NOISE,
         min_effect=checked(partial(read_tolerances, source=f"min_effect of protocol {name}"), _in_numbers),
         false_alarms=number(1e-9, 0.5),
+        repeat=integer(1, 100),
     )
 
 

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.study.metric import DECIMALS
+from pytest_prunecal.study.metric import recorded as metric_recorded
+from pytest_prunecal.study.metric import written as metric_written
 from pytest_prunecal.study.yaml_schema import checked, either, integer, number, numeric, optional, record
 
 if TYPE_CHECKING:
@@ -31,11 +33,13 @@ class Uncertainty:
             is none (parameters) or it is not known.
         sd: standard deviation over seeds, >= 0; None with a single seed.
         seeds: number of seeds whose mean the metric is, >= 1.
+        first: the metric under the first of several seeds; None with a single one, or where it is not known.
     """
 
     se: float | None = None
     sd: float | None = None
     seeds: int = 1
+    first: float | None = None
 
     def __str__(self) -> str:
         """`±0.0043`, or `±0.0043 (sd 0.0031 over 3 seeds)`; empty if nothing is known."""
@@ -45,13 +49,15 @@ class Uncertainty:
 
     @property
     def recorded(self) -> Uncertainty:
-        """The same as a baseline file carries it: two significant digits of what is a finite number."""
+        """The same as a baseline file carries it: two significant digits of errors that are finite numbers."""
         se, sd = (
             None if error is None or not math.isfinite(error) else rounded(error)
             for error in (self.se, self.sd)
         )
         # A file names the seeds with the deviation over them, and with nothing else.
-        return Uncertainty(se) if sd is None or self.seeds < 2 else Uncertainty(se, sd, self.seeds)
+        if sd is None or self.seeds < 2:
+            return Uncertainty(se)
+        return Uncertainty(se, sd, self.seeds, None if self.first is None else metric_recorded(self.first))
 
     @property
     def reach(self) -> float:
@@ -109,18 +115,39 @@ def plain(error: float) -> str:
 
 
 def written(mean: str, uncertainty: Uncertainty) -> str:
-    """A metric's value in a baseline file: the bare number, or `{mean: 0.9850, se: 0.0043}`."""
+    """A metric's value in a baseline file: the bare number, or `{mean: 0.9850, se: 0.0043}` and so on."""
     parts = [f"mean: {mean}"]
     if uncertainty.se is not None:
         parts.append(f"se: {plain(uncertainty.se)}")
     if uncertainty.sd is not None:
         parts.append(f"sd: {plain(uncertainty.sd)}, seeds: {uncertainty.seeds}")
+    if uncertainty.first is not None:
+        parts.append(f"first: {metric_written(uncertainty.first)}")
     return mean if len(parts) == 1 else f"{{{', '.join(parts)}}}"
 
 
-def _sd_says_over_how_many(value: Value, _: object) -> None:
+def _sd_says_over_how_many(value: Value) -> None:
     if len(value.mapping().keys() & {"sd", "seeds"}) == 1:
         value.fail(f"{value.label} needs sd and seeds together: a deviation says over how many seeds")
+
+
+def _first_is_one_of_them(value: Value, found: tuple[int | float, Uncertainty]) -> None:
+    mean, sure = found
+    if sure.first is None:
+        return
+    first = value.mapping()["first"]
+    if sure.sd is None:
+        first.fail(f"{first.label} is one of several seeds, and {value.label} has one; leave it out")
+    if not within_reach(sure.first, mean, sure):
+        first.fail(
+            f"{first.label} {sure.first:g} is none of {sure.seeds} numbers with the mean {mean:g} and the "
+            f"deviation {sure.sd:g}; measure the cell again with --prunecal-update"
+        )
+
+
+def _says_what_it_must(value: Value, found: tuple[int | float, Uncertainty]) -> None:
+    _sd_says_over_how_many(value)
+    _first_is_one_of_them(value, found)
 
 
 read: Reader[tuple[int | float, Uncertainty]] = either(
@@ -133,8 +160,9 @@ read: Reader[tuple[int | float, Uncertainty]] = either(
             se=optional(number(0)),
             sd=optional(number(0)),
             seeds=optional(integer(2, MOST_SEEDS)),
+            first=optional(numeric),
         ),
-        _sd_says_over_how_many,
+        _says_what_it_must,
     ),
 )
-"""Reads a metric of a baseline file: a number, or a mapping with `mean`, `se`, `sd` and `seeds`."""
+"""Reads a metric of a baseline file: a number, or a mapping with `mean`, `se`, `sd`, `seeds` and `first`."""
