@@ -1,4 +1,4 @@
-"""Which comparisons `auto` makes of one metric of one cell: the sharpest, and that of the baseline file alone."""
+"""Which comparisons `auto` makes of a metric of a cell: the sharpest, and that of the baseline file alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
 from pytest_prunecal.judge.noise import Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.judge.sequence import EARLIEST
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -115,11 +116,16 @@ class _One(NamedTuple):
         """The sharpest comparison of some kinds with the mean of the accepted seeds."""
         scale, sides = scale_of(self.metric), self.sides
         worse = scale.sign * (self.measured - self.mean)
-        scaled = scale.of(self.measured) - scale.of(self.mean)
         if exact and not sides.tuned:
+            scaled = scale.of(self.measured) - scale.of(self.mean)
             return Change("exact", worse, scaled, 0.0, 1, 1, self.seeds, self.mean)
-        candidates = [self._noisy(kind, worse, scaled) for kind in kinds]
+        candidates = [self._noisy(kind, worse) for kind in kinds]
         return min((one for one in candidates if one), key=lambda one: one.deviation)
+
+    @property
+    def _here(self) -> Sequence[Number]:
+        """The measured number under each seed."""
+        return self.sides.each.get(self.name, (self.measured,))[: self.seeds]
 
     @property
     def _accepted(self) -> Accepted:
@@ -127,17 +133,18 @@ class _One(NamedTuple):
         sure, dense = sides.accepted.get(self.name, UNKNOWN), sides.dense.get(self.name)
         return Accepted(self.mean, sure, dense, sides.share_base[1])
 
-    def _noisy(self, kind: str, worse: float, scaled: float) -> Change | None:
+    def _noisy(self, kind: str, worse: float) -> Change | None:
         """A comparison with noise; None for a change from the base that is not known."""
         sides, scale = self.sides, scale_of(self.metric)
         accepted = self._accepted
+        scaled = [scale.of(one) - scale.of(self.mean) for one in self._here]
         if kind == "change":
             change = sides.pairing.changes.get(self.name, math.nan)
             sd = sides.pairing.change_sd.get(self.name)
             if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
                 return None
             worse = scale.sign * change
-            scaled = worse * scale.slope(self.mean)
+            scaled = [worse * scale.slope(self.mean)]
             several = accepted.uncertainty.seeds > 1 and not accepted.share_base
             accepted = accepted.deviating(sd if several else None)
         found = spread(
@@ -152,21 +159,21 @@ class _One(NamedTuple):
         return Change(
             _KINDS[kind] if found.variance else "exact",
             worse,
-            scaled,
+            statistics.fmean(scaled),
             math.sqrt(found.variance),
             found.freedom,
             found.seeds,
             seeds,
             self.mean,
             found.by_images,
+            steady=_steady(scaled),
         )
 
     def same_seed(self) -> Change | None:
         """Each seed against itself as accepted; None where that is not known to be the same training."""
         sides, scale = self.sides, scale_of(self.metric)
         there = sides.accepted_each.get(self.name, ())
-        here = sides.each.get(self.name, ())[: self.seeds]
-        pairs = list(zip(here, there, strict=False))
+        pairs = list(zip(self._here, there, strict=False))
         if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
             return None
         accepted = self._accepted
@@ -175,10 +182,11 @@ class _One(NamedTuple):
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
         kind: Kind = "same seed" if sides.tuned and sd else "exact"
+        scaled = [scale.of(one) - scale.of(other) for one, other in pairs]
         return Change(
             kind,
             scale.sign * statistics.fmean(one - other for one, other in pairs),
-            statistics.fmean(scale.of(one) - scale.of(other) for one, other in pairs),
+            statistics.fmean(scaled),
             sd if sides.tuned else 0.0,
             freedom,
             0,
@@ -186,4 +194,13 @@ class _One(NamedTuple):
             statistics.fmean(other for _, other in pairs),
             noise.by_images,
             len(there),
+            _steady(scaled),
         )
+
+
+def _steady(scaled: Sequence[float]) -> float | None:
+    """Their mean, the worst taken for no worse than the second worst; None for fewer than decide."""
+    if len(scaled) < EARLIEST:
+        return None
+    *others, second, _ = sorted(scaled)
+    return statistics.fmean([*others, second, second])

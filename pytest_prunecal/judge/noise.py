@@ -22,7 +22,6 @@ from pytest_prunecal.judge.scale import scale_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.prior import Noise
     from pytest_prunecal.study.uncertainty import Uncertainty
@@ -141,7 +140,7 @@ def _expected(
 
 
 def digamma(x: float) -> float:
-    """The logarithmic derivative of the gamma function (Abramowitz & Stegun 1964, 6.3.5 and 6.3.18), x > 0."""
+    """Logarithmic derivative of the gamma function (Abramowitz & Stegun 1964, 6.3.5 and 6.3.18), x > 0."""
     below = 0.0
     while x < _FAR:
         below += 1 / x
