@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
 from pytest_prunecal.judge.noise import Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
-from pytest_prunecal.judge.sequence import EARLIEST
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -75,10 +74,13 @@ class Compared(NamedTuple):
     Attributes:
         found: the sharpest.
         alone: that of the baseline file alone.
+        first: that of the first seed with itself as the baseline file has it, with the noise that the prior
+            expects; None where that is not known to be the same training.
     """
 
     found: Change
     alone: Change
+    first: Change | None = None
 
 
 def compare(
@@ -99,7 +101,7 @@ def compare(
     same_base = sides.same_base or sides.pairing.same_base
     found = here.by(["finetune"] if same_base else ["retrain", "change"], exact=same_base)
     found = min((one for one in (here.same_seed(), found, alone) if one), key=lambda one: one.deviation)
-    return Compared(found, alone)
+    return Compared(found, alone, here.first_seed())
 
 
 class _One(NamedTuple):
@@ -118,7 +120,7 @@ class _One(NamedTuple):
         worse = scale.sign * (self.measured - self.mean)
         if exact and not sides.tuned:
             scaled = scale.of(self.measured) - scale.of(self.mean)
-            return Change("exact", worse, scaled, 0.0, 1, 1, self.seeds, self.mean)
+            return Change("exact", worse, (scaled,), 0.0, 1, 1, self.seeds, self.mean)
         candidates = [self._noisy(kind, worse) for kind in kinds]
         return min((one for one in candidates if one), key=lambda one: one.deviation)
 
@@ -137,14 +139,14 @@ class _One(NamedTuple):
         """A comparison with noise; None for a change from the base that is not known."""
         sides, scale = self.sides, scale_of(self.metric)
         accepted = self._accepted
-        scaled = [scale.of(one) - scale.of(self.mean) for one in self._here]
+        scaled = tuple(scale.of(one) - scale.of(self.mean) for one in self._here)
         if kind == "change":
             change = sides.pairing.changes.get(self.name, math.nan)
             sd = sides.pairing.change_sd.get(self.name)
             if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
                 return None
             worse = scale.sign * change
-            scaled = [worse * scale.slope(self.mean)]
+            scaled = (worse * scale.slope(self.mean),)
             several = accepted.uncertainty.seeds > 1 and not accepted.share_base
             accepted = accepted.deviating(sd if several else None)
         found = spread(
@@ -155,38 +157,50 @@ class _One(NamedTuple):
             sides.noise,
             sides.levels.get(kind, {}).get(self.name, 1.0),
         )
-        seeds = 1 if sides.share_base[0] and kind != "finetune" else self.seeds
         return Change(
             _KINDS[kind] if found.variance else "exact",
             worse,
-            statistics.fmean(scaled),
+            scaled,
             math.sqrt(found.variance),
             found.freedom,
             found.seeds,
-            seeds,
+            self.seeds,
             self.mean,
             found.by_images,
-            steady=_steady(scaled),
+            one_base=sides.share_base[0] and kind != "finetune",
         )
 
     def same_seed(self) -> Change | None:
         """Each seed against itself as accepted; None where that is not known to be the same training."""
-        sides, scale = self.sides, scale_of(self.metric)
+        sides = self.sides
         there = sides.accepted_each.get(self.name, ())
-        pairs = list(zip(self._here, there, strict=False))
-        if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
+        # Without training in between, further seeds are other base networks, of which the trace says nothing.
+        if not sides.traced or (self.seeds > 1 and not sides.tuned) or not all(map(math.isfinite, there)):
             return None
-        accepted = self._accepted
-        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
-        noise = spread("finetune", self.name, self.metric, accepted, sides.noise, level)
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
+        return self._coupled(there, repeats)
+
+    def first_seed(self) -> Change | None:
+        """The same of one seed, and but for `traced` from the baseline file alone."""
+        sure = self.sides.accepted.get(self.name, UNKNOWN)
+        first = self.mean if sure.seeds == 1 else sure.first
+        if first is None or self.seeds > 1 or not self.sides.traced:
+            return None
+        return self._coupled([first], [])
+
+    def _coupled(self, there: Sequence[Number], repeats: list[float]) -> Change | None:
+        """Seed by seed against these accepted numbers; None if there are none."""
+        scale, sides = scale_of(self.metric), self.sides
+        pairs = list(zip(self._here, there, strict=False))
+        if not pairs:
+            return None
+        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
+        noise = spread("finetune", self.name, self.metric, self._accepted, sides.noise, level)
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
-        kind: Kind = "same seed" if sides.tuned and sd else "exact"
-        scaled = [scale.of(one) - scale.of(other) for one, other in pairs]
         return Change(
-            kind,
+            "same seed" if sides.tuned and sd else "exact",
             scale.sign * statistics.fmean(one - other for one, other in pairs),
-            statistics.fmean(scaled),
+            tuple(scale.of(one) - scale.of(other) for one, other in pairs),
             sd if sides.tuned else 0.0,
             freedom,
             0,
@@ -194,13 +208,4 @@ class _One(NamedTuple):
             statistics.fmean(other for _, other in pairs),
             noise.by_images,
             len(there),
-            _steady(scaled),
         )
-
-
-def _steady(scaled: Sequence[float]) -> float | None:
-    """Their mean, the worst taken for no worse than the second worst; None for fewer than decide."""
-    if len(scaled) < EARLIEST:
-        return None
-    *others, second, _ = sorted(scaled)
-    return statistics.fmean([*others, second, second])

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.study.metric import DECIMALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 _LARGEST = 1e200
+_RECORDED = 0.5 * 10.0**-DECIMALS  # of which a number has no more digits: a smaller deviation tells nothing
 _FAR = 6.0  # from where on the asymptotic series of digamma is good to 1e-9
 
 
@@ -90,9 +92,9 @@ def spread(
     """
     sure = accepted.over(kind)
     expected, by_images = _expected(kind, name, metric, accepted, noise)
-    seen = 0.0 if sure.sd is None else (sure.sd * scale_of(metric).slope(accepted.mean)) ** 2
+    seen = 0.0 if sure.sd is None else sure.sd * scale_of(metric).slope(accepted.mean)
     freedom = noise.freedom + sure.seeds - 1
-    total = (noise.freedom * level * expected + (sure.seeds - 1) * seen) / freedom
+    total = (noise.freedom * level * expected + (sure.seeds - 1) * seen * seen) / freedom
     return Spread(min(total, _LARGEST), freedom, sure.seeds, by_images)
 
 
@@ -113,7 +115,7 @@ def levels(
             sure = accepted.over(kind)
             expected, _ = _expected(kind, name, metrics.get(name), accepted, noise)
             seen = (sure.sd or 0.0) * scale_of(metrics.get(name)).slope(accepted.mean)
-            if sure.seeds > 1 and 0 < seen < _LARGEST and expected > 0:
+            if sure.seeds > 1 and (sure.sd or 0.0) >= _RECORDED and seen < _LARGEST and expected > 0:
                 half = (sure.seeds - 1) / 2
                 excess = 2 * math.log(seen) - math.log(expected) - digamma(half) + math.log(half)
                 logs.setdefault(name, []).append(excess)
