@@ -97,10 +97,11 @@ def compare(
         seeds: over how many seeds it was measured; no more of them are compared.
     """
     here = _One(name, metric, measured, mean, sides, seeds)
-    alone = here.by(["finetune" if sides.same_base else "retrain"], exact=sides.same_base)
-    same_base = sides.same_base or sides.pairing.same_base
-    found = here.by(["finetune"] if same_base else ["retrain", "change"], exact=same_base)
-    found = min((one for one in (here.same_seed(), found, alone) if one), key=lambda one: one.deviation)
+    alone = here.with_mean("finetune" if sides.same_base else "retrain")
+    candidates = [here.same_seed(), alone]
+    if not sides.same_base:
+        candidates.append(here.with_mean("finetune") if sides.pairing.same_base else here.with_base())
+    found = min((one for one in candidates if one), key=lambda one: one.deviation)
     return Compared(found, alone, here.first_seed())
 
 
@@ -114,15 +115,27 @@ class _One(NamedTuple):
     sides: Sides
     seeds: int
 
-    def by(self, kinds: list[str], *, exact: bool) -> Change:
-        """The sharpest comparison of some kinds with the mean of the accepted seeds."""
+    def with_mean(self, kind: str) -> Change:
+        """The comparison with the mean of the accepted seeds."""
         scale, sides = scale_of(self.metric), self.sides
         worse = scale.sign * (self.measured - self.mean)
-        if exact and not sides.tuned:
-            scaled = scale.of(self.measured) - scale.of(self.mean)
-            return Change("exact", worse, (scaled,), 0.0, 1, 1, self.seeds, self.mean)
-        candidates = [self._noisy(kind, worse) for kind in kinds]
-        return min((one for one in candidates if one), key=lambda one: one.deviation)
+        by_seed = tuple(scale.of(one) - scale.of(self.mean) for one in self._here)
+        if kind == "finetune" and not sides.tuned:
+            return Change("exact", worse, by_seed, 0.0, 1, 1, self.seeds, self.mean)
+        return self._noisy(kind, self._accepted, worse, by_seed)
+
+    def with_base(self) -> Change | None:
+        """That of the distance from the base network; None if it is not known."""
+        scale, sides = scale_of(self.metric), self.sides
+        change = sides.pairing.changes.get(self.name, math.nan)
+        sd = sides.pairing.change_sd.get(self.name)
+        if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
+            return None
+        accepted = self._accepted
+        several = accepted.uncertainty.seeds > 1 and not accepted.share_base
+        worse = scale.sign * change
+        by_seed = (worse * scale.slope(self.mean),)
+        return self._noisy("change", accepted.deviating(sd if several else None), worse, by_seed)
 
     @property
     def _here(self) -> Sequence[Number]:
@@ -135,20 +148,9 @@ class _One(NamedTuple):
         sure, dense = sides.accepted.get(self.name, UNKNOWN), sides.dense.get(self.name)
         return Accepted(self.mean, sure, dense, sides.share_base[1])
 
-    def _noisy(self, kind: str, worse: float) -> Change | None:
-        """A comparison with noise; None for a change from the base that is not known."""
-        sides, scale = self.sides, scale_of(self.metric)
-        accepted = self._accepted
-        scaled = tuple(scale.of(one) - scale.of(self.mean) for one in self._here)
-        if kind == "change":
-            change = sides.pairing.changes.get(self.name, math.nan)
-            sd = sides.pairing.change_sd.get(self.name)
-            if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
-                return None
-            worse = scale.sign * change
-            scaled = (worse * scale.slope(self.mean),)
-            several = accepted.uncertainty.seeds > 1 and not accepted.share_base
-            accepted = accepted.deviating(sd if several else None)
+    def _noisy(self, kind: str, accepted: Accepted, worse: float, by_seed: tuple[float, ...]) -> Change:
+        """A comparison with the accepted seeds, each of them and each measured one with noise of a kind."""
+        sides = self.sides
         found = spread(
             kind,
             self.name,
@@ -160,7 +162,7 @@ class _One(NamedTuple):
         return Change(
             _KINDS[kind] if found.variance else "exact",
             worse,
-            scaled,
+            by_seed,
             math.sqrt(found.variance),
             found.freedom,
             found.seeds,

@@ -279,38 +279,40 @@ def _compare(
     terms = Terms(circumstances.level, room, circumstances.most)
     compared = compare(name, known, rounded, baseline, sides, seeds=sides.seeds)
     first = sides.each.get(name, [rounded])[0]
-    judged = [_look(one, terms, known) for one in (compared.found, compared.alone)]
-    found = allowance(compared.found, terms, known)
+    both = (compared.found, compared.alone)
+    judged = [_look(one, terms, known) for one in both]
+    # What lies beside the file excuses nothing: what the file alone rejects or allows less is what is said.
+    which = max((0, 1), key=lambda one: (judged[one].rejected, -judged[one].allowance.bound))
+    found = judged[which].allowance
     status = Status.OK
-    if any(one.rejected for one in judged):
+    if judged[which].rejected:
         status = Status.REGRESSION
     elif known and known.structure:
         # A network that is suddenly smaller was pruned in another way than the one that was accepted.
-        better = [_look(one.mirrored, terms, known) for one in (compared.found, compared.alone)]
+        better = [_look(one.mirrored, terms, known) for one in both]
         judged += better
         status = Status.CHANGED if any(one.rejected for one in better) else Status.OK
-    elif -compared.found.worse > found.bound + _REPRESENTATION and (
-        _p_value(compared.found.mirrored, terms) <= terms.level
-    ):
+    elif _improved(both[which], found, terms):
         status = Status.IMPROVEMENT
-    if judged[1].rejected and not judged[0].rejected:
-        found = allowance(compared.alone, terms, known)  # what lies beside the file excuses nothing
-    settled = status in (Status.REGRESSION, Status.CHANGED)
+    p_value = min(one.p_value for one in judged[:2])
     if compared.first and _agrees(compared.first, terms, known) and judged[1].p_value > terms.level:
         judged = judged[:1]
     return replace(
         row,
         status=status,
         allowance=found,
-        p_value=min(one.p_value for one in judged[:2]),
-        more=0 if settled else max(one.more for one in judged),
-        single=compare(name, known, recorded(first), baseline, sides, seeds=1),
+        p_value=p_value,
+        more=0 if status.fails else max(one.more for one in judged),
+        single=compared
+        if sides.seeds == 1
+        else compare(name, known, recorded(first), baseline, sides, seeds=1),
     )
 
 
 class _Look(NamedTuple):
     """What a look at one comparison comes to: a regression, or over how many seeds to look next (0: none)."""
 
+    allowance: Allowance
     p_value: float
     rejected: bool
     more: int
@@ -322,16 +324,22 @@ def _p_value(change: Change, terms: Terms) -> float:
 
 def _look(change: Change, terms: Terms, metric: Metric | None) -> _Look:
     """Look at a comparison over the seeds that it has."""
-    p_value = _p_value(change, terms)
-    if change.deviation == 0:
-        return _Look(p_value, rejected=p_value == 0, more=0)
-    plan = plan_of(change, terms, metric)
+    room, p_value = allowance(change, terms, metric), _p_value(change, terms)
+    plan = room.plan
+    if plan is None:
+        return _Look(room, p_value, rejected=p_value == 0, more=0)
     more = next_look(change.seeds, plan.most)
     if p_value <= terms.level:
         # A single training that went wrong must not be a regression.
-        return _Look(p_value, rejected=plan.decides(change.seeds), more=more)
+        return _Look(room, p_value, rejected=plan.decides(change.seeds), more=more)
     goes_on = change.scaled / change.sd > plan.goes_on(change.seeds)
-    return _Look(p_value, rejected=False, more=more if goes_on else 0)
+    return _Look(room, p_value, rejected=False, more=more if goes_on else 0)
+
+
+def _improved(change: Change, room: Allowance, terms: Terms) -> bool:
+    """Whether a change for the better is more than noise over the seeds that it has."""
+    beyond = -change.worse > room.bound + _REPRESENTATION
+    return beyond and _p_value(change.mirrored, terms) <= terms.level
 
 
 def _agrees(first: Change, terms: Terms, metric: Metric | None) -> bool:
