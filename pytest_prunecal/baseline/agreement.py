@@ -80,7 +80,7 @@ def edited(found: ImageResults, accepted: AcceptedCell, metrics: Mapping[str, Me
 
 def _seeds(found: ImageResults, accepted: AcceptedCell) -> Iterator[str]:
     """What is wrong with the numbers of the first seed, and with the deviations over seeds."""
-    seeds = max((sure.seeds for sure in accepted.uncertainty.values()), default=1)
+    seeds = accepted.seeds
     for name, one in found.first.items():
         mean, sure = accepted.metrics.get(name), accepted.uncertainty.get(name, UNKNOWN)
         if mean is None or recorded(found.metrics.get(name, math.nan)) != mean:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,12 @@ class GateFile:
     def accepted(self, cell: Cell) -> AcceptedCell | None:
         """What the baseline says of a cell."""
         return self.baseline.cells.get(cell.id) if self.baseline else None
+
+    @property
+    def seeds(self) -> int:
+        """Over how many seeds most of its accepted cells were measured; 1 if there are none."""
+        counts = Counter(cell.seeds for cell in (self.baseline.cells.values() if self.baseline else ()))
+        return max(counts, key=lambda seeds: (counts[seeds], seeds), default=1)
 
 
 def select(

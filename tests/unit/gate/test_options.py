@@ -99,7 +99,10 @@ def test_what_is_not_asked_for():
 
 
 def test_an_empty_text_is_the_default():
-    asked = {name: Written(name, "", Path("/elsewhere"), given=True) for name in ("seeds", "changed", "device", "store")}
+    asked = {
+        name: Written(name, "", Path("/elsewhere"), given=True)
+        for name in ("seeds", "changed", "device", "store")
+    }
     assert vars(Options(asked, ROOT)) == vars(Options({}, ROOT))
 
 
