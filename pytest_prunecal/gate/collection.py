@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _INSTALLED = {"site-packages", "dist-packages"}
 
 _REPEATS = 2
-"""How often a whole cell is repeated to see how far float arithmetic alone moves it, where seeds are several."""
+"""How often an accepted cell of several seeds is repeated to see how far float arithmetic alone moves it."""
 
 
 def nodeid_of(file: GateFile, config: pytest.Config) -> str:

@@ -86,7 +86,7 @@ class Options:
     )
     seeds: int | None = _option(
         "K",
-        "begin with K seeds a cell; an update measures as many (default: 1, an update: as the baseline has)",
+        "begin with K seeds a cell (default: 1); an update measures K (default: as many as the baseline has)",
         readers.whole(1, 100),
         repeated=True,
     )
@@ -98,7 +98,7 @@ class Options:
     )
     changed: str = _option(
         "|".join(readers.CHANGED),
-        "what to do about pruning or fine-tuning that is not what was accepted: tell it (the default) or fail",
+        "where pruning or fine-tuning is no longer what was accepted: tell it (the default) or fail",
         readers.changed,
         default=readers.CHANGED[0],
     )
