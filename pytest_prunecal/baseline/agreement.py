@@ -8,25 +8,29 @@ edited a number since, the results of that cell are of no use any more, and none
 from __future__ import annotations
 
 import math
+import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.image_results import paired
 from pytest_prunecal.study.metric import IMAGES, METRICS, recorded
-from pytest_prunecal.study.uncertainty import UNKNOWN, within_reach
+from pytest_prunecal.study.uncertainty import UNKNOWN, rounded, within_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.study.image_results import Columns, ImageResults
+    from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.uncertainty import Uncertainty
 
 ENCODED = 0.0084
 """How far a number of a column may be from what was encoded, as a share of it."""
 _SMALLEST = 1e-6  # below which a share of it says nothing: the encoding has no smaller steps
 _CLIPPED = 59_000.0  # larger ones were cut off
+_HALF = 0.5 + 1e-9  # to a whole number
 _OTHER_MACHINE = 0.005  # a network's own numbers on another machine; 0.0038 was measured
 
 
@@ -79,23 +83,42 @@ def edited(found: ImageResults, accepted: AcceptedCell, metrics: Mapping[str, Me
 
 
 def _seeds(found: ImageResults, accepted: AcceptedCell) -> Iterator[str]:
-    """What is wrong with the numbers of the first seed, and with the deviations over seeds."""
+    """What is wrong with the numbers of the seeds, and with the deviations over them."""
     seeds = accepted.seeds
-    for name, one in found.first.items():
+    for name, values in found.each.items():
         mean, sure = accepted.metrics.get(name), accepted.uncertainty.get(name, UNKNOWN)
         if mean is None or recorded(found.metrics.get(name, math.nan)) != mean:
-            continue  # it was edited, and no first seed stands for it
-        if not within_reach(one, mean, sure):
+            continue  # it was edited, and no seed stands for it
+        if len(values) != seeds:
+            yield f"it is of {len(values)} seed{'s' * (len(values) != 1)}, not of {seeds}"
+        elif not _sums_up(values, mean, sure):
             yield (
-                f"its first seed has {name} {one:.6g}, which none of {seeds} with the mean {mean:.6g} "
-                f"and the deviation {sure.sd or 0:g} can have"
+                f"its {name} under each seed has not the mean {mean:.6g} and the deviation {sure.sd or 0:g}"
+                if seeds > 1
+                else f"its first seed has {name} {values[0]:.6g}, not {mean:.6g}"
             )
-    # A file from before seeds were written down says 1, and has no deviations.
-    if found.seeds != seeds and (found.seeds != 1 or found.change_sd):
-        yield f"it is of {found.seeds} seed{'s' * (found.seeds != 1)}, not of {seeds}"
+        elif sure.first is not None and not _is(values[0], sure.first):
+            yield f"its first seed has {name} {values[0]:.6g}, not {sure.first:.6g}"
     for name, sd in found.change_sd.items():
         if not 0 <= sd < math.inf or seeds == 1:
             yield f"its change of {name} has the deviation {sd:g}"
+
+
+def _sums_up(values: Sequence[float], mean: Number, sure: Uncertainty) -> bool:
+    """Whether a mean and a deviation are those of some numbers."""
+    try:
+        if not _is(statistics.fmean(values), mean):
+            return False
+        return len(values) == 1 or rounded(statistics.stdev(values)) == (sure.sd or 0.0)
+    except (OverflowError, statistics.StatisticsError):  # beyond what numbers can be
+        return False
+
+
+def _is(value: float, accepted: Number) -> bool:
+    """Whether a number is an accepted one, which is rounded: that of a count to a whole one."""
+    return within_reach(value, accepted, UNKNOWN) or (
+        isinstance(accepted, int) and abs(value - accepted) <= _HALF
+    )
 
 
 def _columns(columns: Columns, values: Mapping[str, float], metrics: Mapping[str, Metric]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 A zip archive with an `index.json` and one entry a network: for each of its columns and each test image what
 the image adds to the metric, as `study.image_results.Columns` has it (an error of 0.83 % at most). The index
 names the columns, once for all networks and again for those that have others, as cells do that were
-accepted before a metric existed. Nothing in it is ever executed, and nothing is unfolded before it is known
+accepted before a metric existed. It also holds each cell's numbers under each seed, its trace and its jitter,
+which cells of older files lack. Nothing in it is ever executed, and nothing is unfolded before it is known
 how much it may be: an entry is as long as its columns and the number of images, one for all entries, make it.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.known_cause import known_cause
+from pytest_prunecal.study.stored_trace import jitter_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,7 +41,7 @@ SMALL = 2**26
 
 MOST_IMAGES = 2**20
 
-_LARGEST_INDEX = 2**22  # of 800 bytes a cell
+_LARGEST_INDEX = 2**24  # of 10 kB a cell
 _LARGEST_DIRECTORY = 2**21  # of 150 bytes an entry
 _END = 22  # bytes of what a zip archive ends in, without a comment
 _INDEX = "index.json"
@@ -61,10 +63,11 @@ def dump(cells: Mapping[str, ImageResults]) -> bytes:
         "cells": {
             cell_id: {
                 "base": cell.base,
-                "seeds": cell.seeds,
                 "metrics": cell.metrics,
-                "first": cell.first,
+                "each": cell.each,
                 "change_sd": cell.change_sd,
+                "trace": cell.trace.to_dict() if cell.trace else None,
+                "jitter": cell.jitter.to_dict() if cell.jitter else None,
                 **({} if cell.cell.names == columns else {"columns": cell.cell.names}),
             }
             for cell_id, cell in ordered.items()
@@ -72,7 +75,7 @@ def dump(cells: Mapping[str, ImageResults]) -> bytes:
         "bases": base_metrics,
     }
     others = {base: found.names for base, found in bases.items() if found.names != columns}
-    entries = {_INDEX: json.dumps(index | ({"base_columns": others} if others else {}), indent=1).encode()}
+    entries = {_INDEX: json.dumps(index | ({"base_columns": others} if others else {})).encode()}
     for cell_id, cell in ordered.items():
         entries[f"cells/{cell_id}"] = cell.cell.content
         entries[f"bases/{cell.base}"] = bases[cell.base].content
@@ -151,13 +154,14 @@ class _Reader:
         return {
             cell_id: ImageResults(
                 metrics=_numbers(entry["metrics"]),
-                first=_numbers(entry["first"]),
+                each=_each(entry.get("each", {})),
                 base=entry["base"],
                 base_metrics=_numbers(index["bases"][entry["base"]]),
                 cell=self._columns(f"cells/{cell_id}", entry.get("columns", index["columns"])),
                 base_cell=self._base(entry["base"], others.get(entry["base"], index["columns"])),
                 change_sd=_numbers(entry.get("change_sd", {})),
-                seeds=_count(entry.get("seeds", 1)),
+                trace=None if entry.get("trace") is None else trace_of(entry["trace"]),
+                jitter=None if entry.get("jitter") is None else jitter_of(entry["jitter"]),
             )
             for cell_id, entry in index["cells"].items()
         }
@@ -214,7 +218,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("its index has no number of seeds where it belongs")
-    return value
+def _each(value: object) -> dict[str, list[float]]:
+    """Finite numbers by name and seed."""
+    if not isinstance(value, dict) or not all(isinstance(one, list) and one for one in value.values()):
+        raise ValueError("its index has no seeds where they belong")
+    return {name: [*_numbers(dict(enumerate(one))).values()] for name, one in value.items()}
