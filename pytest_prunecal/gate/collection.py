@@ -12,7 +12,7 @@ import pytest
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.engine import engine_of
-from pytest_prunecal.gate.outcome import outcome_of
+from pytest_prunecal.gate.outcome import outcome_of, pairing_of
 from pytest_prunecal.gate.stash import SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.run import Against
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.pairing import Pairing
     from pytest_prunecal.study.trace import Jitter
 
 
@@ -111,6 +112,7 @@ class CellItem(pytest.Item):
         super().__init__(**kwargs)
         self.file, self.cell = file, cell
         self.measurement: Measurement | None = None
+        self.pairing: Pairing | None = None
 
     @property
     def ihook(self) -> HookRelay:
@@ -151,7 +153,9 @@ class CellItem(pytest.Item):
                 break
             seeds = more
         if outcome.accepted:
-            measurement = _with_jitter(measurement, engine.jitter(self.cell, _REPEATS if seeds > 1 else 0))
+            measurement = _with_jitter(
+                measurement, engine.jitter(self.cell, _REPEATS if seeds > 1 else 0, measurement)
+            )
             outcome = self._outcome(measurement, settings)
         return measurement, outcome
 
@@ -164,7 +168,10 @@ class CellItem(pytest.Item):
         return outcome.verdict.more or (enough if outcome.accepted else 0)
 
     def _outcome(self, measurement: Measurement, settings: Settings) -> Outcome:
-        return outcome_of(self.file, self.cell, measurement, settings, runxfail=runxfail(self.config))
+        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics)
+        return outcome_of(
+            self.file, self.cell, measurement, self.pairing, settings, runxfail=runxfail(self.config)
+        )
 
     def repr_failure(
         self,
