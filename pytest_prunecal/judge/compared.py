@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
-from pytest_prunecal.judge.noise import Accepted, spread
+from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.judge.auto_tolerance import Kind
+    from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.prior import Noise
@@ -53,7 +54,7 @@ class Sides:
     tuned: bool = True
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
-    levels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)
     same_base: bool = False
     share_base: tuple[bool, bool] = (False, False)
     each: Mapping[str, Sequence[Number]] = field(default_factory=dict)
@@ -157,7 +158,7 @@ class _One(NamedTuple):
             self.metric,
             accepted,
             sides.noise,
-            sides.levels.get(kind, {}).get(self.name, 1.0),
+            sides.levels.get(kind, {}).get(self.name, AS_EXPECTED),
         )
         return Change(
             _KINDS[kind] if found.variance else "exact",
@@ -196,7 +197,7 @@ class _One(NamedTuple):
         pairs = list(zip(self._here, there, strict=False))
         if not pairs:
             return None
-        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
+        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
         noise = spread("finetune", self.name, self.metric, self._accepted, sides.noise, level)
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
         return Change(
