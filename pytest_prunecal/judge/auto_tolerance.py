@@ -72,6 +72,7 @@ class Change:
         known: seeds that can be compared with themselves, where they are.
         one_base: whether the noise is that of the base network which all measured seeds have in common, so
             that more of them do not lower it.
+        prior: how many of its degrees of freedom are the prior's, and so the same of all cells.
     """
 
     kind: Kind
@@ -85,6 +86,7 @@ class Change:
     by_images: float = 0.0
     known: int = 0
     one_base: bool = False
+    prior: int = 0
 
     @property
     def scaled(self) -> float:

@@ -171,6 +171,7 @@ class _One(NamedTuple):
             self.mean,
             found.by_images,
             one_base=sides.share_base[0] and kind != "finetune",
+            prior=sides.noise.freedom,
         )
 
     def same_seed(self) -> Change | None:
@@ -211,4 +212,5 @@ class _One(NamedTuple):
             statistics.fmean(other for _, other in pairs),
             noise.by_images,
             len(there),
+            prior=sides.noise.freedom,
         )
