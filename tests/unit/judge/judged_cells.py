@@ -1,23 +1,18 @@
-"""What the tests of the judge share: one cell as a baseline has it, and seeds of a run."""
-
-from __future__ import annotations
+"""One cell as a baseline has it, and seeds of a run: what the tests of the judge share."""
 
 import statistics
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.prior import KINDS, Noise, Share
-from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from pytest_prunecal.judge.verdict import CellVerdict
+from pytest_prunecal.study.uncertainty import Uncertainty
 
 PRIOR = Noise(
-    4, 0.4, {kind: {"default": Share(error=factor)} for kind, factor in zip(KINDS, (1, 2, 3), strict=True)}
+    4, 0.4, {kind: {"default": Share(error=error)} for kind, error in zip(KINDS, (1, 2, 3), strict=True)}
 )
 LEVEL = 1e-4
 _OF_CIRCUMSTANCES = (
@@ -31,28 +26,22 @@ _OF_CIRCUMSTANCES = (
 )
 
 
-def circumstances(noise: Noise = PRIOR, level: float = LEVEL, **given: Any) -> Circumstances:
+def circumstances(noise=PRIOR, level=LEVEL, **given):
     """What `auto` takes into account: arguments of `Circumstances` and of `Sides` side by side."""
     mine = {name: given.pop(name) for name in _OF_CIRCUMSTANCES if name in given}
     return Circumstances(Sides(noise, **given), level, **mine)
 
 
-def judged(
-    seeds: Mapping[str, Sequence[float]],
-    means: Mapping[str, float],
-    sure: Mapping[str, Uncertainty],
-    **given: Any,
-) -> CellVerdict:
-    """Judge what was measured under some seeds, against a baseline that started from the same base network."""
+def judged(seeds, means, sure, tolerances=None, **given):
+    """Judge a run's seeds, by default against a baseline that started from the same base network."""
     measured = {
         name: values[0] if len(values) == 1 else statistics.fmean(values) for name, values in seeds.items()
     }
     given = {"same_base": True, "share_base": (True, True), "accepted": sure, "each": seeds} | given
-    tolerances = given.pop("tolerances", {})
-    return judge(measured, means, tolerances, METRICS, circumstances(**given))
+    return judge(measured, means, tolerances or {}, METRICS, circumstances(**given))
 
 
-def accepted(each: Sequence[float], se: float = 0.01) -> tuple[float, Uncertainty]:
+def accepted(each, se=0.01):
     """Mean and errors of accepted seeds, as a baseline file has them."""
     if len(each) == 1:
         return round(each[0], 4), Uncertainty(se).recorded
@@ -60,4 +49,26 @@ def accepted(each: Sequence[float], se: float = 0.01) -> tuple[float, Uncertaint
     return round(statistics.fmean(each), 4), sure.recorded
 
 
-__all__ = ["LEVEL", "PRIOR", "UNKNOWN", "accepted", "circumstances", "judged"]
+def looks_at(fresh, means, sure, most=16, start=1, **given):
+    """Judge a cell as its item does: over ever more seeds, until it is settled. The verdict of each look."""
+    verdicts, count = [], start
+    while count:
+        seeds = {name: list(values[:count]) for name, values in fresh.items()}
+        verdicts.append(judged(seeds, means, sure, most=most, **given))
+        assert verdicts[-1].more == 0 or count < verdicts[-1].more <= most
+        count = verdicts[-1].more
+    return verdicts
+
+
+def drawn(random, name, mean, sd, seeds):
+    """Trainings of a metric, Gaussian on its scale with this deviation there."""
+    scale = scale_of(METRICS.get(name))
+    return [
+        mean + scale.sign * scale.worsening(mean, float(sd * error)) for error in random.normal(size=seeds)
+    ]
+
+
+def scaled_prior(name, mean, se=0.01, noise=PRIOR):
+    """What the prior expects of the deviation over seeds, on the metric's scale."""
+    share = noise.share("finetune", name)
+    return float(np.sqrt(noise.paired + share.error**2) * se * scale_of(METRICS.get(name)).slope(mean))
