@@ -99,7 +99,7 @@ def by_metric(verdict):
     return {row.metric: row for row in verdict.metrics}
 
 
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=120)
 @hypothesis.given(comparisons())
 def test_what_fails_by_the_baseline_alone_fails(case):
     measured, accepted, rules, alone, beside = case
@@ -121,7 +121,7 @@ def test_what_fails_by_the_baseline_alone_fails(case):
         assert not math.isnan(found.bound)
 
 
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=70)
 @hypothesis.given(comparisons(seeds=(1, 2)))
 def test_fewer_looks_are_had_only_of_a_first_seed_that_came_out_as_reviewed(case):
     measured, accepted, _, alone, beside = case
@@ -142,7 +142,7 @@ def test_fewer_looks_are_had_only_of_a_first_seed_that_came_out_as_reviewed(case
             assert worse <= most * (1 + 1e-6) + 1e-9 or not alone.sides.same_base
 
 
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=20)
 @hypothesis.given(
     st.lists(comparisons(seeds=(1, 5)), min_size=2, max_size=5), st.sampled_from([0.01, 0.0005])
 )

@@ -243,8 +243,18 @@ any_sure = st.builds(Uncertainty, st.none() | st.floats(0, 1e300)) | st.builds(
     st.booleans(),
     st.none() | any_float,
 )
-@hypothesis.example("ece", [0.0], 0.0, Uncertainty(), True, False, None)
-@hypothesis.example("accuracy", [1.0] * 5, 1.0, Uncertainty(0.0, 0.0, 12, 1.0), True, False, 1.0)
+@hypothesis.example(
+    name="ece", values=[0.0], mean=0.0, sure=Uncertainty(), tuned=True, same_base=False, dense=None
+)
+@hypothesis.example(
+    name="accuracy",
+    values=[1.0] * 5,
+    mean=1.0,
+    sure=Uncertainty(0.0, 0.0, 12, 1.0),
+    tuned=True,
+    same_base=False,
+    dense=1.0,
+)
 def test_any_finite_numbers_get_a_verdict(name, values, mean, sure, tuned, same_base, dense):
     given = {
         "tuned": tuned,
