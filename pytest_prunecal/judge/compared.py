@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
-from pytest_prunecal.judge.noise import Accepted, spread
+from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.judge.sequence import EARLIEST
 from pytest_prunecal.study.pairing import Pairing
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.judge.auto_tolerance import Kind
+    from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.prior import Noise
@@ -54,7 +55,7 @@ class Sides:
     tuned: bool = True
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
-    levels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)
     same_base: bool = False
     share_base: tuple[bool, bool] = (False, False)
     each: Mapping[str, Sequence[Number]] = field(default_factory=dict)
@@ -153,7 +154,7 @@ class _One(NamedTuple):
             self.metric,
             accepted,
             sides.noise,
-            sides.levels.get(kind, {}).get(self.name, 1.0),
+            sides.levels.get(kind, {}).get(self.name, AS_EXPECTED),
         )
         seeds = 1 if sides.share_base[0] and kind != "finetune" else self.seeds
         return Change(
@@ -177,7 +178,7 @@ class _One(NamedTuple):
         if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
             return None
         accepted = self._accepted
-        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
+        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
         noise = spread("finetune", self.name, self.metric, accepted, sides.noise, level)
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
