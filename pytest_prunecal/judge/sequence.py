@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from pytest_prunecal.judge import student_t
 
-LIMITS = {1: 1.29, 2: 1.86, 3: 2.55, 5: 2.73, 9: 3.26}
+LIMITS = {1: 1.4, 2: 2.1, 3: 2.6, 5: 2.8, 9: 3.2}
 """By number of seeds: by how many of its deviations a change may be for the worse without a further look."""
 
 LOOKS = (*LIMITS, 16)
