@@ -197,7 +197,7 @@ class Project:
         protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")
 
     def tune(self, *, worse: bool) -> None:
-        """Have fine-tuning unlearn from now on, or take slightly other steps; base networks stay what they are."""
+        """Have fine-tuning unlearn from now on, or take slightly other steps; base networks stay the same."""
         loads = "    def load_state_dict(self, state):\n"
         self.edit(loads, f"{loads}        self.tuned = True\n", "tiny.py")
         tuning = 'self.training and getattr(self, "tuned", False)'
