@@ -1,4 +1,4 @@
-"""What all accepted cells of a baseline file say of each one's comparisons, whichever of them a run selects."""
+"""What all accepted cells of a baseline file say of each one's comparisons, whichever a run selects."""
 
 from __future__ import annotations
 
