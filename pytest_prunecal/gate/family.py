@@ -53,7 +53,7 @@ def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[st
     )
     dense = cells[DENSE].metrics if DENSE in cells else {}
     found = [
-        (cell_id, _numbers(cell, dense, share_base=shares))
+        (cell_id, numbers_of(cell, dense, share_base=shares))
         for (cell_id, cell), shares in zip(cells.items(), given_base, strict=True)
     ]
     return Family(
@@ -71,7 +71,14 @@ def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[st
     )
 
 
-def _numbers(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:
+def numbers_of(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:
+    """An accepted cell's numbers by metric, as the noise of its comparisons is told from them.
+
+    Args:
+        cell: as the baseline file has it.
+        dense: the metrics of the model's dense cell; empty if there is none.
+        share_base: whether all its seeds started from one base network.
+    """
     return {
         name: Accepted(cell.metrics[name], sure, dense.get(name), share_base)
         for name, sure in cell.uncertainty.items()

@@ -83,7 +83,7 @@ class Ahead:
 
     def allowance(self, cell: str, name: str, seeds: int | None = None, images: float = 1.0) -> Allowance:
         """What noise will explain of a metric of a cell; arguments as those of `change`."""
-        terms = Terms(self.rate.cell, self._effect(cell, name), self.most)
+        terms = Terms(self.rate.cell, self.effect(cell, name), self.most)
         return allowance(self.change(cell, name, seeds, images), terms, self.metrics.get(name))
 
     def median(self, name: str, seeds: int | None = None, images: float = 1.0) -> Allowance | None:
@@ -100,7 +100,7 @@ class Ahead:
             for cell, found in self.cells.items()
             if name in found and self.pruners[cell] is not None and group in (ALL, self.pruners[cell])
         ]
-        changes = [(self.change(cell, name, seeds, images), self._effect(cell, name)) for cell in cells]
+        changes = [(self.change(cell, name, seeds, images), self.effect(cell, name)) for cell in cells]
         noisy = [(change, effect) for change, effect in changes if change.sd]
         if len(noisy) < FEWEST:
             return None
@@ -112,7 +112,8 @@ class Ahead:
         pruners = list(dict.fromkeys(pruner for pruner in self.pruners.values() if pruner))
         return pruners if len(pruners) > 1 else []
 
-    def _effect(self, cell: str, name: str) -> float:
+    def effect(self, cell: str, name: str) -> float:
+        """The smallest change of a metric of a cell that matters, in its unit."""
         return self.min_effect.get(name, EXACT).bound(self.cells[cell][name].mean)
 
 

@@ -38,7 +38,7 @@ def lines(run: Run) -> Iterator[str]:
             "accept again (--prunecal-update) if that is meant"
         )
     elif _few_seeds(run):
-        yield f"smaller changes would show against more seeds: --prunecal-seeds={ENOUGH_SEEDS} --prunecal-update"
+        yield f"more accepted seeds show smaller changes: --prunecal-seeds={ENOUGH_SEEDS} --prunecal-update"
 
 
 def _few_seeds(run: Run) -> bool:

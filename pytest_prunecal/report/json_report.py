@@ -13,8 +13,9 @@ fixed, so that the same run gives the same text::
     seeds           over how many seeds the measuring of each cell began
     protocol        {"name", "fingerprint", "description", "dataset", "pruners", "ratios", "seed", "bins",
                     "corruptions", "severities", "false_alarms": rate of runs over a model's whole grid
-                    without a change that may fail, "repeat": seeds over which a cell in doubt is measured at most,
-                    "min_effect": metric -> {"abs", "rel", "source"}, the change below which nobody cares}
+                    without a change that may fail, "repeat": over how many seeds a cell in doubt is
+                    measured at most, "min_effect": metric -> {"abs", "rel", "source"}, the change below
+                    which nobody cares}
     metrics         metric -> {"title", "higher_is_better", "count"}
     models          a list of
       model         name

@@ -124,7 +124,7 @@ def reason(result: CellResult) -> str:
 
 
 def differing(verdict: CellVerdict) -> str:
-    """What a cell did otherwise than the accepted one before training noise set in; empty if it is the verdict."""
+    """What a cell computed otherwise than the accepted one; empty if nothing, or if the verdict says it."""
     found = told(verdict.differences)
     return "" if found in verdict.reason else found
 
@@ -134,10 +134,7 @@ def screened(verdict: CellVerdict) -> list[str]:
     if found := differing(verdict):
         return [f"not what was accepted: {found}"]
     if verdict.screened and not verdict.differences:
-        return [
-            "data, base network, pruning and the first steps of fine-tuning are what was accepted: what "
-            "differs comes later"
-        ]
+        return ["what was accepted: data, base network, pruning and the first steps of fine-tuning"]
     return []
 
 

@@ -23,7 +23,7 @@ def yardstick(found: Allowance) -> str:
 
 
 def compared(verdict: CellVerdict | None) -> list[str]:
-    """Each comparison that was made, and of which metrics: `compared over 5 seeds against ...: accuracy, ece`."""
+    """Each comparison that was made, and of what: `compared over 5 seeds against ...: accuracy, ece`."""
     by_yardstick: dict[str, list[str]] = {}
     for row in verdict.metrics if verdict else ():
         if found := row.allowance:
