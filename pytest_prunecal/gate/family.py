@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
+    from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.judge.rate import Rate
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
@@ -26,11 +27,11 @@ class Family:
 
     Attributes:
         rate: the share of the protocol's false-alarm rate that each comparison has.
-        levels: by kind of noise and metric, what the prior's variance is multiplied by.
+        levels: by kind of noise and metric, what the parts of the prior's variance are multiplied by.
     """
 
     rate: Rate
-    levels: Mapping[str, Mapping[str, float]]
+    levels: Mapping[str, Mapping[str, Level]]
 
 
 def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[str, Metric]) -> Family:

@@ -201,13 +201,10 @@ class Project:
         loads = "    def load_state_dict(self, state):\n"
         self.edit(loads, f"{loads}        self.tuned = True\n", "tiny.py")
         tuning = 'self.training and getattr(self, "tuned", False)'
-        if worse:
-            head = "        return self.head(maps.mean((2, 3)))\n"
-            logits = "        logits = self.head(maps.mean((2, 3)))\n"
-            self.edit(head, f"{logits}        return -logits if {tuning} else logits\n", "tiny.py")
-        else:
-            maps = "        maps = torch.relu(self.bn1("
-            self.edit(maps, f"        images = images * 1.001 if {tuning} else images\n{maps}", "tiny.py")
+        head = "        return self.head(maps.mean((2, 3)))\n"
+        logits = "        logits = self.head(maps.mean((2, 3)))\n"
+        returned = f"{'-1' if worse else '1.02'} * logits if {tuning} else logits"
+        self.edit(head, f"{logits}        return {returned}\n", "tiny.py")
 
     def run(self, *args: object) -> Outcome:
         """Run pytest in this process (workers of -n are processes of their own)."""

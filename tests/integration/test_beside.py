@@ -96,9 +96,9 @@ def much_jitter(index, _):
     """As much as each metric has room for; and a million times as much in the trace."""
     for cell in index["cells"].values():
         moved = cell["jitter"]["metrics"]
-        for name, values in moved.items():
+        for name in moved.keys() - {"parameters", "macs", "sparsity"}:
             bad = -0.9 if name in ("accuracy", "mpc", "rpc") else 0.9
-            moved[name] = [bad * cell["each"][name][0] for _ in values]
+            moved[name] = [bad * cell["each"][name][0]] * 2
         for stage, key in cell["jitter"]["trace"].items():
             values = index["stages"][key]
             index["stages"][f"{key} more"] = {name: 1e6 * max(value, 1e-6) for name, value in values.items()}
@@ -150,7 +150,7 @@ def test_seeds_in_another_order_than_the_baseline_says_are_refused(sure, options
 
     forge(sure, turned)
     line = refused(sure, *options)
-    assert re.search(r"about weight-0\.\d: its first seed has accuracy [\d.]+, not [\d.]+; ", line)
+    assert re.search(r"about \S+: its first seed has \w+ [\d.]+, not [\d.]+; ", line), line
 
 
 def test_a_regression_is_none_the_less_one_where_the_base_network_is_forged(auto):
@@ -168,7 +168,7 @@ def test_a_regression_is_none_the_less_one_where_the_base_network_is_forged(auto
     outcome = auto.gate(*FEW)
     assert (outcome.ret, outcome.cells) == (1, honest.cells)
     # The baseline itself says that the base network is pinned.
-    assert "same base network" in outcome.message("weight-0.5")
+    assert "compared against the one accepted seed: " in outcome.message("weight-0.5")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_regression_is_none_the_less_one_where_the_base_network_is_forged(auto
         ),
         (
             lambda index, _: index["bases"][index["cells"]["dense"]["base"]].update(nll=0.0),
-            "of its base network, what the images add to nll averages to ",
+            " of its base network, not 0; ",
         ),
         (
             lambda _, entries: entries.update({"cells/weight-0.5": bytes(2**26)}),
@@ -228,7 +228,7 @@ def test_what_is_no_file_does_not_keep_the_session_waiting(gated):
     assert refused(gated).endswith("is a named pipe, not a regular file; put the file itself there")
 
 
-def test_results_about_other_images_leave_the_baseline_to_itself(auto):
+def test_results_about_other_images_decide_nothing(auto):
     def twice_the_images(index, entries):
         for name, content in entries.items():
             if name != "index.json":
@@ -240,7 +240,4 @@ def test_results_about_other_images_leave_the_baseline_to_itself(auto):
     forge(auto, twice_the_images)
     outcome = auto.gate(*FEW)
     assert outcome.ret == 0, outcome.text
-    assert (
-        "not paired by image, hence less sharp: the baseline's results by image are about 120 images, this "
-        "run's about 60 (weight-0.5)"
-    ) in outcome.out
+    assert "2 cells: 2 identical" in outcome.out
