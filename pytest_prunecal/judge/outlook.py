@@ -72,13 +72,14 @@ class Ahead:
         return Change(
             kind="exact" if exact else "same base",
             worse=0.0,
-            scaled=0.0,
+            by_seed=(0.0,),
             sd=0.0 if exact else math.sqrt(found.variance * left),
             freedom=self.noise.freedom + count - 1,
             accepted=count,
             seeds=1,
             yardstick=accepted.mean,
             by_images=found.by_images / images / left if left else 0.0,
+            prior=self.noise.freedom,
         )
 
     def allowance(self, cell: str, name: str, seeds: int | None = None, images: float = 1.0) -> Allowance:

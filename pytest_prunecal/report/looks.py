@@ -11,6 +11,7 @@ from pytest_prunecal.study.tolerance import EXACT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_prunecal.judge.auto_tolerance import Change
     from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
 
@@ -62,10 +63,15 @@ def _ending(result: CellResult, run: Run) -> str:
 
 def _in_doubt(row: MetricVerdict, run: Run) -> bool:
     """Whether the first seed alone made the comparison go on."""
+    if row.single is None or row.allowance is None:
+        return False
     metric = run.metrics.get(row.metric)
     effect = run.protocol.min_effect.get(row.metric, EXACT).bound(row.baseline or 0.0)
-    terms = Terms(run.protocol.false_alarms, effect, run.protocol.repeat)  # the rate is no matter of going on
-    return any(
-        change.sd > 0 and change.scaled / change.sd > plan_of(change, terms, metric).goes_on(1)
-        for change in row.single or ()
-    )
+    level = row.allowance.plan.level if row.allowance.plan else run.protocol.false_alarms
+    terms = Terms(level, effect, run.protocol.repeat)
+
+    def goes_on(change: Change) -> bool:
+        return change.sd > 0 and change.scaled / change.sd > plan_of(change, terms, metric).goes_on(1)
+
+    first = row.single.first
+    return goes_on(row.single.found) or (goes_on(row.single.alone) and (first is None or goes_on(first)))
