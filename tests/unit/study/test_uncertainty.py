@@ -107,7 +107,7 @@ def test_as_text(sure, line, text):
         ("{}", 1, "ece has no mean"),
         ("{mean: 0.5, sd: 0.1}", 1, "ece needs sd and seeds together"),
         ("{mean: 0.5, seeds: 3}", 1, "ece needs sd and seeds together"),
-        ("{mean: 0.5, error: 0.1}", 1, "unknown key 'error' in ece; known are mean, sd, se, seeds"),
+        ("{mean: 0.5, error: 0.1}", 1, "unknown key 'error' in ece; known are first, mean, sd, se, seeds"),
         ("\n  mean: 0.5\n  se: -0.1", 3, "ece.se is -0.1; it must lie in [0, inf]"),
         ("\n  mean: 0.5\n  se: .nan", 3, "ece.se is .nan, which is not a finite number"),
         ("\n  mean: high", 2, "ece.mean is 'high', which is not a number"),
