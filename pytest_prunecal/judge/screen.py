@@ -32,7 +32,7 @@ TIMES = 10
 """How many times what float arithmetic was seen to do is no difference."""
 
 FLOOR = 2e-6
-"""What is none in any case, besides as large a share of the number itself; 5e-7 was seen between processors."""
+"""What is none in any case, besides as large a share of the number; 5e-7 was seen between processors."""
 
 EXACT = 1e-9
 """The same for what the processor has no part in: learning rates, and pixels."""
