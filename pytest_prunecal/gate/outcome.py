@@ -15,7 +15,6 @@ from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, ju
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.metric import CORRUPTED, recorded
 from pytest_prunecal.study.pairing import Pairing, pair
-from pytest_prunecal.study.tolerance import rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -200,7 +199,7 @@ def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tupl
 def pairing_of(
     file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
 ) -> Pairing:
-    """How a cell's measurement relates to the accepted one, by what lies beside the baseline where it can be."""
+    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be."""
     accepted, why = images_of(file, cell, metrics)
     if accepted is None or measurement.by_image is None:
         return _without_images(file, cell, measurement, why)

@@ -118,6 +118,25 @@ def together(
     return tuple(found)
 
 
+def pool(
+    group: str,
+    name: str,
+    changes: Iterable[tuple[Change, float]],
+    metric: Metric | None,
+    level: float,
+) -> Pooled:
+    """Pool changes of one metric that have noise, each with the smallest effect that matters in its cell.
+
+    Args:
+        group: see `Pooled`.
+        name: the metric's.
+        changes: at least one.
+        metric: what is known of it.
+        level: false-alarm rate of the comparison.
+    """
+    return _pool(group, name, [_part(change, metric, effect) for change, effect in changes], metric, level)
+
+
 def _group(
     group: str,
     rows: Sequence[MetricVerdict],
