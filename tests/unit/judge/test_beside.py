@@ -7,9 +7,10 @@ import hypothesis
 from hypothesis import strategies as st
 from judged_cells import PRIOR, circumstances
 
+from pytest_prunecal.judge.judging import judge
 from pytest_prunecal.judge.noise import Level
 from pytest_prunecal.judge.pooled import together
-from pytest_prunecal.judge.verdict import Status, judge
+from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.prior import KINDS, Noise, Share

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from judged_cells import circumstances
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.judge.judging import judge
 from pytest_prunecal.judge.screen import Difference
-from pytest_prunecal.judge.verdict import Status, judge
+from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement

@@ -5,13 +5,12 @@ from datetime import date
 
 from pytest_prunecal.baseline.file import Known
 from pytest_prunecal.judge.compared import Sides
-from pytest_prunecal.judge.verdict import Circumstances, judge
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.report.failure import failure, pooled_failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.report.wording import verdict_line
 from pytest_prunecal.study.cell import cell_from_id
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.protocol_file import BUILT_IN, load
 from pytest_prunecal.study.tolerance import Tolerance
 
