@@ -1,4 +1,4 @@
-"""`tolerance: auto` end to end, with and without what lies beside a baseline: what it catches and cannot see."""
+"""`tolerance: auto` end to end: what it compares, what it catches, what it says it cannot see."""
 
 from __future__ import annotations
 
