@@ -3,7 +3,6 @@
 import hypothesis
 import numpy as np
 from hypothesis import strategies as st
-
 from pytest_prunecal.judge.holm import comparisons, rejected
 
 p_values = st.dictionaries(
