@@ -156,7 +156,7 @@ def _now(found: Sequence[Seen], model: ModelAhead) -> str:
 
 
 def _advice(found: Sequence[Seen], model: ModelAhead) -> str:
-    """The cheapest step that would halve what is caught in one cell; or that none is needed, or none known."""
+    """The cheapest step that would halve what one cell shows; or that none would, or none is needed."""
     here, cells = Place(model.seeds, 1), _of_cells(found)
     if all(one.by_place[here] <= SEEN_WELL * _effect(model.ahead, one.metric.name) for one in cells):
         return "that is all that matters: nothing to do"

@@ -9,13 +9,13 @@ import hypothesis
 import pytest
 import torch
 from hypothesis import strategies as st
-from pytest_prunecal.lab.paired import compare
 
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.gate.outcome import images_of, outcome_of, without_images
 from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.lab.evaluation.encoded import encode
+from pytest_prunecal.lab.paired import compare
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement

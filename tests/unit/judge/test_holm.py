@@ -3,6 +3,7 @@
 import hypothesis
 import numpy as np
 from hypothesis import strategies as st
+
 from pytest_prunecal.judge.holm import comparisons, rejected
 
 p_values = st.dictionaries(
