@@ -116,7 +116,7 @@ def spread(
     parts = _expected(kind, name, metric, accepted, noise)
     expected = min(level.images * parts.images + level.damage * parts.damage, _LARGEST)
     by_images = level.images * parts.images / expected if expected else 0.0
-    seen = 0.0 if sure.sd is None else sure.sd * scale_of(metric).slope(accepted.mean)
+    seen = min((sure.sd or 0.0) * scale_of(metric).slope(accepted.mean), math.sqrt(_LARGEST))
     freedom = noise.freedom + sure.seeds - 1
     total = (noise.freedom * expected + (sure.seeds - 1) * seen * seen) / freedom
     return Spread(min(total, _LARGEST), freedom, sure.seeds, min(by_images, 1.0))

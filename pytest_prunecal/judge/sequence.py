@@ -125,12 +125,12 @@ def _needed(plan: Plan) -> tuple[float, ...]:
     """By simulated run: the smallest true change that it finds, as every look moves with the change."""
     looks = plan.looks
     passes = [plan.goes_on(look) for look in looks]
-    bounds = [max(plan.noise(look), plan.floor) if plan.decides(look) else math.inf for look in looks]
+    bounds = [plan.noise(look) if plan.decides(look) else math.inf for look in looks]
     found = []
     for errors in _errors(plan.accepted, plan.freedom, tuple(looks), one_base=plan.one_base):
         reached, least = -math.inf, math.inf
         for (error, steady), go_on, bound in zip(errors, passes, bounds, strict=True):
-            least = min(least, max(reached, bound - steady))
+            least = min(least, max(reached, bound - steady, plan.floor - error))
             reached = max(reached, go_on - error)
         found.append(least)
     return tuple(found)

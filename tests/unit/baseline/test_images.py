@@ -145,7 +145,7 @@ WRONG = {
         {"base": "cafe", "stages": WHOLE | {"pruned": "s"}},
         {"base": "cafe", "stages": WHOLE | {"dense": "nowhere"}},
         *({"base": "cafe", "stages": WHOLE | {"dense": bad}} for bad in "nhxlbu"),
-        *({"base": "cafe", "stages": WHOLE | {"corruptions": bad}} for bad in "dsekm"),
+        *({"base": "cafe", "stages": WHOLE | {"corruptions": bad}} for bad in "dekm"),
         {"base": "cafe", "stages": WHOLE | {"data": "s"}},
     ],
     "jitter": [

@@ -194,7 +194,7 @@ def norm(tensors):
     )
 
 
-def test_first_steps_by_hand(bench, tuned):
+def test_first_steps_by_hand(tuned):
     seen, states = [], []
 
     def observer(model, loss, rate):
