@@ -1,4 +1,4 @@
-"""`tolerance: auto` end to end: paired by image or not, what it catches, what it says it cannot see."""
+"""`tolerance: auto` end to end: with and without what lies beside the baseline; what it catches and cannot see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CERTAIN = """\
             return torch.eye(10)[torch.zeros(len(maps), dtype=torch.int64)] * 50
         return self.head(maps.mean((2, 3)))
 """
-UNPAIRED = "not paired by image, hence less sharp: "
+ALONE = "less sharp than it could be: "
 
 
 def images_of(project):
@@ -23,13 +23,12 @@ def images_of(project):
     return found
 
 
-def test_the_same_numbers_are_compared_by_image_from_the_same_base(auto):
+def test_the_same_code_is_compared_seed_by_seed(auto):
     outcome = auto.gate()
     assert outcome.ret == 0
     assert "7 cells: 7 identical" in outcome.out
-    assert "compared: same base network, paired by image, 1 seed (6 cells)" in outcome.out
-    assert UNPAIRED not in outcome.out
-    assert "training noise is the protocol's estimate where the baseline has one seed" in outcome.out
+    assert "compared against the accepted number of the same seed (6 cells)" in outcome.out
+    assert ALONE not in outcome.out
 
 
 def test_an_update_keeps_the_images_of_cells_that_it_did_not_measure(gated):
@@ -64,8 +63,9 @@ def test_without_the_images_it_works_and_says_so(auto):
     images_of(auto).unlink()
     outcome = auto.gate(*FEW)
     assert outcome.ret == 0
-    assert f"{UNPAIRED}baselines/tiny/{name} is not there (dense, weight-0.5)" in outcome.out
-    assert "compared: another base network, not paired, 1 seed (dense, weight-0.5)" in outcome.out
+    assert f"{ALONE}baselines/tiny/{name} is not there (dense, weight-0.5)" in outcome.out
+    another = "compared against the one accepted seed, from another base network (dense, weight-0.5)"
+    assert another in outcome.out
 
 
 def test_a_baseline_that_names_no_images_says_so(auto):
@@ -73,7 +73,7 @@ def test_a_baseline_that_names_no_images_says_so(auto):
     auto.baseline.write_text(re.sub(r"images: .*\n", "", text))
     outcome = auto.gate(*FEW)
     assert outcome.ret == 0
-    assert f"{UNPAIRED}the baseline names no results by image (dense, weight-0.5)" in outcome.out
+    assert f"{ALONE}the baseline names no results by image (dense, weight-0.5)" in outcome.out
     assert auto.gate("--prunecal-update").ret == 0
     assert auto.baseline.read_text() == text
 
@@ -84,7 +84,7 @@ def test_an_edited_number_is_compared_without_images(auto):
     outcome = auto.gate(*FEW)
     assert outcome.ret == 0
     why = "the baseline's numbers were edited since its results by image were written"
-    assert f"{UNPAIRED}{why} (weight-0.5)" in outcome.out
+    assert f"{ALONE}{why} (weight-0.5)" in outcome.out
     assert "2 cells: 1 identical, 1 ok" in outcome.out
 
 
@@ -129,9 +129,11 @@ def test_a_gross_regression_is_caught_and_the_rule_is_named(auto):
     assert outcome.ret == 1
     assert set(outcome.cells.values()) == {"failed"}
     message = outcome.message("weight-0.5")
-    assert re.match(r"regression: .*nll \d\.\d+ -> \d\d\.", message)
-    assert re.search(r"^nll .* auto \(protocol tiny\) +regression$", message, re.MULTILINE)
-    assert "same base network, paired by image, 1 seed" in message
+    assert message.startswith("changed: the evaluation of the base network differs: ")
+    dense = outcome.message("dense")
+    assert re.match(r"regression: .*nll \d\.\d+ -> \d\d\.", dense)
+    assert re.search(r"^nll .* auto \(protocol tiny\) +regression$", dense, re.MULTILINE)
+    assert "compared exactly, as noise has no part in it: " in dense
 
 
 def test_another_base_network_is_no_regression(auto):
@@ -140,8 +142,8 @@ def test_another_base_network_is_no_regression(auto):
     outcome = auto.gate("--prunecal-pruners=weight,filter")
     assert outcome.ret == 0, outcome.out
     assert "5 cells: 5 ok" in outcome.out
-    assert "compared: another base network, paired by image, 1 seed (" in outcome.out
-    assert "compared: change from the base network, paired by image, 1 seed (" in outcome.out
+    assert "compared against the one accepted seed, from another base network (" in outcome.out
+    assert "compared by the distance from the base network, against the one accepted seed (" in outcome.out
 
 
 def test_power_lists_what_each_comparison_sees(auto):

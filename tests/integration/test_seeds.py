@@ -36,7 +36,7 @@ def test_a_baseline_holds_mean_error_deviation_and_number_of_seeds(seeded):
         accepted = of(seeded, cell)
         for name, entry in accepted.items():
             if name not in NOT_SAMPLED:
-                assert list(entry) == ["mean", "se", "sd", "seeds"]
+                assert list(entry) == ["mean", "se", "sd", "seeds", "first"]
                 assert entry["seeds"] == 2
                 assert entry["se"] > 0
         assert accepted["nll"]["sd"] > 0
@@ -55,6 +55,7 @@ def test_the_mean_is_that_of_the_protocols_seed_and_the_next(seeded):
         if name not in NOT_SAMPLED:
             assert entry["mean"] == pytest.approx(sum(values) / 2, abs=6e-5)
             assert entry["sd"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5, rel=0.06, abs=1e-9)
+            assert entry["first"] == round(values[0], 4)
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -70,23 +71,29 @@ def test_more_seeds_than_were_accepted_are_judged_by_their_noise(seeded):
     outcome = seeded.gate("--prunecal-seeds=3", *FEW)
     assert outcome.ret == 0, outcome.out
     assert "2 cells: 2 ok" in outcome.out
-    assert "2 and 3 seeds" in outcome.out
+    assert "against the mean of 2 accepted seeds" in outcome.out
     assert "± sampling error on the test images, then deviation over 3 seeds" in outcome.out
 
 
 def test_one_seed_accepted_over_two_takes_the_deviations_away(seeded):
-    assert seeded.gate(*FEW, "--prunecal-update").ret == 0
+    assert seeded.gate(*FEW, "--prunecal-update", "--prunecal-seeds=1").ret == 0
     assert "sd:" not in seeded.baseline.read_text()
     assert len(list(seeded.baseline.parent.iterdir())) == 2
 
 
 def test_the_command_that_accepts_repeats_the_seeds(seeded):
-    seeded.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
+    seeded.edit("weight-0.5:\n", "weight-0.5:\n    gone: 1\n")
     message = seeded.gate(*TWO).message("weight-0.5")
     assert message.splitlines()[-1].strip() == (
         "pytest --prunecal-models=tinynet --prunecal-seeds=2 --prunecal-pruners=weight "
         "--prunecal-ratios=0.5 --prunecal-update"
     )
+
+
+def test_an_update_keeps_the_number_of_seeds(seeded):
+    text = seeded.baseline.read_text()
+    assert seeded.gate(*FEW, "--prunecal-update").ret == 0
+    assert seeded.baseline.read_text() == text
 
 
 def test_seeds_of_the_ini_file(seeded):
