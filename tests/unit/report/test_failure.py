@@ -84,7 +84,7 @@ def test_pooled_failures_name_what_got_worse(build):
         "accuracy    all pruners     21      -0.0123   0.0050       0.0071  regression",
         "parameters  filter          21          -12   100175       100175",
     ]
-    assert lines[8] == "Each change is small; so many small ones to the same side are no noise."
+    assert lines[8] == "Cells taken together show what each of them hides in its noise."
     assert lines[-1] == "    pytest vgg19 --accept"
 
 
