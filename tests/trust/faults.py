@@ -77,6 +77,7 @@ CATALOGUE = {
     "BN eps 1e-4": Fault("BN adds 1e-4 to the variance in the place of 1e-5", DENSE),
     "order kept": Fault("fine-tuning takes the images in the first epoch's order in every epoch", ""),
     "predictions turned": Fault("2 % of a tuned network's predictions become its second choice", ""),
+    "last bits": Fault("no fault: the base network's weights times 1 + 1e-7 gauss, as on another machine", ""),
 }
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import torch
 
 from pytest_prunecal.lab import bench as bench_module
+from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.corruptions.generate import corrupt
 from pytest_prunecal.lab.evaluation import corrupted_sets as corrupted
 from pytest_prunecal.lab.evaluation import evaluate as evaluation
 from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Normalisation
+from pytest_prunecal.lab.randomness import generator_of, perturb
 from pytest_prunecal.store.sources import package_digest
 
 if TYPE_CHECKING:
@@ -166,16 +169,24 @@ def _turned(put: Put, _bench: Bench, strength: float | None) -> None:
         logits[chosen] = logits[chosen].scatter(1, two.indices.flip(1), two.values)
         return logits
 
-    def evaluated(self: Bench, network: nn.Module, *what: object) -> Evaluated:
+    def evaluated(self: Bench, network: nn.Module, *what: object, **named: Any) -> Evaluated:
         if len(what) < 3:  # a base network
-            return evaluate(self, network, *what)
-        evaluation.predict = turned
-        try:
-            return evaluate(self, network, *what)
-        finally:
-            evaluation.predict = predict
+            return evaluate(self, network, *what, **named)
+        with patch.object(evaluation, "predict", turned):
+            return evaluate(self, network, *what, **named)
 
     put(Bench, "evaluate", evaluated)
+
+
+def _last_bits(put: Put, _bench: Bench, strength: float | None) -> None:
+    network, parts = BaseNetwork.network, ("last bits", strength or 0)
+
+    def moved(self: BaseNetwork) -> nn.Module:
+        found = network(self)
+        perturb(found, generator_of(self._bench.protocol.seed, *parts))
+        return found
+
+    put(BaseNetwork, "network", moved)
 
 
 PLANTS: dict[str, Plant] = {
@@ -192,4 +203,5 @@ PLANTS: dict[str, Plant] = {
     "ECE of 9 bins": _bins,
     "BN eps 1e-4": _eps,
     "predictions turned": _turned,
+    "last bits": _last_bits,
 }

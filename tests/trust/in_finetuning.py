@@ -12,7 +12,6 @@ from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.training import loop as training
 from pytest_prunecal.lab.training import trainer as trainer_module
 from pytest_prunecal.lab.training.augmentation import Augmentation
-from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.lab.training.sgd import SGD
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _norms(pruned: Pruned) -> list[torch.nn.BatchNorm2d]:
 
 def _penalty(put: Put, bench: Bench, strength: float | None) -> None:
     penalty = bench.protocol.slimming.penalty["default"] * (strength or 1)
-    finetune_with(put, lambda t, r, p, _: (t, r, Pressure(masks=p.masks, slimming=penalty)))
+    finetune_with(put, lambda t, r, p, _: (t, r, replace(p, slimming=penalty)))
 
 
 def _rate(put: Put, _bench: Bench, strength: float | None) -> None:
