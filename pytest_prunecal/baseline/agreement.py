@@ -8,13 +8,16 @@ edited a number since, the results of that cell are of no use any more, and none
 from __future__ import annotations
 
 import math
+import statistics
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.image_results import paired
 from pytest_prunecal.study.metric import IMAGES, METRICS, recorded
-from pytest_prunecal.study.uncertainty import UNKNOWN, within_reach
+from pytest_prunecal.study.trace import DENSE as BASE
+from pytest_prunecal.study.trace import STRUCTURE
+from pytest_prunecal.study.uncertainty import UNKNOWN, rounded, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.study.image_results import Columns, ImageResults
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.uncertainty import Uncertainty
 
 ENCODED = 0.0084
 """How far a number of a column may be from what was encoded, as a share of it."""
@@ -61,6 +65,7 @@ def check(
         if id(found.base_cell) not in known:  # many cells have the same one
             known[id(found.base_cell)] = next(_columns(found.base_cell, found.base_metrics, metrics), "")
         problem = next(_seeds(found, accepted), "")
+        problem = problem or next(_trace(found, metrics), "")
         problem = problem or next(_columns(found.cell, found.metrics, metrics), "")
         if base := known[id(found.base_cell)] or _base(found, cells.get(DENSE), baseline, metrics):
             problem = problem or f"of its base network, {base}"
@@ -79,23 +84,56 @@ def edited(found: ImageResults, accepted: AcceptedCell, metrics: Mapping[str, Me
 
 
 def _seeds(found: ImageResults, accepted: AcceptedCell) -> Iterator[str]:
-    """What is wrong with the numbers of the first seed, and with the deviations over seeds."""
+    """What is wrong with the numbers under each seed, and with the deviations over seeds."""
     seeds = max((sure.seeds for sure in accepted.uncertainty.values()), default=1)
-    for name, one in found.first.items():
+    for name, values in found.each.items():
         mean, sure = accepted.metrics.get(name), accepted.uncertainty.get(name, UNKNOWN)
         if mean is None or recorded(found.metrics.get(name, math.nan)) != mean:
-            continue  # it was edited, and no first seed stands for it
-        if not within_reach(one, mean, sure):
+            continue  # it was edited, and no seed stands for it
+        first = values[0]
+        if not within_reach(first, mean, sure):
             yield (
-                f"its first seed has {name} {one:.6g}, which none of {seeds} with the mean {mean:.6g} "
+                f"its first seed has {name} {first:.6g}, which none of {seeds} with the mean {mean:.6g} "
                 f"and the deviation {sure.sd or 0:g} can have"
             )
-    # A file from before seeds were written down says 1, and has no deviations.
-    if found.seeds != seeds and (found.seeds != 1 or found.change_sd):
-        yield f"it is of {found.seeds} seed{'s' * (found.seeds != 1)}, not of {seeds}"
+        elif sure.first is not None and recorded(first) != sure.first:
+            yield f"its first seed has {name} {first:.6g}, not {sure.first:g}"
+        # A file from before each seed was written down has the first alone.
+        if len(values) not in (1, seeds):
+            yield f"it has {name} under {len(values)} seeds, not under {seeds}"
+        elif len(values) > 1:
+            yield from _together(name, values, mean, sure)
     for name, sd in found.change_sd.items():
         if not 0 <= sd < math.inf or seeds == 1:
             yield f"its change of {name} has the deviation {sd:g}"
+
+
+def _together(name: str, values: list[float], mean: float, sure: Uncertainty) -> Iterator[str]:
+    """What is wrong with the numbers under several seeds, taken together: people reviewed what they sum up to."""
+    center, sd = statistics.fmean(values), rounded(statistics.stdev(values))
+    center = round(center) if isinstance(mean, int) else recorded(center)
+    if center != mean:
+        yield f"its {len(values)} seeds have {name} {center:.6g} in the mean, not {mean:.6g}"
+    if sd != (sure.sd or 0.0):
+        yield f"its {len(values)} seeds have {name} with the deviation {sd:g}, not {sure.sd or 0:g}"
+
+
+def _trace(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """What is wrong with the trace, where it tells of what stands elsewhere too, and with the jitter."""
+    if found.trace is not None:
+        for name, value in found.trace.stages[STRUCTURE].items():
+            if name in found.each and value != found.each[name][0]:
+                yield f"its trace has {name} {value}, its first seed {found.each[name][0]:.6g}"
+        if found.trace.base == found.base:
+            for name, value in found.trace.stages[BASE].items():
+                told = found.base_metrics.get(name)
+                if told is not None and not (isinstance(value, float) and math.isclose(value, told)):
+                    yield f"its trace has {name} {value} of its base network, not {told:.6g}"
+    for name, moved in found.jitter.metrics.items() if found.jitter else ():
+        low, high = metrics[name].bounds if name in metrics else (-math.inf, math.inf)
+        for one in moved if name in found.each else ():
+            if not low - _SMALLEST <= found.each[name][0] + one <= high + _SMALLEST:
+                yield f"its jitter of {name} is {one:.6g}, from {found.each[name][0]:.6g} beyond [{low:g}, {high:g}]"
 
 
 def _columns(columns: Columns, values: Mapping[str, float], metrics: Mapping[str, Metric]) -> Iterator[str]:

@@ -3,7 +3,8 @@
 A zip archive with an `index.json` and one entry a network: for each of its columns and each test image what
 the image adds to the metric, as `study.image_results.Columns` has it (an error of 0.83 % at most). The index
 names the columns, once for all networks and again for those that have others, as cells do that were
-accepted before a metric existed. Nothing in it is ever executed, and nothing is unfolded before it is known
+accepted before a metric existed. It also has each cell's numbers under every seed, its trace and its jitter;
+a stage of these that many cells share stands there once. Nothing in it is ever executed, and nothing is unfolded before it is known
 how much it may be: an entry is as long as its columns and the number of images, one for all entries, make it.
 """
 
@@ -17,8 +18,10 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.known_cause import known_cause
+from pytest_prunecal.study.stored_trace import jitter_of, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,9 +42,10 @@ SMALL = 2**26
 
 MOST_IMAGES = 2**20
 
-_LARGEST_INDEX = 2**22  # of 800 bytes a cell
+_LARGEST_INDEX = 2**24  # of 4,000 bytes a cell
 _LARGEST_DIRECTORY = 2**21  # of 150 bytes an entry
 _END = 22  # bytes of what a zip archive ends in, without a comment
+_DIGITS = 16  # of a stage's digest
 _INDEX = "index.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same content gives the same bytes
 
@@ -55,21 +59,23 @@ def dump(cells: Mapping[str, ImageResults]) -> bytes:
     for cell in ordered.values():
         bases[cell.base] = cell.base_cell.over(bases.get(cell.base, cell.base_cell))
         base_metrics[cell.base] = base_metrics.get(cell.base, {}) | cell.base_metrics
+    stages: dict[str, dict[str, Any]] = {}
     index: dict[str, Any] = {
         "prunecal": FORMAT,
         "columns": columns,
         "cells": {
             cell_id: {
                 "base": cell.base,
-                "seeds": cell.seeds,
                 "metrics": cell.metrics,
-                "first": cell.first,
+                "each": cell.each,
                 "change_sd": cell.change_sd,
+                **_traced(cell, stages),
                 **({} if cell.cell.names == columns else {"columns": cell.cell.names}),
             }
             for cell_id, cell in ordered.items()
         },
         "bases": base_metrics,
+        "stages": stages,
     }
     others = {base: found.names for base, found in bases.items() if found.names != columns}
     entries = {_INDEX: json.dumps(index | ({"base_columns": others} if others else {}), indent=1).encode()}
@@ -81,6 +87,22 @@ def dump(cells: Mapping[str, ImageResults]) -> bytes:
         for name, content in entries.items():
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def _traced(cell: ImageResults, stages: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A cell's trace and jitter, each stage by its digest; adds the stages to those of all cells."""
+
+    def kept(found: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+        by_digest = {stage: digest([*values.items()])[:_DIGITS] for stage, values in found.items()}
+        stages.update({by_digest[stage]: values for stage, values in found.items()})
+        return by_digest
+
+    found: dict[str, Any] = {}
+    if cell.trace is not None:
+        found["trace"] = {"base": cell.trace.base, "stages": kept(cell.trace.stages)}
+    if cell.jitter is not None:
+        found["jitter"] = {"trace": kept(cell.jitter.trace), "metrics": cell.jitter.metrics}
+    return found
 
 
 def load(content: bytes, name: str) -> dict[str, ImageResults]:
@@ -148,16 +170,18 @@ class _Reader:
                 f"{self._name}: its format is not known; measure the whole file again with --prunecal-update"
             )
         others = index.get("base_columns", {})
+        stages = index.get("stages", {})
         return {
             cell_id: ImageResults(
                 metrics=_numbers(entry["metrics"]),
-                first=_numbers(entry["first"]),
+                each=_each(entry),
                 base=entry["base"],
                 base_metrics=_numbers(index["bases"][entry["base"]]),
                 cell=self._columns(f"cells/{cell_id}", entry.get("columns", index["columns"])),
                 base_cell=self._base(entry["base"], others.get(entry["base"], index["columns"])),
                 change_sd=_numbers(entry.get("change_sd", {})),
-                seeds=_count(entry.get("seeds", 1)),
+                trace=trace_of(_whole(entry["trace"], "stages", stages)) if "trace" in entry else None,
+                jitter=jitter_of(_whole(entry["jitter"], "trace", stages)) if "jitter" in entry else None,
             )
             for cell_id, entry in index["cells"].items()
         }
@@ -214,7 +238,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError("its index has no number of seeds where it belongs")
-    return value
+def _each(entry: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The numbers under every seed; a file from before they were written down has those of the first."""
+    if "each" not in entry:
+        return {name: [one] for name, one in _numbers(entry["first"]).items()}
+    found = {name: [*_numbers(dict(enumerate(values))).values()] for name, values in entry["each"].items()}
+    if not all(found.values()):
+        raise ValueError("its index has no numbers of seeds where they belong")
+    return found
+
+
+def _whole(entry: Mapping[str, Any], place: str, stages: Mapping[str, Any]) -> dict[str, Any]:
+    """A trace or a jitter with its stages in the place of their digests."""
+    return {**entry, place: {stage: stages[key] for stage, key in entry[place].items()}}

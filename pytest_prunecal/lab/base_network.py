@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.lab import models, trained_state
 from pytest_prunecal.lab.checkpoint import load_given
 from pytest_prunecal.lab.evaluation import saved
+from pytest_prunecal.lab.evaluation.pixels import Pixels
 from pytest_prunecal.lab.identity import declared, model_entry, own_metrics
-from pytest_prunecal.lab.randomness import stage
+from pytest_prunecal.lab.randomness import generator_of, perturb, stage
 from pytest_prunecal.lab.training import trainer
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.store.kinds import Artefact, Kind
@@ -73,6 +74,16 @@ class BaseNetwork:
                 network.load_state_dict(state)
         return network
 
+    def perturbed(self, *what: object) -> nn.Module:
+        """As `network`, its weights moved as little as another machine's arithmetic moves numbers.
+
+        Args:
+            what: what for; the random numbers depend on it, on the seed and on the model.
+        """
+        network = self.network()
+        perturb(network, generator_of(self._seed, "jitter", self._model, *what))
+        return network
+
     def _loading(self) -> AbstractContextManager[None]:
         """The stage of a network's own `load_state_dict`."""
         return stage(self._bench.device, self._seed, "load", self._model)
@@ -107,12 +118,17 @@ class BaseNetwork:
             return {"base_kind": self.kind, "base_entry": self.place}
         return {"base_kind": self.kind, "base": "pinned" if self.given.sha256 else self.digest[:12]}
 
-    def evaluated(self) -> Evaluated:
-        """Its own evaluation, made once: the dense cell, and what every change is counted from."""
+    def evaluated(self, repeat: int = 0) -> Evaluated:
+        """Its own evaluation, made once: the dense cell, and what every change is counted from.
+
+        Args:
+            repeat: from 1 on, number of a repeat from perturbed weights, which tells how far float
+                arithmetic moves such an evaluation.
+        """
         bench, protocol = self._bench, self._bench.protocol
         key = digest(
             {
-                "weights": self.digest,
+                "weights": [self.digest, repeat],
                 "seed": self._seed,
                 "model": [self._model, protocol.width_of(self._model), self._code],
                 "data": [bench.dataset.digest, bench.corrupted.digest],
@@ -128,13 +144,16 @@ class BaseNetwork:
             bench.base_results[key] = bench.store.remember(
                 Kind("evaluation", ".safetensors", saved.save, load),
                 key,
-                self._evaluate,
+                partial(self._evaluate, repeat),
                 anew=bench.setup.fresh,
             ).content
         return bench.base_results[key]
 
-    def _evaluate(self) -> Evaluated:
-        return self._bench.evaluate(self.network(), self._seed, self._model)
+    def _evaluate(self, repeat: int) -> Evaluated:
+        network = self.perturbed(self.kind, repeat) if repeat else self.network()
+        sets = Pixels(self._bench.corrupted)
+        found = self._bench.evaluate(network, self._seed, self._model, corrupted=sets)
+        return replace(found, pixels=sets.means)
 
     @cached_property
     def _artefact(self) -> Artefact:

@@ -12,7 +12,7 @@ import torch
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.datasets.load import load as load_dataset
 from pytest_prunecal.lab.evaluation.corrupted_sets import CorruptedSets
-from pytest_prunecal.lab.evaluation.evaluate import evaluate
+from pytest_prunecal.lab.evaluation.evaluate import evaluate, on_clean
 from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.identity import model_entry
@@ -24,11 +24,12 @@ from pytest_prunecal.study.builtin import MODELS
 from pytest_prunecal.study.metric import known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pytest_prunecal.lab.datasets.base import Dataset
+    from pytest_prunecal.lab.evaluation.evaluate import TestSet
     from pytest_prunecal.lab.evaluation.tally import Evaluated
     from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.store.store import Store
@@ -48,6 +49,7 @@ class Bench:
         base_results: what evaluating base networks gave, by digest of their weights and of all that they
             were evaluated with.
         protocol: the setup's, under this bench's seed.
+        observer: looks on while cells are fine-tuned, see `loop.Pressure`; None where nobody does.
         admitted: models of the user's own that were found to work, with a pruner or (empty) by themselves.
     """
 
@@ -57,6 +59,7 @@ class Bench:
     sources: Sources = field(default_factory=Sources)
     base_results: dict[str, Evaluated] = field(default_factory=dict)
     protocol: Protocol = field(init=False)
+    observer: Callable[[nn.Module, Tensor, float], bool] | None = field(init=False, default=None)
     admitted: set[tuple[str, str]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
@@ -74,6 +77,12 @@ class Bench:
             return self
         other = copy(self)
         other.protocol = replace(self.protocol, seed=seed)
+        return other
+
+    def observed_by(self, observer: Callable[[nn.Module, Tensor, float], bool]) -> Bench:
+        """The same bench while somebody looks on; what was loaded is shared."""
+        other = copy(self)
+        other.observer = observer
         return other
 
     def over_seeds(self, seeds: int) -> Iterator[Bench]:
@@ -143,17 +152,25 @@ class Bench:
             self.admitted.add((model, ""))
         return network
 
-    def evaluate(self, network: nn.Module, *what: object) -> Evaluated:
+    def logits(self, network: nn.Module, *what: object) -> Tensor:
+        """Logits of the clean test images alone, float32 (N, classes) on the CPU; arguments as `evaluate`."""
+        batch = self.protocol.evaluation.batch
+        return on_clean(network, self.dataset.test_images, self.forward, batch, self.device, what)
+
+    def evaluate(
+        self, network: nn.Module, *what: object, corrupted: Iterable[TestSet] | None = None
+    ) -> Evaluated:
         """Evaluate a network on the clean and on every corrupted test set.
 
         Args:
             network: on the device.
             what: what it is, which its own random numbers and those of metrics depend on, the seed first.
+            corrupted: the same corrupted sets in the hands of who looks on; None for the sets themselves.
         """
         return evaluate(
             network,
             self.dataset.test_images,
-            self.corrupted,
+            self.corrupted if corrupted is None else corrupted,
             Tally(self.metrics, self.dataset.test_labels, self.protocol.evaluation.bins),
             self.forward,
             self.protocol.evaluation.batch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from typing import TYPE_CHECKING
@@ -12,16 +13,18 @@ from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
 from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
-from pytest_prunecal.lab.over_seeds import BaseResult, Trial, combine
+from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned, Pruner
 from pytest_prunecal.lab.pruners.call import prune
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
+from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace_of
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import NETWORK
+from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,17 +32,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pytest_prunecal.lab.bench import Bench
+    from pytest_prunecal.lab.evaluation.tally import Evaluated
+    from pytest_prunecal.lab.trace import Stages
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Number
-
-
-def measure(cell: Cell, bench: Bench, seeds: int = 1) -> Measurement:
-    """Measure one cell over several seeds, the protocol's and those that follow it; see `measure_once`.
-
-    Raises:
-        PrunecalError: something the user can mend, in one sentence.
-    """
-    return combine([measure_once(cell, one) for one in bench.over_seeds(seeds)], bench.metrics)
 
 
 def measure_once(cell: Cell, bench: Bench) -> Trial:
@@ -62,25 +58,24 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
         base = base_of(cell, bench)
         network = base.network()
         dense_weights = weights(network)
-        pruned = pruned_of(network, cell, bench)
+        model, stages = compressed(network, cell, bench)
         if cell.pruner:
-            fine_tune(pruned, cell, bench)
-            evaluated = bench.evaluate(pruned.model, bench.protocol.seed, cell.model, cell.id)
+            evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
         base_evaluated = base.evaluated()
         if not cell.pruner:
             evaluated = base_evaluated
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
-        numbers = evaluated.metrics | of_network(
-            pruned.model,
-            cell,
-            bench,
-            input_shape=tuple(bench.dataset.test_images.shape[1:]),
-            dense_weights=dense_weights,
-        )
+        numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
+        stages |= {
+            DATA: {"images and labels": bench.dataset.digest},
+            CORRUPTIONS: dict(base_evaluated.pixels),
+            DENSE: dict(base_evaluated.metrics),
+            STRUCTURE: of_structure(model, numbers, bench.metrics),
+        }
     measurement = Measurement(
-        metrics={name: numbers[name] for name in bench.metrics},
+        metrics=numbers,
         corrupted=evaluated.corrupted,
         provenance={
             **bench.environment,
@@ -93,6 +88,7 @@ def measure_once(cell: Cell, bench: Bench) -> Trial:
             "seconds": round(time.perf_counter() - start, 3),
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
+        trace=trace_of(base.digest, stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result)
@@ -155,12 +151,61 @@ def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:
     return pruned
 
 
+def compressed(
+    network: nn.Module, cell: Cell, bench: Bench, *, steps_alone: bool = False
+) -> tuple[nn.Module, Stages]:
+    """Prune and fine-tune a base network; the dense cell leaves it as it is.
+
+    Args:
+        network: on the device.
+        cell: the cell.
+        bench: what measures.
+        steps_alone: whether fine-tuning ends after the steps that a trace keeps.
+
+    Returns:
+        The network to evaluate, and what a trace says of pruning and of fine-tuning.
+
+    Raises:
+        PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
+    """
+    pruned = pruned_of(network, cell, bench)
+    if cell.pruner is None:
+        return pruned.model, {}
+    # Of a copy: what a network of the user's own keeps of a pass must not reach its fine-tuning.
+    probe = copy.deepcopy(pruned.model)
+    logits = bench.logits(probe, bench.protocol.seed, cell.model, cell.id, "one shot")
+    del probe
+    steps = FirstSteps(alone=steps_alone)
+    fine_tune(pruned, cell, bench.observed_by(steps))
+    return pruned.model, {
+        PRUNED: of_logits(logits, bench.dataset.test_labels),
+        FINETUNE: steps.values(pruned.model),
+    }
+
+
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
     """Fine-tune a pruned network in place: fresh optimiser, zeros held, no penalty on BN scales."""
     parts = bench.protocol.seed, "finetune", cell.model, cell.id
-    pressure = Pressure(masks=pruned.masks)
+    pressure = Pressure(masks=pruned.masks, observer=bench.observer)
     with stage(bench.device, *parts, "draws"):
         bench.trainer.train(pruned.model, bench.protocol.finetune, generator_of(*parts), pressure)
+
+
+def numbers_of(
+    model: nn.Module, evaluated: Evaluated, cell: Cell, bench: Bench, dense_weights: int
+) -> dict[str, Number]:
+    """All metrics of a network, in canonical order.
+
+    Args:
+        model: the network as evaluated.
+        evaluated: what that gave.
+        cell: the cell.
+        bench: what measures.
+        dense_weights: `weights` of the network before pruning.
+    """
+    shape = tuple(bench.dataset.test_images.shape[1:])
+    found = evaluated.metrics | of_network(model, cell, bench, input_shape=shape, dense_weights=dense_weights)
+    return {name: found[name] for name in bench.metrics}
 
 
 def of_network(model: nn.Module, cell: Cell, bench: Bench, **offers: object) -> dict[str, Number]:

@@ -1,4 +1,4 @@
-"""One cell over several seeds: means, deviations, sampling errors, and what a paired comparison needs."""
+"""One cell over several seeds: means, deviations, sampling errors, and what lies beside them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from pytest_prunecal.lab.evaluation.bootstrap import errors_of
 from pytest_prunecal.lab.evaluation.encoded import encode
 from pytest_prunecal.study.image_results import ImageResults, paired
-from pytest_prunecal.study.measurement import Measurement
+from pytest_prunecal.study.measurement import Measurement, mean_of
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pytest_prunecal.lab.evaluation.bootstrap import Sampled
-    from pytest_prunecal.study.measurement import Number, Scores
+    from pytest_prunecal.study.measurement import Scores
     from pytest_prunecal.study.metric import Metric
 
 
@@ -63,18 +63,18 @@ def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
         metrics: all there are.
 
     Returns:
-        The measurement: means over seeds, deviations over seeds where there are several, sampling errors, and
-        means by image.
+        The measurement: means over seeds, each seed's numbers, deviations over seeds where there are several,
+        sampling errors, means by image, and the trace of the first seed.
     """
     first = trials[0].measurement
     numbers = {name: [trial.measurement.metrics[name] for trial in trials] for name in first.metrics}
     errors = errors_of([trial.sampled for trial in trials])
-    means = {name: _mean(values) for name, values in numbers.items()}
+    means = {name: mean_of(values) for name, values in numbers.items()}
     several = len(trials) > 1
     uncertainty = {
-        name: Uncertainty(
-            errors.get(name), statistics.stdev(values) if several else None, len(trials) if several else 1
-        )
+        name: Uncertainty(errors.get(name), statistics.stdev(values), len(trials), values[0])
+        if several
+        else Uncertainty(errors.get(name))
         for name, values in numbers.items()
         if name in errors or (several and statistics.stdev(values))
     }
@@ -89,7 +89,7 @@ def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
         uncertainty=uncertainty,
         by_image=ImageResults(
             metrics={name: float(value) for name, value in means.items()},
-            first={name: float(value) for name, value in first.metrics.items()},
+            each={name: [*map(float, values)] for name, values in numbers.items()},
             base=bases[0] if len(set(bases)) == 1 else hashlib.sha256("".join(bases).encode()).hexdigest(),
             base_metrics={
                 name: statistics.fmean(trial.base.metrics[name] for trial in trials) for name in names
@@ -97,8 +97,10 @@ def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
             cell=encode(_mean_columns([trial.sampled.columns for trial in trials])),
             base_cell=encode(_mean_columns([trial.base.columns for trial in trials])),
             change_sd=_change_sd(trials, names) if several else {},
-            seeds=len(trials),
+            trace=first.trace,
         ),
+        each=numbers,
+        trace=first.trace,
     )
 
 
@@ -112,13 +114,6 @@ def _change_sd(trials: list[Trial], names: Iterable[str]) -> dict[str, float]:
         name: statistics.stdev(trial.measurement.metrics[name] - trial.base.metrics[name] for trial in trials)
         for name in names
     }
-
-
-def _mean(values: list[Number]) -> Number:
-    if len(values) == 1:
-        return values[0]
-    mean = statistics.fmean(values)
-    return round(mean) if all(isinstance(value, int) for value in values) else mean
 
 
 def _mean_scores(sets: list[dict[str, dict[str, Scores]]]) -> dict[str, dict[str, Scores]]:

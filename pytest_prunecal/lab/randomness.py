@@ -13,6 +13,11 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from torch import nn
+
+PERTURBATION = 1e-7
+"""How far weights are moved, as a share of themselves: about as far as float32 rounds."""
+
 
 def seed_of(*parts: object) -> int:
     """Derive a seed from what it is for, so that no two uses share one and no order of use matters."""
@@ -23,6 +28,16 @@ def seed_of(*parts: object) -> int:
 def generator_of(*parts: object) -> torch.Generator:
     """Make a CPU generator seeded by what it is for: the same numbers whatever the device."""
     return torch.Generator().manual_seed(seed_of(*parts))
+
+
+@torch.no_grad()
+def perturb(network: nn.Module, generator: torch.Generator) -> None:
+    """Multiply every float parameter and buffer by 1 + 1e-7 gauss, in place."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            # In float64, as float32 has hardly a number between 1 and 1 + 1e-7.
+            tensor.copy_(tensor.double() * (1 + PERTURBATION * drawn).to(tensor.device))
 
 
 @contextmanager

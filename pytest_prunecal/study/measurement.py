@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import ImageResults
 from pytest_prunecal.study.trace import Jitter, Trace
 from pytest_prunecal.study.uncertainty import Uncertainty
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 Number = int | float
 Scores = dict[str, float]
+
+
+def mean_of(values: Sequence[Number]) -> Number:
+    """Mean over seeds; of whole numbers the nearest whole one."""
+    if len(values) == 1:
+        return values[0]
+    mean = statistics.fmean(values)
+    return round(mean) if all(isinstance(value, int) for value in values) else mean
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Measurements and pairings read from the store: whatever is there, only what can be one gets through."""
+"""Measurements read from the store: whatever is there, only what can be one gets through."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.study import stored
 from pytest_prunecal.study.image_results import Columns, ImageResults
-from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.pairing import Pairing
-from pytest_prunecal.study.uncertainty import Uncertainty
+from pytest_prunecal.study.measurement import Measurement, mean_of
+from pytest_prunecal.study.stored_trace import jitter_of, trace_of
+from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
 
 _INFINITE = 0x7C
@@ -43,7 +44,7 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
     if not uncertainty.keys() <= numbers.keys():
         raise ValueError("it is sure of metrics that it has not")
     by_image = None if data["by_image"] is None else _by_image(data["by_image"], numbers, metrics)
-    return Measurement(
+    found = Measurement(
         metrics=numbers,
         corrupted=stored.scores(data["corrupted"], metrics),
         provenance=provenance,
@@ -51,27 +52,11 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
         uncertainty=uncertainty,
         by_image=by_image,
         reused=stored.truth(data["reused"], "reused"),
+        each=_each(data["each"], numbers, metrics),
+        trace=None if data["trace"] is None else trace_of(data["trace"]),
+        jitter=None if data["jitter"] is None else jitter_of(data["jitter"]),
     )
-
-
-def pairing_of(value: object, metrics: Mapping[str, Metric]) -> Pairing:
-    """Read what `Pairing.to_dict` gave; raises ValueError or TypeError if it can be none in these metrics."""
-    data = _fields(value, Pairing)
-    spread = stored.record(data["change_spread"], "change_spread")
-    found = Pairing(
-        same_base=stored.truth(data["same_base"], "same_base"),
-        tuned=stored.truth(data["tuned"], "tuned"),
-        paired=stored.numbers(data["paired"], "paired", 0),
-        changes=stored.numbers(data["changes"], "changes"),
-        change_errors=stored.numbers(data["change_errors"], "change_errors", 0),
-        unpaired=stored.text(data["unpaired"], "unpaired"),
-        change_spread={
-            name: [_spread(side) for side in stored.items(sides, name)] for name, sides in spread.items()
-        },
-    )
-    for names in (found.paired, found.changes, found.change_errors, found.change_spread):
-        if not names.keys() <= metrics.keys():
-            raise ValueError("it is in metrics that there are not")
+    _check_seeds(found)
     return found
 
 
@@ -86,29 +71,63 @@ def _told(value: object, name: str) -> str | int | float:
 def _uncertainty(value: object) -> Uncertainty:
     data = _fields(value, Uncertainty)
     se, sd = (None if data[name] is None else stored.number(data[name], name, 0) for name in ("se", "sd"))
-    return Uncertainty(se, sd, stored.whole(data["seeds"], "seeds", 1))
+    first = None if data["first"] is None else stored.number(data["first"], "first")
+    return Uncertainty(se, sd, stored.whole(data["seeds"], "seeds", 1), first)
 
 
-def _spread(value: object) -> tuple[int, float]:
-    dof, deviation = stored.items(value, "a spread")
-    return stored.whole(dof, "a number of seeds", 1), stored.number(deviation, "a deviation", 0)
+def _each(
+    value: object, means: Mapping[str, Number], metrics: Mapping[str, Metric]
+) -> dict[str, list[Number]]:
+    """The numbers under each seed; their means must be the measurement's."""
+    found = {
+        name: [stored.number(one, name) for one in stored.items(values, name)]
+        for name, values in stored.record(value, "its seeds").items()
+    }
+    if not found:  # a measurement read from elsewhere
+        return found
+    if found.keys() != means.keys() or len({*map(len, found.values())}) > 1:
+        raise ValueError("its numbers under each seed are of other metrics, or of other seeds")
+    for seed in zip(*found.values(), strict=True):
+        stored.within_bounds(dict(zip(found, seed, strict=True)), metrics)
+    if any(not values or mean_of(values) != means[name] for name, values in found.items()):
+        raise ValueError("its numbers are not the means over its seeds")
+    return found
+
+
+def _check_seeds(found: Measurement) -> None:
+    """Raise ValueError where parts of a measurement are of other seeds, or of another trace."""
+    seeds = found.provenance.get("seeds", 1)
+    for name, values in found.each.items():
+        if len(values) != seeds:
+            raise ValueError(f"it has {name} under {len(values)} seeds, and is of {seeds}")
+        sure = found.uncertainty.get(name, UNKNOWN)
+        if sure.first is not None and (sure.first != values[0] or seeds == 1):
+            raise ValueError(f"its first {name} is not that of its first seed")
+    images = found.by_image
+    if images is None:
+        return
+    if images.each != found.each:
+        raise ValueError("its results by image are of other seeds")
+    if (images.trace, images.jitter) != (found.trace, found.jitter):
+        raise ValueError("its results by image are of another trace")
 
 
 def _by_image(value: object, numbers: Mapping[str, float], metrics: Mapping[str, Metric]) -> ImageResults:
     data = _fields(value, ImageResults)
     found = ImageResults(
         metrics=stored.numbers(data["metrics"], "its metrics by image"),
-        first=stored.numbers(data["first"], "its first metrics"),
+        each=_each(data["each"], numbers, metrics),
         base=stored.text(data["base"], "its base network"),
         base_metrics=stored.numbers(data["base_metrics"], "its base network's metrics"),
         cell=_columns(data["cell"], metrics),
         base_cell=_columns(data["base_cell"], metrics),
         change_sd=stored.numbers(data["change_sd"], "its deviations", 0),
-        seeds=stored.whole(data["seeds"], "seeds", 1),
+        trace=None if data["trace"] is None else trace_of(data["trace"]),
+        jitter=None if data["jitter"] is None else jitter_of(data["jitter"]),
     )
-    for each in (found.metrics, found.first, found.base_metrics):
+    for each in (found.metrics, found.base_metrics):
         stored.within_bounds(each, metrics)
-    if found.metrics != numbers or found.first.keys() != numbers.keys():
+    if found.metrics != numbers:
         raise ValueError("its results by image are of other numbers")
     if not found.change_sd.keys() <= found.base_metrics.keys():
         raise ValueError("it deviates from a base network that it does not tell of")

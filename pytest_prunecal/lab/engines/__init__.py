@@ -8,9 +8,8 @@ from pytest_prunecal.lab.setup import Setup
 
 if TYPE_CHECKING:
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
-    from pytest_prunecal.study.pairing import Pairing
+    from pytest_prunecal.study.trace import Jitter
 
 __all__ = ["Engine", "Setup", "start"]
 
@@ -19,7 +18,7 @@ class Engine(Protocol):
     """Measures cells: all that a session calls of an engine.
 
     A session has one engine a process, in front of which stands what reuses stored numbers (see `start`). The
-    class is called with `(setup, store, sources)` when something must be measured, compared or asked for that
+    class is called with `(setup, store, sources)` when something must be measured or asked for that
     the store cannot answer, and not before: it may import torch, and it may raise PrunecalError. Then its
     methods are called, one after the other.
 
@@ -44,6 +43,7 @@ class Engine(Protocol):
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
         """Measure one cell over the protocol's seed and those that follow it.
 
+        A session may ask again for more seeds of the cell that it asked for last, and then for its jitter.
         Meanwhile other processes that want the same cell wait, for what is then in the store.
         """
         ...
@@ -56,8 +56,14 @@ class Engine(Protocol):
         """
         ...
 
-    def pair(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
-        """Compare a cell with what was accepted, image by image; see `pytest_prunecal.lab.paired.compare`."""
+    def jitter(self, cell: Cell, repeats: int, measured: Measurement | None = None) -> Jitter:
+        """Repeat a cell's first seed from weights that are moved by 1e-7: how far float arithmetic moves it.
+
+        Args:
+            cell: the cell.
+            repeats: how many whole cells are measured for it; 0 for no more than its trace needs.
+            measured: a measurement of the cell, over however many seeds; None to measure it first.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,20 +10,20 @@ import torch
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.engines import Engine
-from pytest_prunecal.lab.measure import base_of, measure
-from pytest_prunecal.lab.paired import compare
-from pytest_prunecal.lab.reproducible import reproducible
+from pytest_prunecal.lab.jitter import jitter
+from pytest_prunecal.lab.measure import base_of, measure_once
+from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.store.environment import no_such_device
 from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
+    from pytest_prunecal.lab.over_seeds import Trial
     from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.store.sources import Sources
     from pytest_prunecal.store.store import Store
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
-    from pytest_prunecal.study.pairing import Pairing
+    from pytest_prunecal.study.trace import Jitter
 
 
 class LocalEngine(Engine):
@@ -39,6 +40,8 @@ class LocalEngine(Engine):
 
     def __init__(self, setup: Setup, store: Store, sources: Sources) -> None:
         self._bench = Bench(setup, store, resolve_device(setup.device, setup.worker), sources)
+        self._cell: Cell | None = None
+        self._trials: list[Trial] = []
 
     @property
     def device(self) -> str:
@@ -51,18 +54,25 @@ class LocalEngine(Engine):
         return digest([self._bench.dataset.digest, self._bench.corrupted.digest])
 
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
-        """Measure one cell; see `pytest_prunecal.lab.measure.measure`."""
-        return measure(cell, self._bench, seeds)
+        """Measure one cell; of the one that was measured last, only the seeds that are missing."""
+        if cell != self._cell:
+            self._cell, self._trials = cell, []
+        for bench in islice(self._bench.over_seeds(seeds), len(self._trials), None):
+            self._trials.append(measure_once(cell, bench))
+        return combine(self._trials[:seeds], self._bench.metrics)
+
+    def jitter(self, cell: Cell, repeats: int, measured: Measurement | None = None) -> Jitter:
+        """Measure how far float arithmetic moves a cell; see `pytest_prunecal.lab.jitter.jitter`."""
+        found = measured or self.measure(cell)
+        if found.trace is None:
+            raise ValueError(f"{cell.id}: a measurement without a trace has no jitter")
+        first = {name: values[0] for name, values in found.each.items()}
+        return jitter(cell, self._bench, found.trace, first, repeats)
 
     def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given."""
         places = (base_of(cell, bench).place for bench in self._bench.over_seeds(seeds))
         return [place for place in dict.fromkeys(places) if place]
-
-    def pair(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
-        """Compare a cell with what was accepted; see `pytest_prunecal.lab.paired.compare`."""
-        with reproducible(self._bench.protocol.threads):
-            return compare(measured, accepted, self._bench.metrics, tuned=tuned)
 
 
 def resolve_device(device: str, worker: int) -> torch.device:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.lab.resolve import resolve
-from pytest_prunecal.store.environment import conditions, is_surely_cpu
+from pytest_prunecal.store.environment import is_surely_cpu
 from pytest_prunecal.store.kinds import Kind
 from pytest_prunecal.store.sources import Sources, file_digest
 from pytest_prunecal.store.store import Store
@@ -19,17 +19,17 @@ from pytest_prunecal.study import stored
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.metric import known
-from pytest_prunecal.study.stored_measurement import measurement_of, pairing_of
+from pytest_prunecal.study.stored_measurement import measurement_of
+from pytest_prunecal.study.stored_trace import jitter_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_prunecal.lab.setup import Setup
     from pytest_prunecal.study.cell import Cell
-    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.metric import Metric
-    from pytest_prunecal.study.pairing import Pairing
+    from pytest_prunecal.study.trace import Jitter
 
 _BASE = re.compile(r"base/[0-9a-f]{64}\.safetensors")
 """Where the store has base networks: what a record names is looked for nowhere else."""
@@ -53,6 +53,7 @@ class ReusingEngine(Engine):
         self._sources = Sources(setup.started)
         self._store = Store(setup.store)
         self._measured: set[str] = set()
+        self._last: tuple[Cell, Measurement] | None = None
 
     @cached_property
     def device(self) -> str:
@@ -69,7 +70,7 @@ class ReusingEngine(Engine):
         return found
 
     def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
-        """Measure one cell, or give what was measured before; see `pytest_prunecal.lab.measure.measure`."""
+        """Measure one cell, or give what was measured before."""
         try:
             key = self._identity.of(cell, seeds)
         except OSError:  # a file is not there or cannot be read; measuring says so better
@@ -89,6 +90,7 @@ class ReusingEngine(Engine):
             told.append(f"not kept for another run: {found.problem}")
         else:
             self._measured.add(key)
+        self._last = cell, found.content
         warnings = (*found.content.warnings, *told)
         return replace(found.content, reused=found.reused, warnings=warnings)
 
@@ -96,17 +98,26 @@ class ReusingEngine(Engine):
         """Places in the store of the base networks that were trained for a cell."""
         return self._measuring.trained_bases(cell, seeds)
 
-    def pair(self, measured: ImageResults, accepted: ImageResults, *, tuned: bool) -> Pairing:
-        """Compare a cell with what was accepted, once; see `pytest_prunecal.lab.paired.compare`."""
-        sides = [measured.to_dict(), accepted.to_dict()]
-        key = digest([sides, tuned, self._sources.of_package(), conditions("cpu")])
-        load = partial(self._load_pairing, measured.base == accepted.base, tuned)
-        found = self._store.remember(
-            Kind("pairing", ".json", _save_pairing, load),
-            key,
-            lambda: self._measuring.pair(measured, accepted, tuned=tuned),
-            anew=self._setup.fresh,
+    def jitter(self, cell: Cell, repeats: int, measured: Measurement | None = None) -> Jitter:
+        """Measure how far float arithmetic moves a cell, or give what was measured before."""
+        if measured is None and self._last and self._last[0] == cell:
+            measured = self._last[1]
+        try:
+            key = digest(["jitter", self._identity.of(cell, 1), repeats])
+        except OSError:
+            return self._measuring.jitter(cell, repeats, measured)
+        kind: Kind[Jitter] = Kind(
+            "jitter", ".json", partial(self._save_jitter, cell), partial(self._load_jitter, repeats)
         )
+        found = self._store.remember(
+            kind,
+            key,
+            lambda: self._measuring.jitter(cell, repeats, measured),
+            anew=self._setup.fresh and key not in self._measured,
+            unfit=self._edited,
+        )
+        if not found.problem:
+            self._measured.add(key)
         return found.content
 
     @cached_property
@@ -129,23 +140,30 @@ class ReusingEngine(Engine):
         return f"{edited} was edited meanwhile" if edited else ""
 
     def _save(self, cell: Cell, seeds: int, measurement: Measurement, path: Path) -> None:
-        """Store a measurement, and which trained base networks it started from."""
+        self._write({"measurement": measurement.to_dict()}, cell, seeds, path)
+
+    def _save_jitter(self, cell: Cell, jitter: Jitter, path: Path) -> None:
+        self._write({"jitter": jitter.to_dict()}, cell, 1, path)
+
+    def _write(self, content: dict[str, object], cell: Cell, seeds: int, path: Path) -> None:
+        """Store what was measured, and which trained base networks it started from."""
         places = self._measuring.trained_bases(cell, seeds)
         bases = {place: self._digest_of(place) for place in places}
-        record = {"measurement": measurement.to_dict(), "bases": bases}
-        path.write_text(json.dumps(record), encoding="utf-8")
+        path.write_text(json.dumps(content | {"bases": bases}), encoding="utf-8")
 
-    def _load(self, seeds: int, path: Path) -> Measurement:
-        """A stored measurement; raises ValueError if it can be none of this cell.
-
-        Or if its base networks are not those in the store.
-        """
-        kept = stored.record(json.loads(path.read_text(encoding="utf-8")), "it", {"measurement", "bases"})
+    def _read(self, what: str, path: Path) -> tuple[object, dict[str, object]]:
+        """What was stored, and its base networks; raises ValueError if those are not the store's any more."""
+        kept = stored.record(json.loads(path.read_text(encoding="utf-8")), "it", {what, "bases"})
         bases = stored.record(kept["bases"], "its base networks")
         for place, expected in bases.items():
             if not _BASE.fullmatch(place) or self._digest_of(place) != expected:
                 raise ValueError(f"{path}: measured from another {place}")
-        found = measurement_of(kept["measurement"], self._metrics)
+        return kept[what], bases
+
+    def _load(self, seeds: int, path: Path) -> Measurement:
+        """A stored measurement; raises ValueError if it can be none of this cell."""
+        content, bases = self._read("measurement", path)
+        found = measurement_of(content, self._metrics)
         protocol, said = self._setup.protocol, found.provenance
         told = {
             "protocol": protocol.name,
@@ -159,16 +177,15 @@ class ReusingEngine(Engine):
             raise ValueError(f"{path}: measured from a base network that it does not name")
         return found
 
+    def _load_jitter(self, repeats: int, path: Path) -> Jitter:
+        """A stored jitter; raises ValueError if it can be none of so many repeats."""
+        content, _ = self._read("jitter", path)
+        found = jitter_of(content)
+        wanted = self._metrics.keys() if repeats else set()
+        if found.metrics.keys() != wanted or {*map(len, found.metrics.values())} - {repeats}:
+            raise ValueError(f"{path}: of other repeats, or in other metrics")
+        return found
+
     def _digest_of(self, place: str) -> str:
         """Of a whole entry of the store; raises an OSError if it is not there."""
         return file_digest(self._store.find(place) or self._store.root / place)
-
-    def _load_pairing(self, same_base: bool, tuned: bool, path: Path) -> Pairing:  # noqa: FBT001 - of a partial
-        found = pairing_of(json.loads(path.read_text(encoding="utf-8")), self._metrics)
-        if (found.same_base, found.tuned) != (same_base, tuned):
-            raise ValueError(f"{path}: compares other sides")
-        return found
-
-
-def _save_pairing(pairing: Pairing, path: Path) -> None:
-    path.write_text(json.dumps(pairing.to_dict()), encoding="utf-8")

@@ -86,8 +86,3 @@ def errors_of(samples: list[Sampled]) -> dict[str, float]:
         for name in samples[0].replicates
         if all(name in sample.replicates for sample in samples)
     }
-
-
-def paired_errors(difference: Mapping[str, Tensor]) -> dict[str, float]:
-    """Standard errors of the mean of differences by image, each float (N,)."""
-    return {name: float(means.std()) for name, means in resampled_means(difference).items()}

@@ -26,11 +26,3 @@ def encode(columns: Mapping[str, Tensor]) -> Columns:
     kept = ((bits + half) >> _DROPPED << _DROPPED).astype(np.uint16)
     high, low = (plane.astype(np.uint8).tobytes() for plane in (kept >> 8, kept & 255))
     return Columns(tuple(columns), high + low)
-
-
-def decode(columns: Columns) -> dict[str, Tensor]:
-    """Read them back, each float64 (N,)."""
-    planes = np.frombuffer(columns.content, np.uint8).reshape(2, -1).astype(np.uint16)
-    values = (planes[0] << 8 | planes[1]).view(np.float16).astype(np.float64)
-    rows = torch.from_numpy(values.reshape(len(columns.names), columns.images))
-    return dict(zip(columns.names, rows, strict=True))

@@ -74,10 +74,7 @@ def evaluate(
     Raises:
         PrunecalError: out of memory for a single image, or a metric's function returns what it must not.
     """
-    lay_out(model, device)
-    model.eval()
-    with stage(device, *what, "evaluate"):
-        logits = predict(model, clean, forward, batch, device)
+    logits = on_clean(model, clean, forward, batch, device, what)
     with stage(device, *what, "metrics"):
         tally.clean(logits)
     for test_set in corrupted:
@@ -87,6 +84,21 @@ def evaluate(
         with stage(device, *what, "metrics", *name):
             tally.corrupted(*name, logits)
     return tally.result()
+
+
+def on_clean(
+    model: nn.Module,
+    clean: Tensor,
+    forward: Forward,
+    batch: int,
+    device: torch.device,
+    what: tuple[object, ...] = (),
+) -> Tensor:
+    """Logits of the clean images alone, float32 (N, classes) on the CPU; arguments as `evaluate`."""
+    lay_out(model, device)
+    model.eval()
+    with stage(device, *what, "evaluate"):
+        return predict(model, clean, forward, batch, device)
 
 
 def predict(model: nn.Module, images: Images, forward: Forward, batch: int, device: torch.device) -> Tensor:

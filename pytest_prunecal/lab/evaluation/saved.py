@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pytest_prunecal.lab.evaluation.bootstrap import Sampled
+from pytest_prunecal.lab.evaluation.pixels import set_name
 from pytest_prunecal.lab.evaluation.tally import Evaluated
 from pytest_prunecal.study import stored
 from pytest_prunecal.study.metric import NETWORK
@@ -32,6 +33,7 @@ def save(evaluated: Evaluated, path: Path) -> None:
     metadata = {
         "metrics": json.dumps(evaluated.metrics),
         "corrupted": json.dumps(evaluated.corrupted),
+        "pixels": json.dumps(evaluated.pixels),
         # The file keeps tensors in no order.
         **{kind: json.dumps(list(by_metric)) for kind, by_metric in sampled.items()},
     }
@@ -63,6 +65,7 @@ def load(path: Path, *, images: int, metrics: Mapping[str, Metric]) -> Evaluated
         corrupted=stored.scores(json.loads(metadata["corrupted"]), metrics),
         logits=tensors["logits"],
         sampled=Sampled(columns, replicates),
+        pixels=stored.numbers(json.loads(metadata["pixels"]), "its mean pixels", 0),
     )
     _check(found, images, metrics)
     return found
@@ -76,6 +79,11 @@ def _check(found: Evaluated, images: int, metrics: Mapping[str, Metric]) -> None
         raise ValueError("it is of other metrics")
     if not names.issuperset([*found.sampled.columns, *found.sampled.replicates]):
         raise ValueError("it has results of metrics that there are not")
+    sets = {set_name(name, severity) for name, levels in found.corrupted.items() for severity in levels}
+    if found.pixels and found.pixels.keys() != sets:
+        raise ValueError("its mean pixels are of other sets")
+    if max(found.pixels.values(), default=0) > 1:
+        raise ValueError("its mean pixels are none")
     logits = found.logits
     if logits.dtype != torch.float32 or logits.dim() != 2 or len(logits) != images or logits.isnan().any():
         raise ValueError("its logits are not those of the test images")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,12 +29,14 @@ class Evaluated:
         corrupted: scores of each corrupted set, by corruption and by severity, the latter as text.
         logits: of the clean test set, float32 (N, classes) on the CPU.
         sampled: the metrics image by image, and on resampled images.
+        pixels: mean pixel of each corrupted set, in [0, 1], such as that of `fog 1`; empty where nobody asked.
     """
 
     metrics: dict[str, float]
     corrupted: dict[str, dict[str, measurement.Scores]]
     logits: Tensor
     sampled: Sampled
+    pixels: dict[str, float] = field(default_factory=dict)
 
 
 class Tally:

@@ -16,7 +16,7 @@ from pytest_prunecal.lab.pruners.channel import bn_scales
 from pytest_prunecal.lab.training.sgd import SGD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pytest_prunecal.lab.forward import Forward
     from pytest_prunecal.lab.training.augmentation import Augmentation
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pressure:
-    """What acts on a network's weights besides the loss.
+    """What acts on a network's weights besides the loss, and who looks on.
 
     Attributes:
         masks: parameter name to a bool mask; what is False stays zero after every step.
         slimming: lambda of the L1 subgradient that is added to the gradient of every BN scale
             (network slimming, Liu et al. 2017, eq. 1).
+        observer: called after every step with the network, the step's loss, float () on the device, and its
+            rate; it changes nothing, and training ends where it says that it has seen enough.
     """
 
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     slimming: float = 0.0
+    observer: Callable[[nn.Module, Tensor, float], bool] | None = None
 
 
 def train(
@@ -57,7 +60,7 @@ def train(
         forward: from uint8 to logits.
         augmentation: random crops and flips.
         generator: CPU generator of every random number of the training.
-        pressure: masks to hold and the L1 penalty on BN scales.
+        pressure: masks to hold, the L1 penalty on BN scales, and who looks on.
     """
     # Nothing in here waits for the device: no number of a step is read back.
     device = images.device
@@ -82,8 +85,11 @@ def train(
             for scale in scales:
                 if scale.grad is not None:
                     scale.grad.add_(torch.sign(scale.detach()), alpha=pressure.slimming)
-            optimiser.step(learning_rate(recipe, epoch + step / steps))
+            rate = learning_rate(recipe, epoch + step / steps)
+            optimiser.step(rate)
             hold(held)
+            if pressure.observer and pressure.observer(model, loss.detach(), rate):
+                return
 
 
 def steps_per_epoch(images: int, batch: int) -> int:
