@@ -74,16 +74,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         interleave(items)
 
 
-@pytest.hookimpl(trylast=True)  # after everything that deselects
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Count what the run compares."""
-    settings = _settings(session.config)
-    if settings is not None and settings.files:
-        from pytest_prunecal.gate.collection import count_comparisons
-
-        count_comparisons(session, settings)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send a cell's measurement with its report."""

@@ -49,6 +49,11 @@ class AcceptedCell:
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
     known: Known | None = None
 
+    @property
+    def seeds(self) -> int:
+        """Over how many seeds it was measured."""
+        return max((sure.seeds for sure in self.uncertainty.values()), default=1)
+
 
 @dataclass(frozen=True)
 class Known:

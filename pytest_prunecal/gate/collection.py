@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import pytest
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.engine import engine_of
-from pytest_prunecal.gate.outcome import comparisons_of, images_of, outcome_of, without_images
-from pytest_prunecal.gate.stash import COMPARISONS, SETTINGS, runxfail
+from pytest_prunecal.gate.outcome import outcome_of, pairing_of
+from pytest_prunecal.gate.stash import SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.study.cell import interleaved
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
     from _pytest._code import Traceback
     from pluggy import HookRelay
 
+    from pytest_prunecal.gate.outcome import Outcome
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.pairing import Pairing
+    from pytest_prunecal.study.trace import Jitter
 
 
 _INSTALLED = {"site-packages", "dist-packages"}
+
+_REPEATS = 2
+"""How often an accepted cell of several seeds is repeated to see how far float arithmetic alone moves it."""
 
 
 def nodeid_of(file: GateFile, config: pytest.Config) -> str:
@@ -57,12 +63,6 @@ def interleave(items: list[pytest.Item]) -> None:
     if len(cells) == len(places) and len(models) > 1:
         for place, cell in zip(places, interleaved(list(models.values())), strict=True):
             items[place] = cells[cell]
-
-
-def count_comparisons(session: pytest.Session, settings: Settings) -> None:
-    """Count what the run compares, all cells together: the rate of false alarms is the run's."""
-    cells = [(item.file, item.cell) for item in session.items if isinstance(item, CellItem)]
-    session.config.stash[COMPARISONS] = comparisons_of(cells, settings)
 
 
 def _hooks_of(node: pytest.Item | pytest.File) -> HookRelay:
@@ -119,30 +119,18 @@ class CellItem(pytest.Item):
         """The hooks of each conftest.py that is in charge."""
         return _hooks_of(self)
 
-    @property
-    def comparisons(self) -> int:
-        """How many comparisons under `auto` the whole run makes."""
-        return self.config.stash[COMPARISONS]
-
     def runtest(self) -> None:
-        """Measure, then judge."""
+        """Measure, look again as long as the cell is in doubt, then say what became of it."""
         settings = self.config.stash[SETTINGS]
+        self.measurement = None  # it may run again, and come to nothing
         try:
-            self.measurement, self.pairing = self._measure(settings)
+            measurement, outcome = self._measured(settings)
         except PrunecalError as error:
             # `from None`, or the report would show the error twice.
             raise pytest.fail.Exception(lines(str(error)), pytrace=False) from None
+        self.measurement = measurement
         self.user_properties.extend(
-            (f"prunecal_{visible(name)}", value) for name, value in self.measurement.metrics.items()
-        )
-        outcome = outcome_of(
-            self.file,
-            self.cell,
-            self.measurement,
-            self.pairing,
-            settings,
-            self.comparisons,
-            runxfail=runxfail(self.config),
+            (f"prunecal_{visible(name)}", value) for name, value in measurement.metrics.items()
         )
         if outcome.result == "xfailed":
             pytest.xfail(f"known regression: {flowing(outcome.known)}")
@@ -153,18 +141,37 @@ class CellItem(pytest.Item):
             says = line(f"{outcome.superfluous}: {self.cell.id} is marked as a known regression and passes")
             warnings.warn(pytest.PytestWarning(f"{says}; remove the mark"), stacklevel=1)
 
-    def _measure(self, settings: Settings) -> tuple[Measurement, Pairing]:
-        """Measure, and compare with the baseline image by image where it can be."""
-        engine = engine_of(self.config)
-        measurement = engine.measure(self.cell, settings.options.seeds)
-        accepted, why = images_of(self.file, self.cell, settings.metrics)
-        if accepted is None or measurement.by_image is None:
-            return measurement, without_images(self.file, self.cell, measurement, why)
-        there, here = accepted.cell.images, measurement.by_image.cell.images
-        if there != here:
-            why = f"the baseline's results by image are about {there} images, this run's about {here}"
-            return measurement, without_images(self.file, self.cell, measurement, why)
-        return measurement, engine.pair(measurement.by_image, accepted, tuned=self.cell.pruner is not None)
+    def _measured(self, settings: Settings) -> tuple[Measurement, Outcome]:
+        """Measure over as many seeds as it takes, and what then becomes of the cell."""
+        engine, update = engine_of(self.config), settings.options.update
+        seeds = settings.options.seeds or (self.file.seeds if update == "all" else 1)
+        while True:
+            measurement = engine.measure(self.cell, seeds)
+            outcome = self._outcome(measurement, settings)
+            more = self._further(outcome, settings)
+            if more <= seeds:
+                break
+            seeds = more
+        if outcome.accepted:
+            measurement = _with_jitter(
+                measurement, engine.jitter(self.cell, _REPEATS if seeds > 1 else 0, measurement)
+            )
+            outcome = self._outcome(measurement, settings)
+        return measurement, outcome
+
+    def _further(self, outcome: Outcome, settings: Settings) -> int:
+        """Over how many seeds to look next; 0 if that was the last look."""
+        if settings.options.update == "all":
+            return 0
+        # What is accepted stands beside the others, and is as sure as they are.
+        enough = settings.options.seeds or self.file.seeds
+        return outcome.verdict.more or (enough if outcome.accepted else 0)
+
+    def _outcome(self, measurement: Measurement, settings: Settings) -> Outcome:
+        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics)
+        return outcome_of(
+            self.file, self.cell, measurement, self.pairing, settings, runxfail=runxfail(self.config)
+        )
 
     def repr_failure(
         self,
@@ -185,6 +192,12 @@ class CellItem(pytest.Item):
         """Where the cell stands: its line in the baseline file."""
         accepted = self.file.accepted(self.cell)
         return self.path, accepted.line - 1 if accepted else None, line(f"{self.cell.model} {self.cell.id}")
+
+
+def _with_jitter(measurement: Measurement, jitter: Jitter) -> Measurement:
+    """The same with how far float arithmetic alone moves it: part of what is accepted."""
+    by_image = measurement.by_image and replace(measurement.by_image, jitter=jitter)
+    return replace(measurement, by_image=by_image, jitter=jitter)
 
 
 def _readable(shown: Any) -> Any:  # noqa: ANN401 - a text, or one of pytest's own

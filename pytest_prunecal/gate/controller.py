@@ -15,6 +15,7 @@ from pytest_prunecal.baseline.atomic import make_folder, sweep, write_atomically
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
 from pytest_prunecal.gate.collection import against, item_name, nodeid_of
+from pytest_prunecal.gate.family import family_of
 from pytest_prunecal.gate.outcome import environment_of, outcome_of
 from pytest_prunecal.gate.stash import runxfail
 from pytest_prunecal.gate.stream import Streamed, received
@@ -85,7 +86,6 @@ class Controller:
         }
         self._results: dict[tuple[str, str], CellResult] = {}
         self._problems: list[str] = []
-        self._comparisons = 1
         self.run: Run | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -101,10 +101,8 @@ class Controller:
             self._results[file.model, cell.id] = CellResult(cell, error=str(report.longrepr).strip())
 
     def _result(self, file: GateFile, cell: Cell, streamed: Streamed) -> CellResult:
-        measurement, pairing, self._comparisons = streamed.measurement, streamed.pairing, streamed.comparisons
-        outcome = outcome_of(
-            file, cell, measurement, pairing, self._settings, self._comparisons, runxfail=self._runxfail
-        )
+        measurement, pairing = streamed.measurement, streamed.pairing
+        outcome = outcome_of(file, cell, measurement, pairing, self._settings, runxfail=self._runxfail)
         return CellResult(
             cell,
             measurement,
@@ -120,17 +118,17 @@ class Controller:
         return [result.cell for result in found if result and result.measurement]
 
     def pooled(self, file: GateFile) -> tuple[Pooled, ...]:
-        """Compare the cells of a model all at once: those that changed, neither accepted nor known."""
-        protocol = self._settings.protocol
+        """Compare the cells of a model that changed together, but for those accepted or known."""
         # In the order of the grid, not of arrival: sums must not depend on who came first.
         results = [self._results.get((file.model, cell.id)) for cell in file.cells]
         cells = [
-            result.verdict
+            (result.cell.pruner, result.verdict)
             for result in results
             if result and result.verdict and not (result.accepted or result.known)
         ]
-        level = protocol.false_alarms / max(self._comparisons, 1)
-        return together(cells, self._settings.metrics, protocol.min_effect, level, protocol.noise.freedom)
+        protocol, metrics = self._settings.protocol, self._settings.metrics
+        family = file.family or family_of(file.baseline, protocol, metrics)
+        return together(cells, metrics, protocol.min_effect, family.rate.pooled)
 
     # Not after xdist, which waits for workers that do not end: who was told to terminate has seconds.
     @pytest.hookimpl(tryfirst=True)
@@ -146,8 +144,7 @@ class Controller:
             self._settings.metrics,
             models,
             interrupted,
-            self._comparisons,
-            self._settings.options.power,
+            power=self._settings.options.power,
         )
         self._write(self._settings.options.report, html.render)
         self._write(self._settings.options.json, json.render)

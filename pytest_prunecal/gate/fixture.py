@@ -43,7 +43,7 @@ class Prunecal:
         __tracebackhide__ = True  # what is wrong is in the line that calls this
         try:
             cell = self._cell(model, pruner, canonical_ratio(str(ratio)))
-            return engine_of(self._config).measure(cell, self._settings.options.seeds)
+            return engine_of(self._config).measure(cell, self._settings.options.seeds or 1)
         except PrunecalError as error:
             raise PrunecalError(lines(str(error))) from None
         except Exception as error:  # noqa: BLE001 - whatever the user's own code raises

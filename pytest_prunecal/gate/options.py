@@ -84,8 +84,23 @@ class Options:
         bare="all",
         gates=True,
     )
-    seeds: int = _option(
-        "K", "repeat each cell over K seeds (default: 1)", readers.whole(1, 100), default="1", repeated=True
+    seeds: int | None = _option(
+        "K",
+        "begin with K seeds a cell (default: 1); an update measures K (default: as many as the baseline has)",
+        readers.whole(1, 100),
+        repeated=True,
+    )
+    repeat: int | None = _option(
+        "N",
+        "measure a cell that is in doubt over at most N seeds (default: the protocol's)",
+        readers.whole(1, 100),
+        repeated=True,
+    )
+    changed: str = _option(
+        "|".join(readers.CHANGED),
+        "where pruning or fine-tuning is no longer what was accepted: tell it (the default) or fail",
+        readers.changed,
+        default=readers.CHANGED[0],
     )
     fresh: bool = _switch("measure every cell again, whatever the store has of earlier runs")
     power: bool = _switch("list the smallest regression that each comparison catches")

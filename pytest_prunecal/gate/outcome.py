@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_prunecal.baseline.agreement import edited
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
-from pytest_prunecal.judge import holm
+from pytest_prunecal.gate.family import family_of
+from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.screen import screen
 from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.metric import CORRUPTED, recorded
-from pytest_prunecal.study.pairing import Pairing
-from pytest_prunecal.study.tolerance import rule_of
+from pytest_prunecal.study.pairing import Pairing, pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell
     from pytest_prunecal.gate.selection import GateFile
     from pytest_prunecal.gate.settings import Settings
+    from pytest_prunecal.judge.screen import Difference
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
@@ -53,7 +55,6 @@ def outcome_of(
     measurement: Measurement,
     pairing: Pairing,
     settings: Settings,
-    comparisons: int,
     *,
     runxfail: bool,
 ) -> Outcome:
@@ -63,76 +64,114 @@ def outcome_of(
         file: the model's part of the gate.
         cell: the cell.
         measurement: its numbers.
-        pairing: how they relate to the accepted ones.
+        pairing: how they relate to the accepted ones, see `pairing_of`.
         settings: of the session.
-        comparisons: how many comparisons under `auto` the whole run makes.
         runxfail: whether known regressions fail all the same.
     """
-    verdict = _verdict(file, cell, measurement, pairing, settings, comparisons)
-    baseline = file.accepted(cell)
-    accepted = _accepts(settings.options.update, verdict)
-    known = "" if accepted or runxfail else _known(baseline, verdict)
-    fails = verdict.status.fails and not accepted
-    return Outcome(
-        verdict=verdict,
-        accepted=accepted,
-        known=known,
-        result="xfailed" if known else "failed" if fails else "passed",
-        superfluous=baseline.known.where if baseline and baseline.known and not (accepted or fails) else "",
-    )
-
-
-def _verdict(
-    file: GateFile,
-    cell: Cell,
-    measurement: Measurement,
-    pairing: Pairing,
-    settings: Settings,
-    comparisons: int,
-) -> CellVerdict:
-    protocol = settings.protocol
-    accepted = file.accepted(cell)
-    dense = file.baseline.cells.get(DENSE) if file.baseline else None
-    images, _ = images_of(file, cell, settings.metrics)
-    circumstances = Circumstances(
-        noise=protocol.noise,
-        false_alarms=protocol.false_alarms,
-        comparisons=max(comparisons, 1),
-        min_effect=protocol.min_effect,
-        measured=measurement.uncertainty,
-        accepted=accepted.uncertainty if accepted else {},
-        dense=dense.metrics if dense else {},
-        same_base=_same_base(file, cell, measurement),
-        share_base=(measurement.provenance.get("base") is not None, _accepted_base(file, cell) is not None),
-        pairing=replace(pairing, tuned=cell.pruner is not None),
-        first=_first_of(images, accepted) if images and accepted else {},
-        incomparable=_incomparable(file, cell, measurement, settings),
-    )
-    return judge(
+    verdict = judge(
         measurement.metrics,
-        accepted.metrics if accepted else None,
+        accepted.metrics if (accepted := file.accepted(cell)) else None,
         tolerances_of(file, cell, settings),
         settings.metrics,
-        circumstances,
+        _circumstances(file, cell, measurement, pairing, settings),
+    )
+    taken = _accepts(settings, verdict)
+    known = "" if taken or runxfail else _known(accepted, verdict, settings)
+    fails = verdict.status.fails and not taken
+    return Outcome(
+        verdict=verdict,
+        accepted=taken,
+        known=known,
+        result="xfailed" if known else "failed" if fails else "passed",
+        superfluous=accepted.known.where if accepted and accepted.known and not (taken or fails) else "",
     )
 
 
-def _accepts(update: str | None, verdict: CellVerdict) -> bool:
-    """Whether an update of this kind takes a cell's numbers as its new baseline."""
+def _circumstances(
+    file: GateFile, cell: Cell, measurement: Measurement, pairing: Pairing, settings: Settings
+) -> Circumstances:
+    protocol, accepted = settings.protocol, file.accepted(cell)
+    dense = file.baseline.cells.get(DENSE) if file.baseline else None
+    images, _ = images_of(file, cell, settings.metrics)
+    family = file.family or family_of(file.baseline, protocol, settings.metrics)
+    each = _standing(images, accepted) if images and accepted else {}
+    differences = _screened(measurement, images)
+    return Circumstances(
+        sides=Sides(
+            noise=protocol.noise,
+            tuned=cell.pruner is not None,
+            accepted=accepted.uncertainty if accepted else {},
+            dense=dense.metrics if dense else {},
+            levels=family.levels,
+            same_base=_same_base(file, cell, measurement),
+            share_base=(
+                measurement.provenance.get("base") is not None,
+                _accepted_base(file, cell) is not None,
+            ),
+            each=measurement.each,
+            accepted_each=each,
+            pairing=replace(pairing, tuned=cell.pruner is not None),
+            traced=differences == () and _same_trace_base(measurement, images),
+            jitter=images.jitter if images else None,
+        ),
+        level=family.rate.cell,
+        most=protocol.repeat,
+        min_effect=protocol.min_effect,
+        measured=measurement.uncertainty,
+        first={name: values[0] for name, values in each.items()} | _first_of(accepted),
+        incomparable=_incomparable(file, cell, measurement, settings),
+        differences=differences,
+        changed_fails=settings.options.changed == "fail",
+    )
+
+
+def _screened(measurement: Measurement, images: ImageResults | None) -> tuple[Difference, ...] | None:
+    """What the cell computed otherwise than the accepted one; None where either is not known."""
+    if measurement.trace is None or images is None or images.trace is None:
+        return None
+    return screen(measurement.trace, images.trace, images.jitter)
+
+
+def _same_trace_base(measurement: Measurement, images: ImageResults | None) -> bool:
+    ours, theirs = measurement.trace, images.trace if images else None
+    return ours is not None and theirs is not None and ours.base == theirs.base
+
+
+def _standing(images: ImageResults, accepted: AcceptedCell) -> dict[str, list[float]]:
+    """The accepted numbers under each seed, but for those whose means were edited since."""
+    means = {name: recorded(mean) for name, mean in images.metrics.items()}
+    return {name: each for name, each in images.each.items() if accepted.metrics.get(name) == means.get(name)}
+
+
+def _first_of(accepted: AcceptedCell | None) -> dict[str, float]:
+    """The accepted numbers under the first of several seeds, as the baseline file has them."""
+    sure = accepted.uncertainty if accepted else {}
+    return {name: one.first for name, one in sure.items() if one.first is not None}
+
+
+def _accepts(settings: Settings, verdict: CellVerdict) -> bool:
+    """Whether an update of the session's kind takes a cell's numbers as its new baseline."""
+    update = settings.options.update
     if update == "missing":
-        # New metrics must not carry another's regression along, nor the loss of one.
+        # New metrics must not carry another's regression along, nor the loss of one, nor another ruler.
         lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
         worse = verdict.having(Status.REGRESSION, Status.CHANGED)
-        return verdict.status is Status.MISSING and not lost and not worse
+        return verdict.status is Status.MISSING and not (lost or worse or _changed(verdict, settings))
     return update == "all" or (update == "failing" and verdict.status.fails)
 
 
-def _known(accepted: AcceptedCell | None, verdict: CellVerdict) -> str:
+def _changed(verdict: CellVerdict, settings: Settings) -> bool:
+    """Whether what the cell computed otherwise fails it, whatever its numbers are."""
+    told = verdict.differences if settings.options.changed == "fail" else ()
+    return bool(told) or any(one.of_ruler for one in verdict.differences)
+
+
+def _known(accepted: AcceptedCell | None, verdict: CellVerdict, settings: Settings) -> str:
     """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
     known = accepted.known if accepted else None
     today = date.today()  # noqa: DTZ011 - the day where it runs
-    excused = verdict.status is Status.REGRESSION and not verdict.having(Status.CHANGED)
-    if known is None or not excused or known.expired(today):
+    changed = bool(verdict.having(Status.CHANGED)) or _changed(verdict, settings)
+    if known is None or verdict.status is not Status.REGRESSION or changed or known.expired(today):
         return ""
     return known.reason
 
@@ -142,17 +181,6 @@ def tolerances_of(file: GateFile, cell: Cell, settings: Settings) -> dict[str, T
     if file.baseline:
         return file.baseline.tolerances_of(cell.id, settings.protocol)
     return settings.protocol.tolerance
-
-
-def comparisons_of(cells: Iterable[tuple[GateFile, Cell]], settings: Settings) -> int:
-    """How many comparisons under `auto` these cells make: each by itself, and those of a model together."""
-    by_model: dict[str, list[list[str]]] = {}
-    for file, cell in cells:
-        accepted = file.accepted(cell)
-        rules = tolerances_of(file, cell, settings)
-        auto = [metric for metric in (accepted.metrics if accepted else ()) if rule_of(metric, rules).auto]
-        by_model.setdefault(file.model, []).append(auto)
-    return holm.comparisons(by_model.values())
 
 
 def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tuple[ImageResults | None, str]:
@@ -168,7 +196,17 @@ def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tupl
     return found, ""
 
 
-def without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
+def pairing_of(
+    file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
+) -> Pairing:
+    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be."""
+    accepted, why = images_of(file, cell, metrics)
+    if accepted is None or measurement.by_image is None:
+        return _without_images(file, cell, measurement, why)
+    return pair(measurement.by_image, accepted, tuned=cell.pruner is not None)
+
+
+def _without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
     """What is known of a comparison from the baseline file alone."""
     known = file.images.get(cell.id)
     same_base = bool(known and measurement.by_image and known.base == measurement.by_image.base)
@@ -191,12 +229,6 @@ def _accepted_base(file: GateFile, cell: Cell) -> str | None:
     `pinned` or the beginning of a checkpoint's digest; None if every seed trained its own.
     """
     return file.baseline.environment_of(cell.id).get("base") if file.baseline else None
-
-
-def _first_of(images: ImageResults, accepted: AcceptedCell) -> dict[str, float]:
-    """The numbers of the baseline's first seed, but for those whose means were edited since."""
-    means = {name: recorded(mean) for name, mean in images.metrics.items()}
-    return {name: one for name, one in images.first.items() if accepted.metrics.get(name) == means.get(name)}
 
 
 def environment_of(measurement: Measurement | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.paths import Found
 
 UPDATES = ("all", "missing", "failing")
+CHANGED = ("tell", "fail")
 _DIGITS, _LONG = 20, 60
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
@@ -77,11 +78,20 @@ def update(written: Written) -> str:
     return written.text
 
 
-def whole(least: int, most: int) -> Callable[[Written], int]:
-    """Make a reader of whole numbers from least to most, both of them included."""
+def changed(written: Written) -> str:
+    """Read what a cell that is not computed as it was comes to."""
+    if written.text not in CHANGED:
+        raise PrunecalError(f"{_brief(str(written))}: give {' or '.join(CHANGED)}")
+    return written.text
 
-    def read(written: Written) -> int:
+
+def whole(least: int, most: int) -> Callable[[Written], int | None]:
+    """Make a reader of whole numbers from least to most, both of them included; an empty text is none."""
+
+    def read(written: Written) -> int | None:
         text = written.text.strip()
+        if not text:
+            return None
         # Python makes no number of more than 4,300 digits.
         fits = text.isdecimal() and len(text) <= _DIGITS and least <= int(text) <= most
         if not fits:

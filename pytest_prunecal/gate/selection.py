@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from pytest_prunecal.baseline import agreement
 from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.family import family_of
 from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
 from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.builtin import PRUNERS
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
+    from pytest_prunecal.gate.family import Family
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.image_results import ImageResults
@@ -48,6 +51,7 @@ class GateFile:
         grid: ids of all cells of the protocol's grid, selected or not.
         images: what the baseline knows of its cells image by image.
         unpaired: why it knows nothing; empty if it does.
+        family: what its accepted cells say of each one's comparisons; worked out anew where it is None.
         orphans: ids of accepted cells that no pruner registered and no ratio configured can make: an update
             of the whole grid, which nothing narrows, removes them.
     """
@@ -60,11 +64,18 @@ class GateFile:
     grid: frozenset[str]
     images: dict[str, ImageResults] = field(default_factory=dict)
     unpaired: str = ""
+    family: Family | None = None
     orphans: tuple[str, ...] = ()
 
     def accepted(self, cell: Cell) -> AcceptedCell | None:
         """What the baseline says of a cell."""
         return self.baseline.cells.get(cell.id) if self.baseline else None
+
+    @property
+    def seeds(self) -> int:
+        """Over how many seeds most of its accepted cells were measured; 1 if there are none."""
+        counts = Counter(cell.seeds for cell in (self.baseline.cells.values() if self.baseline else ()))
+        return max(counts, key=lambda seeds: (counts[seeds], seeds), default=1)
 
 
 def select(
@@ -150,7 +161,7 @@ def _checked_file(
         if not whole:
             raise
         images, unpaired = {}, str(error)
-    return replace(file, images=images, unpaired=unpaired)
+    return replace(file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics))
 
 
 def _orphans(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.atomic import make_folder
@@ -43,7 +43,7 @@ class Settings:
         narrowed: whether the command line narrows the grid.
         surroundings: options of pytest's own that a command must repeat to find the same configuration.
         repeated: options that a command must repeat to mean the same protocol, files and measurements.
-        protocol: how cells are measured.
+        protocol: how cells are measured, and how often one that is in doubt.
         extensions: the user's own models, pruners, data sets and metrics.
         metrics: every metric by name, in canonical order.
         folder: where this protocol's baselines lie.
@@ -112,6 +112,8 @@ def build(
     """
     options = Options(asked, root)
     protocol, inferred = _protocol(options, named)
+    if options.repeat is not None:
+        protocol = replace(protocol, repeat=options.repeat)
     check_extensions(extensions)
     check_protocol(protocol, extensions)
     _check_pin(options)

@@ -14,9 +14,6 @@ SETTINGS: pytest.StashKey[Any] = pytest.StashKey()
 ENGINE: pytest.StashKey[Any] = pytest.StashKey()
 """The session's `lab.engines.Engine`; absent until something is measured."""
 
-COMPARISONS: pytest.StashKey[int] = pytest.StashKey()
-"""How many comparisons under `auto` the whole run makes."""
-
 BEGAN = "prunecal-began"
 
 

@@ -24,12 +24,10 @@ class Streamed:
     Attributes:
         measurement: its numbers.
         pairing: how they relate to the accepted ones.
-        comparisons: how many comparisons under `auto` the whole run makes.
     """
 
     measurement: Measurement
     pairing: Pairing
-    comparisons: int
 
 
 def send(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -44,7 +42,6 @@ def send(item: pytest.Item, report: pytest.TestReport) -> None:
     sent = {
         "measurement": measurement,
         "pairing": item.pairing.to_dict(),
-        "comparisons": item.comparisons,
     }
     setattr(report, ATTRIBUTE, sent)
 
@@ -54,5 +51,4 @@ def received(report: pytest.TestReport) -> Streamed | None:
     sent: dict[str, Any] | None = getattr(report, ATTRIBUTE, None)
     if sent is None:
         return None
-    measurement, pairing = Measurement.from_dict(sent["measurement"]), Pairing(**sent["pairing"])
-    return Streamed(measurement, pairing, sent["comparisons"])
+    return Streamed(Measurement.from_dict(sent["measurement"]), Pairing(**sent["pairing"]))

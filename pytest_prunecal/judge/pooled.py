@@ -1,11 +1,10 @@
-"""All cells of a model together: what each hides in its noise, many of them show.
+"""Cells of a model together, pruner by pruner and all at once: what each hides in its noise, many of them show.
 
-A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network
-are independent of each other, so the mean of their changes, each weighted by the inverse of its variance,
-has a far smaller deviation than any of them. What cells do share is the error of the protocol's prior: if
-it takes a metric's noise for too small, it does so in all of them. One factor for the whole model,
-estimated from the deviations over seeds of all its cells, makes up for that, and lends the mean its degrees
-of freedom.
+A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network are
+independent of each other, so the mean of their changes, each weighted by the inverse of its variance, has a
+far smaller deviation than any of them. The first seed of each cell takes part and no further one: how many
+seeds a cell was looked at over depends on how bad the first ones were, which would bend the mean. The degrees of
+freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110).
 
 What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
 of the mean by the file alone stays one.
@@ -14,32 +13,38 @@ of the mean by the file alone stays one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge import student_t
-from pytest_prunecal.judge.auto_tolerance import POWER
+from pytest_prunecal.judge.rate import FEWEST
+from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.judge.sequence import POWER
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study.metric import in_order
 from pytest_prunecal.study.tolerance import EXACT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.auto_tolerance import Change
     from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.tolerance import Tolerance
 
-FEWEST = 2
-SMALLEST = 1e-70
+ALL = ""
+"""The group of all cells."""
+
+_POOLED = ("same seed", "same base")
+_SMALLEST, _LARGEST = 1e-70, 1e70
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """One metric over the cells of a model.
+    """One metric over several cells of a model.
 
     Attributes:
+        group: the pruner whose cells they are; empty for those of all pruners.
         metric: its name.
         status: ok, improvement or regression.
         change: weighted mean of the cells' changes, in the metric's unit.
@@ -49,6 +54,7 @@ class Pooled:
         p_value: probability that noise alone takes it this far for the worse.
     """
 
+    group: str
     metric: str
     status: Status
     change: float
@@ -58,93 +64,103 @@ class Pooled:
     p_value: float
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One cell's part, in the metric's unit: its change for the worse, and how sure that is."""
+
+    worse: float
+    variance: float
+    freedom: int
+    floor: float
+
+
 def together(
-    cells: Iterable[CellVerdict],
+    cells: Iterable[tuple[str | None, CellVerdict]],
     metrics: Mapping[str, Metric],
     min_effect: Mapping[str, Tolerance],
     level: float,
-    prior_freedom: int,
 ) -> tuple[Pooled, ...]:
-    """Compare those cells of a model all at once that changed; arguments and answer as of `pooled`.
+    """Compare those cells of a model together that changed.
 
-    Whether a cell repeats the baseline's first seed is known from beside the file; by the file alone, such a
+    Whether a cell repeats the baseline's own seeds may be known from beside the file; by the file alone, such a
     cell counts like any other.
-    """
-    cells = list(cells)
-    terms = metrics, min_effect, level, prior_freedom
-    found = pooled((row for cell in cells if not cell.identical for row in cell.metrics), *terms)
-    alone = pooled(
-        (replace(row, allowance=row.alone) for cell in cells if not cell.unchanged for row in cell.metrics),
-        *terms,
-    )
-    by_metric = {one.metric: one for one in found}
-    worse = {one.metric: one for one in alone if one.status is Status.REGRESSION}
-    for name, one in worse.items():
-        if name not in by_metric or by_metric[name].status is not Status.REGRESSION:
-            by_metric[name] = one
-    return tuple(by_metric[name] for name in in_order(by_metric, metrics))
-
-
-def pooled(
-    rows: Iterable[MetricVerdict],
-    metrics: Mapping[str, Metric],
-    min_effect: Mapping[str, Tolerance],
-    level: float,
-    prior_freedom: int,
-) -> tuple[Pooled, ...]:
-    """Compare a model's cells all at once, metric by metric.
 
     Args:
-        rows: the comparisons of all its cells.
+        cells: each one's pruner, None for the dense cell, and its verdict.
         metrics: what is known of each metric.
         min_effect: by metric, the change below which nobody cares, here of the mean over cells.
         level: false-alarm rate of one comparison.
-        prior_freedom: degrees of freedom of the protocol's prior.
 
     Returns:
-        One for each metric that at least two cells compare from the same base network under `auto`.
+        For all cells and for each pruner's, one for each metric that at least two cells compare from the same
+        base network under `auto`; pruners whose cells are all that there are have none of their own.
     """
-    by_metric: dict[str, list[MetricVerdict]] = {}
-    for row in rows:
-        if row.allowance and row.allowance.independent and _in_range(row.allowance):
-            by_metric.setdefault(row.metric, []).append(row)
-    return tuple(
-        _pool(name, by_metric[name], metrics.get(name), min_effect.get(name, EXACT), level, prior_freedom)
-        for name in in_order(by_metric, metrics)
-        if len(by_metric[name]) >= FEWEST
-    )
+    cells = [(pruner, cell) for pruner, cell in cells if pruner is not None]
+    pruners = list(dict.fromkeys(pruner for pruner, _ in cells if pruner))
+    groups = [ALL, *(pruners if len(pruners) > 1 else ())]
+    found: list[Pooled] = []
+    for group in groups:
+        verdicts = [cell for pruner, cell in cells if group in (ALL, pruner)]
+        sharp = [row for cell in verdicts if not cell.identical for row in cell.metrics]
+        plain = [row for cell in verdicts if not cell.unchanged for row in cell.metrics]
+        by_metric = _group(group, sharp, 0, metrics, min_effect, level)
+        for name, one in _group(group, plain, 1, metrics, min_effect, level).items():
+            if one.status is Status.REGRESSION and (
+                name not in by_metric or by_metric[name].status is not Status.REGRESSION
+            ):
+                by_metric[name] = one
+        found += [by_metric[name] for name in in_order(by_metric, metrics)]
+    return tuple(found)
 
 
-def _in_range(found: Allowance) -> bool:
-    """Whether squares stay in the range of floating point."""
-    return SMALLEST < found.prior_sd < 1 / SMALLEST and found.seen[0] < 1 / SMALLEST
-
-
-def _pool(
-    name: str,
-    rows: list[MetricVerdict],
-    known: Metric | None,
-    effect: Tolerance,
+def _group(
+    group: str,
+    rows: Sequence[MetricVerdict],
+    which: int,
+    metrics: Mapping[str, Metric],
+    min_effect: Mapping[str, Tolerance],
     level: float,
-    prior_freedom: int,
-) -> Pooled:
-    cells = [(row.allowance, row.baseline or 0.0) for row in rows if row.allowance]
-    weights = [1 / (cell.prior_sd * cell.prior_sd) for cell, _ in cells]
-    share = [weight / sum(weights) for weight in weights]
-    freedom = prior_freedom + sum(cell.seen[1] for cell, _ in cells)
-    factor = (prior_freedom + sum(cell.seen[0] for cell, _ in cells)) / freedom
-    sd = math.sqrt(factor / sum(weights))
-    change = sum(part * cell.change for part, (cell, _) in zip(share, cells, strict=True))
-    floor = sum(part * effect.bound(baseline) for part, (_, baseline) in zip(share, cells, strict=True))
+) -> dict[str, Pooled]:
+    """Pool by metric what `rows` found (0), or what they are by the baseline file alone (1)."""
+    parts: dict[str, list[_Part]] = {}
+    for row in rows:
+        change = row.single[which] if row.single else None
+        if change and change.kind in _POOLED:
+            effect = min_effect.get(row.metric, EXACT).bound(row.baseline or 0.0)
+            part = _part(change, metrics.get(row.metric), effect)
+            if _SMALLEST < part.variance < _LARGEST:
+                parts.setdefault(row.metric, []).append(part)
+    return {
+        name: _pool(group, name, found, metrics.get(name), level)
+        for name, found in parts.items()
+        if len(found) >= FEWEST
+    }
+
+
+def _part(change: Change, metric: Metric | None, effect: float) -> _Part:
+    deviation = change.deviation / scale_of(metric).slope(change.yardstick)
+    return _Part(change.worse, deviation * deviation, change.freedom, effect)
+
+
+def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, level: float) -> Pooled:
+    weights = [1 / part.variance for part in parts]
+    total = math.fsum(weights)
+    worse = math.fsum(weight * part.worse for weight, part in zip(weights, parts, strict=True)) / total
+    floor = math.fsum(weight * part.floor for weight, part in zip(weights, parts, strict=True)) / total
+    sd = math.sqrt(1 / total)
+    shares = [weight / total for weight in weights]
+    freedom = max(
+        int(1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))), 1
+    )
     bound = max(student_t.quantile(level, freedom) * sd, floor)
-    worsening = -change if known and known.higher_is_better else change
-    status = Status.REGRESSION if worsening > bound else Status.OK
+    status = Status.REGRESSION if worse > bound else Status.OK
     return Pooled(
+        group,
         name,
-        Status.IMPROVEMENT if -worsening > bound else status,
-        change,
+        Status.IMPROVEMENT if -worse > bound else status,
+        scale_of(metric).sign * worse,
         bound,
         bound + student_t.quantile(1 - POWER, freedom) * sd,
-        len(cells),
-        student_t.tail(worsening / sd, freedom) if worsening > floor else 1.0,
+        len(parts),
+        student_t.tail(worse / sd, freedom) if worse > floor else 1.0,
     )

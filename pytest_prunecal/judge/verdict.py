@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance, sharper
-from pytest_prunecal.judge.holm import rejected
+from pytest_prunecal.judge.auto_tolerance import Terms, allowance, plan_of
+from pytest_prunecal.judge.compared import compare
+from pytest_prunecal.judge.screen import ruler, told
+from pytest_prunecal.judge.sequence import EARLIEST, MOST, next_look
 from pytest_prunecal.study.metric import in_order, recorded
-from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.tolerance import EXACT, Tolerance, rule_of
 from pytest_prunecal.study.uncertainty import UNKNOWN, within_reach
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.auto_tolerance import Allowance, Change
+    from pytest_prunecal.judge.compared import Compared, Sides
+    from pytest_prunecal.judge.screen import Difference
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
-    from pytest_prunecal.study.prior import Noise
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 # Bounds and recorded numbers are decimal fractions; this only absorbs their binary representation.
@@ -59,9 +61,9 @@ class MetricVerdict:
         baseline_uncertainty: how sure the accepted number is.
         measured_uncertainty: how sure the measured number is.
         p_value: probability that noise alone explains the change for the worse; None under a fixed tolerance.
-        replayed: whether the cell's numbers are those of the baseline's first seed, this one among them.
-        alone: what noise explains by the baseline file alone, where there is an `allowance`.
-        alone_p_value: `p_value` by the baseline file alone, which `p_value` never exceeds.
+        replayed: whether the cell's numbers are those of the baseline's own seeds, this one among them.
+        more: over how many seeds the comparison wants to be looked at next; 0 if it is settled.
+        single: the comparison of the first seed alone, which cells are pooled by; None where there is none.
     """
 
     metric: str
@@ -74,8 +76,8 @@ class MetricVerdict:
     measured_uncertainty: Uncertainty = UNKNOWN
     p_value: float | None = None
     replayed: bool = False
-    alone: Allowance | None = None
-    alone_p_value: float | None = None
+    more: int = 0
+    single: Compared | None = None
 
     @property
     def change(self) -> Number | None:
@@ -99,16 +101,24 @@ class CellVerdict:
     Attributes:
         status: the cell's status.
         metrics: metric by metric, in canonical order.
-        reason: why the cell as a whole is missing or incomparable; empty otherwise.
+        reason: why the cell as a whole is missing, incomparable or changed; empty otherwise.
+        differences: what the cell computed otherwise than the accepted one, before training noise set in.
+        screened: whether that is known at all.
+        seeds: over how many seeds it was measured.
+        more: over how many seeds it should be looked at next; 0 if it is settled.
     """
 
     status: Status
     metrics: tuple[MetricVerdict, ...]
     reason: str = ""
+    differences: tuple[Difference, ...] = ()
+    screened: bool = False
+    seeds: int = 1
+    more: int = 0
 
     @property
     def replayed(self) -> bool:
-        """Whether the numbers are those of the baseline's first seed, to every recorded digit."""
+        """Whether the numbers are those of the baseline's own seeds, to every recorded digit."""
         return any(verdict.replayed for verdict in self.metrics)
 
     def having(self, *statuses: Status) -> list[MetricVerdict]:
@@ -122,7 +132,7 @@ class CellVerdict:
 
     @property
     def identical(self) -> bool:
-        """Whether every metric equals its baseline, or that of its first seed, as far as it is recorded."""
+        """Whether every metric equals its baseline, or that of its own seeds, as far as it is recorded."""
         unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
         return self.status is Status.OK and unchanged
 
@@ -149,34 +159,27 @@ class Circumstances:
     """All that `tolerance: auto` takes into account besides the two sets of numbers.
 
     Attributes:
-        noise: the protocol's prior of the training noise.
-        false_alarms: rate of runs without a change that may fail, in (0, 1).
-        comparisons: how many comparisons under `auto` the whole run makes, >= 1.
+        sides: what the comparisons rest on.
+        level: false-alarm rate of one noisy comparison at each look, in (0, 1).
+        most: seeds over which a cell in doubt is looked at, at most.
         min_effect: by metric, the change below which nobody cares.
         measured: by metric, how sure the measured number is.
-        accepted: by metric, how sure the accepted number is.
-        dense: the accepted numbers of the model's dense cell.
-        same_base: whether both sides started from the same base network by what the baseline file says.
-        share_base: whether all seeds of a side, the measured and the accepted, started from one base network.
-        pairing: how the two sides relate by what lies beside the file. Nobody can review that: it may sharpen
-            a comparison and never make one milder.
         first: the baseline's numbers under its first seed alone, those that still stand for its means; empty
-            if they are not at hand. From beside the file, too.
+            if they are not known.
         incomparable: by metric, why its two numbers do not measure the same.
+        differences: what the cell computed otherwise than the accepted one; None where that is not known.
+        changed_fails: whether a cell that is pruned or fine-tuned otherwise fails.
     """
 
-    noise: Noise
-    false_alarms: float
-    comparisons: int = 1
+    sides: Sides
+    level: float
+    most: int = MOST
     min_effect: Mapping[str, Tolerance] = field(default_factory=dict)
     measured: Mapping[str, Uncertainty] = field(default_factory=dict)
-    accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
-    dense: Mapping[str, Number] = field(default_factory=dict)
-    same_base: bool = False
-    share_base: tuple[bool, bool] = (False, False)
-    pairing: Pairing = field(default_factory=Pairing)
     first: Mapping[str, float] = field(default_factory=dict)
     incomparable: Mapping[str, str] = field(default_factory=dict)
+    differences: tuple[Difference, ...] | None = None
+    changed_fails: bool = False
 
 
 def judge(
@@ -197,9 +200,10 @@ def judge(
 
     Returns:
         The verdict. A change for the worse beyond tolerance is a regression, one for the better beyond
-        tolerance an improvement; a metric that only one side has is missing. Under `auto`, metrics are
-        rejected by Holm's procedure (1979) at the cell's place in the whole run.
+        tolerance an improvement; a metric that only one side has is missing. Where what everything is
+        measured with is not what it was, the cell is changed.
     """
+    seeds = circumstances.sides.seeds
     if accepted is None:
         rows = [
             MetricVerdict(
@@ -212,24 +216,39 @@ def judge(
             )
             for name in in_order(measured, metrics)
         ]
-        return CellVerdict(Status.MISSING, tuple(rows), "no accepted numbers for this cell")
+        return CellVerdict(Status.MISSING, tuple(rows), "no accepted numbers for this cell", seeds=seeds)
     rows = [
         _compare(
             name, measured.get(name), accepted.get(name), rule_of(name, tolerances), metrics, circumstances
         )
         for name in in_order({*measured, *accepted}, metrics)
     ]
-    replayed = not circumstances.incomparable and _replayed(rows, measured, circumstances)
-    rows = _by_holm(rows, circumstances)
-    # The very network that was accepted: one seed differs from the mean of several, no more.
-    if replayed:
+    # The very trainings that were accepted: some seeds differ from the mean of all, no more.
+    if not circumstances.incomparable and _replayed(rows, circumstances):
         rows = [
-            replace(row, status=Status.OK, replayed=True) if row.metric in circumstances.first else row
+            replace(row, status=Status.OK, replayed=True, more=0)
+            if row.metric in circumstances.first
+            else row
             for row in rows
         ]
-    gravest = max((row.status for row in rows), key=_SEVERITY.index, default=Status.OK)
+    differences = circumstances.differences or ()
+    changed = ruler(differences) or (told(differences) if circumstances.changed_fails else "")
+    statuses = [row.status for row in rows] + ([Status.CHANGED] if changed else [])
+    gravest = max(statuses, key=_SEVERITY.index, default=Status.OK)
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]
-    return CellVerdict(gravest, tuple(rows), "; ".join(dict.fromkeys(reasons)))
+    if gravest is Status.CHANGED and changed:
+        reasons = [changed]
+    wanted = [row.more for row in rows if row.more]
+    return CellVerdict(
+        gravest,
+        tuple(rows),
+        "; ".join(dict.fromkeys(reasons)),
+        differences,
+        circumstances.differences is not None,
+        seeds,
+        # What fails already is not looked at longer.
+        0 if gravest.fails or not wanted else min(wanted),
+    )
 
 
 def _compare(
@@ -240,78 +259,88 @@ def _compare(
     metrics: Mapping[str, Metric],
     circumstances: Circumstances,
 ) -> MetricVerdict:
+    sides, known = circumstances.sides, metrics.get(name)
     ours = circumstances.measured.get(name, UNKNOWN).recorded
-    theirs = circumstances.accepted.get(name, UNKNOWN)
+    theirs = sides.accepted.get(name, UNKNOWN)
     rounded = None if measured is None else recorded(measured)
     row = MetricVerdict(name, Status.MISSING, baseline, rounded, tolerance, None, theirs, ours)
     if rounded is None or baseline is None:
         return row
     if name in circumstances.incomparable:
         return replace(row, status=Status.INCOMPARABLE)
-    known = metrics.get(name)
-    sign = -1 if known and known.higher_is_better else 1
     if not tolerance.auto:
+        sign = -1 if known and known.higher_is_better else 1
         bound = tolerance.bound(baseline) + _REPRESENTATION
         return replace(row, status=_status(sign * (rounded - baseline), bound))
     room = circumstances.min_effect.get(name, EXACT).bound(baseline)
-    terms = Terms(circumstances.noise, circumstances.false_alarms / circumstances.comparisons, room)
-
-    def by(pairing: Pairing) -> Allowance:
-        here, there = circumstances.share_base
-        sides = Sample(rounded, ours, here), Sample(baseline, theirs, there)
-        return allowance(name, *sides, circumstances.dense.get(name), pairing, terms)
-
-    def chance(found: Allowance) -> float:
-        worsening = sign * found.change
-        return found.p_value(worsening) if worsening > room + _REPRESENTATION else 1.0
-
-    beside = circumstances.pairing
-    alone = by(Pairing(same_base=circumstances.same_base, tuned=beside.tuned))
-    found = sharper(by(replace(beside, same_base=circumstances.same_base or beside.same_base)), alone)
-    if chance(alone) < chance(found) and sign * alone.change > alone.bound:
-        found = alone  # the change from the base network excuses nothing
+    terms = Terms(circumstances.level, room, circumstances.most)
+    compared = compare(name, known, rounded, baseline, sides, seeds=sides.seeds)
+    first = sides.each.get(name, [rounded])[0]
+    p_values = [one.p_value(room + _REPRESENTATION) for one in compared]
+    judged = [_look(one, p, terms, known) for one, p in zip(compared, p_values, strict=True)]
+    found = allowance(compared.found, terms, known)
     status = Status.OK
-    if _status(sign * found.change, found.bound + _REPRESENTATION) is Status.IMPROVEMENT:
+    if any(one.rejected for one in judged):
+        status = Status.REGRESSION
+    elif -compared.found.worse > found.bound + _REPRESENTATION:
         # A network that is suddenly smaller was pruned in another way than the one that was accepted.
         status = Status.CHANGED if known and known.structure else Status.IMPROVEMENT
+    if judged[1].rejected and not judged[0].rejected:
+        found = allowance(compared.alone, terms, known)  # what lies beside the file excuses nothing
     return replace(
         row,
         status=status,
         allowance=found,
-        p_value=min(chance(found), chance(alone)),
-        alone=alone,
-        alone_p_value=chance(alone),
+        p_value=min(p_values),
+        more=0 if status is Status.REGRESSION else max(one.more for one in judged),
+        single=compare(name, known, recorded(first), baseline, sides, seeds=1),
     )
 
 
-def _replayed(
-    rows: list[MetricVerdict], measured: Mapping[str, Number], circumstances: Circumstances
-) -> bool:
-    """Whether the numbers are those of the baseline's first seed, and can be by what its file says."""
-    first = circumstances.first
-    if any(name not in measured or recorded(first[name]) != recorded(measured[name]) for name in first):
+class _Look(NamedTuple):
+    """What a look at one comparison comes to: a regression, or over how many seeds to look next, if at all."""
+
+    rejected: bool
+    more: int
+
+
+def _look(change: Change, p_value: float, terms: Terms, metric: Metric | None) -> _Look:
+    """Look at a comparison over the seeds that it has."""
+    if change.deviation == 0:
+        return _Look(rejected=p_value == 0, more=0)
+    most = terms.most if change.accepted else min(terms.most, change.known)
+    more = next_look(change.seeds, most)
+    if p_value <= terms.level:
+        # A single training that went wrong must not be a regression.
+        return _Look(rejected=change.seeds >= EARLIEST or not more, more=more)
+    plan = plan_of(change, terms, metric)
+    goes_on = change.scaled / change.sd > plan.goes_on(change.seeds)
+    return _Look(rejected=False, more=more if goes_on else 0)
+
+
+def _replayed(rows: list[MetricVerdict], circumstances: Circumstances) -> bool:
+    """Whether the numbers are those of the baseline's own seeds, as far as its file lets them be."""
+    sides, first = circumstances.sides, circumstances.first
+    if not first or not first.keys() <= sides.each.keys():
         return False
-    if max((sure.seeds for sure in circumstances.accepted.values()), default=1) == 1:
-        return all(row.change == 0 for row in rows if row.metric in first)
-    p_values = {row.metric: row.alone_p_value for row in rows if row.alone_p_value is not None}
-    worse = rejected(p_values, circumstances.false_alarms, circumstances.comparisons)
-    return not worse & first.keys() and all(
-        row.measured is not None
-        and row.baseline is not None
-        and within_reach(row.measured, row.baseline, row.baseline_uncertainty)
-        for row in rows
-        if row.metric in first
-    )
+    by_row = {row.metric: row for row in rows}
+    for name, value in first.items():
+        here, there = sides.each[name], (value, *sides.accepted_each.get(name, ())[1:])
+        if len(here) > len(there) or any(
+            recorded(one) != recorded(other) for one, other in zip(here, there, strict=False)
+        ):
+            return False
+        row = by_row[name]
+        sure = row.baseline_uncertainty
+        if row.baseline is None or not within_reach(value, row.baseline, sure):
+            return False
+        # What only lies beside the file may not stand against what is in it.
+        if sure.first is None and row.more and row.p_value is not None and row.p_value <= circumstances.level:
+            return False
+    return True
 
 
 def _status(worsening: float, bound: float) -> Status:
     if worsening > bound:
         return Status.REGRESSION
     return Status.IMPROVEMENT if -worsening > bound else Status.OK
-
-
-def _by_holm(rows: list[MetricVerdict], circumstances: Circumstances) -> list[MetricVerdict]:
-    """Turn what Holm's procedure rejects into regressions, the cell's own comparisons alone being known."""
-    p_values = {row.metric: row.p_value for row in rows if row.p_value is not None}
-    names = rejected(p_values, circumstances.false_alarms, circumstances.comparisons)
-    return [replace(row, status=Status.REGRESSION) if row.metric in names else row for row in rows]

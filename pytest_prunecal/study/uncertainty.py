@@ -22,6 +22,9 @@ MOST_SEEDS = 1000
 """Of a baseline: what is worked out from them takes as many steps."""
 _LARGEST = 1.7e308  # of two significant digits that a float holds
 _IN_FULL = 1e16  # from here on floats are written with an exponent
+_OF_FLOATS = (
+    1e-12  # share of a mean by which adding up moves it; seeds that agree have no deviation to show it
+)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def within_reach(one: float, mean: float, sure: Uncertainty) -> bool:
         sure: the deviation over seeds, and how many they are.
     """
     whole = isinstance(mean, int) and float(one).is_integer()
-    return abs(one - mean) <= sure.reach + (0.5 if whole else 10.0**-DECIMALS)
+    rounding = (0.5 if whole else 10.0**-DECIMALS) + _OF_FLOATS * abs(mean)
+    return abs(one - mean) <= sure.reach + rounding
 
 
 def rounded(error: float) -> float:

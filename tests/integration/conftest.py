@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -99,6 +99,7 @@ class Watcher:
     def __init__(self) -> None:
         self.outcomes: dict[str, str] = {}
         self.numbers: dict[str, dict[str, float]] = {}
+        self.measured: dict[str, dict[str, Any]] = {}
         self.messages: dict[str, str] = {}
         self.collected: list[str] = []
         self.config: pytest.Config | None = None
@@ -113,7 +114,9 @@ class Watcher:
             if report.failed:
                 self.messages[report.nodeid] = report.longreprtext
         if hasattr(report, "prunecal"):
-            self.numbers[report.nodeid.partition("::")[2]] = report.prunecal["measurement"]["metrics"]
+            name = report.nodeid.partition("::")[2]
+            self.measured[name[len("prune[") : -1]] = report.prunecal["measurement"]
+            self.numbers[name] = report.prunecal["measurement"]["metrics"]
 
 
 @dataclass
@@ -142,6 +145,11 @@ class Outcome:
     def numbers(self) -> dict[str, dict[str, float]]:
         """Test name to its metrics in full precision."""
         return self.watcher.numbers
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Cell id to over how many seeds it was measured."""
+        return {cell: found["provenance"]["seeds"] for cell, found in self.watcher.measured.items()}
 
     def message(self, cell: str) -> str:
         """What a failing cell says."""
@@ -182,6 +190,24 @@ class Project:
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def allow_noise(self) -> None:
+        """Have each metric allowed what its noise explains."""
+        protocol = self.path / "tiny.yaml"
+        protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")
+
+    def tune(self, *, worse: bool) -> None:
+        """Have fine-tuning unlearn from now on, or take slightly other steps; base networks stay what they are."""
+        loads = "    def load_state_dict(self, state):\n"
+        self.edit(loads, f"{loads}        self.tuned = True\n", "tiny.py")
+        tuning = 'self.training and getattr(self, "tuned", False)'
+        if worse:
+            head = "        return self.head(maps.mean((2, 3)))\n"
+            logits = "        logits = self.head(maps.mean((2, 3)))\n"
+            self.edit(head, f"{logits}        return -logits if {tuning} else logits\n", "tiny.py")
+        else:
+            maps = "        maps = torch.relu(self.bn1("
+            self.edit(maps, f"        images = images * 1.001 if {tuning} else images\n{maps}", "tiny.py")
 
     def run(self, *args: object) -> Outcome:
         """Run pytest in this process (workers of -n are processes of their own)."""
@@ -249,7 +275,7 @@ def gated(project: Project, accepted: Path) -> Project:
     """A project with accepted numbers of every cell; its store has base networks and no measurements."""
     if not accepted.exists():
         assert project.gate("--prunecal-update").ret == 0
-        project.keep(accepted, "measurement", "evaluation", "pairing")
+        project.keep(accepted, "measurement", "evaluation", "jitter")
     project.restore(accepted)
     return project
 
@@ -257,6 +283,22 @@ def gated(project: Project, accepted: Path) -> Project:
 @pytest.fixture
 def auto(gated: Project) -> Project:
     """The same project, each metric allowed what its noise explains."""
-    protocol = gated.path / "tiny.yaml"
-    protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")
+    gated.allow_noise()
     return gated
+
+
+@pytest.fixture(scope="session")
+def accepted_over_seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `accepted`, for `sure`."""
+    return tmp_path_factory.mktemp("sure") / "project"
+
+
+@pytest.fixture
+def sure(project: Project, accepted_over_seeds: Path) -> Project:
+    """A project under `auto` whose numbers were accepted over three seeds of pinned base networks."""
+    if not accepted_over_seeds.exists():
+        project.allow_noise()
+        assert project.gate("--prunecal-update", "--prunecal-pin", "--prunecal-seeds=3").ret == 0
+        project.keep(accepted_over_seeds, "measurement", "evaluation", "jitter")
+    project.restore(accepted_over_seeds)
+    return project

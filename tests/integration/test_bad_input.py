@@ -71,6 +71,14 @@ def refused(project, *args, parallel=((),)):
             )
             for seeds in ("0", "-1", "two", "1.5", "101", "1e1")
         ],
+        *[
+            (
+                [MODELS, f"--prunecal-repeat={most}"],
+                f"--prunecal-repeat={most}: give a whole number from 1 to ",
+            )
+            for most in ("0", "many", "101")
+        ],
+        ([MODELS, "--prunecal-changed=warn"], "--prunecal-changed=warn: give tell or fail"),
         ([MODELS, "--prunecal-device=gpu"], "unknown device 'gpu'; use auto, cpu, cuda or cuda:1"),
         (
             [MODELS, "--prunecal-update=most"],

@@ -1,5 +1,8 @@
 """Refreshing what numbers carry with them: uncertainties, results by image, known regressions."""
 
+import statistics
+from dataclasses import replace
+
 import hypothesis
 import pytest
 from hypothesis import strategies as st
@@ -73,6 +76,32 @@ def test_one_seed_after_three_and_three_after_one(replaced):
         TEXT,
         ("{mean: 0.9688, se: 0.0043}", "{mean: 0.9688, se: 0.0043, sd: 0.005, seeds: 3}"),
         ("se: 0.0021, sd: 0.0012, seeds: 3}", "se: 0.0021}"),
+    )
+
+
+def test_the_first_seeds_number_comes_goes_and_alone_changes(replaced):
+    three = {"accuracy": Uncertainty(0.0043, 0.005, 3, 0.97123), "ece": DENSE_SURE["ece"]}
+    first = refreshed(TEXT, {"dense": DENSE}, {"dense": three})
+    was = "{mean: 0.9688, se: 0.0043}"
+    assert first == replaced(TEXT, (was, "{mean: 0.9688, se: 0.0043, sd: 0.005, seeds: 3, first: 0.9712}"))
+    assert baseline.parse(first, "f.yaml").cells["dense"].uncertainty["accuracy"].first == 0.9712
+    assert refreshed(first, {"dense": DENSE}, {"dense": three}) is first
+    other = three | {"accuracy": Uncertainty(0.0043, 0.005, 3, 0.97131)}
+    assert refreshed(first, {"dense": DENSE}, {"dense": other}) == replaced(first, ("0.9712", "0.9713"))
+    assert refreshed(first, {"dense": DENSE}, {"dense": DENSE_SURE}) == TEXT
+    without = three | {"accuracy": Uncertainty(0.0043, 0.005, 3)}
+    assert refreshed(first, {"dense": DENSE}, {"dense": without}) == replaced(first, (", first: 0.9712", ""))
+
+
+def test_one_seed_has_no_first():
+    sure = DENSE_SURE | {"accuracy": Uncertainty(0.0043, None, 1, 0.97)}
+    assert refreshed(TEXT, {"dense": DENSE}, {"dense": sure}) is TEXT
+
+
+def test_the_first_of_whole_numbers_is_written_whole(replaced):
+    sure = DENSE_SURE | {"parameters": Uncertainty(None, 1200.0, 2, 314161)}
+    assert refreshed(TEXT, {"dense": DENSE}, {"dense": sure}) == replaced(
+        TEXT, ("parameters: 315010", "parameters: {mean: 315010, sd: 1200, seeds: 2, first: 314161}")
     )
 
 
@@ -164,9 +193,19 @@ errors = st.none() | st.floats(1e-6, 10)
 sures = st.builds(Uncertainty, errors) | st.builds(
     Uncertainty, errors, st.floats(1e-6, 10), st.integers(2, 9)
 )
-numbers = st.dictionaries(
-    metrics, st.tuples(st.floats(-10, 10) | st.integers(0, 10**8), sures), min_size=1, max_size=5
-)
+
+
+@st.composite
+def numbers_of_seeds(draw):
+    """A mean and how sure it is; the first of several seeds can be one of those that the mean is of."""
+    mean, sure = draw(st.floats(-10, 10) | st.integers(0, 10**8)), draw(sures)
+    if sure.sd and draw(st.booleans()):
+        reach = sure.sd * (sure.seeds - 1) / sure.seeds**0.5
+        sure = replace(sure, first=mean + draw(st.floats(-reach, reach)))
+    return mean, sure
+
+
+numbers = st.dictionaries(metrics, numbers_of_seeds(), min_size=1, max_size=5)
 grids = st.dictionaries(
     st.sampled_from(["dense", "weight-0.3", "channel-0.7"]), numbers, min_size=1, max_size=3
 )
@@ -220,3 +259,18 @@ def test_numbers_and_errors_of_any_size_are_written_once(cell, text):
         name: sure.recorded for name, (_, sure) in cell.items()
     }
     assert apply(new, change, QUICK, METRICS, "f.yaml") is new
+
+
+SEEDS = st.lists(st.floats(-1e100, 1e100) | st.floats(0, 1), min_size=2, max_size=16) | st.tuples(
+    st.floats(-1e100, 1e100) | st.integers(-(10**30), 10**30), st.integers(2, 16)
+).map(lambda pair: [pair[0]] * pair[1])
+
+
+@hypothesis.settings(max_examples=150)
+@hypothesis.given(SEEDS | st.lists(st.integers(0, 10**20), min_size=2, max_size=16))
+def test_the_first_of_any_seeds_reads_back_beside_their_mean(values):
+    mean = statistics.fmean(values)
+    mean = round(mean) if all(isinstance(value, int) for value in values) else mean
+    sure = Uncertainty(0.1, statistics.stdev(values), len(values), values[0])
+    new = refreshed(None, {"dense": {"mine": mean}}, {"dense": {"mine": sure}})
+    assert baseline.parse(new, "f.yaml").cells["dense"].uncertainty == {"mine": sure.recorded}

@@ -83,7 +83,9 @@ def test_what_is_not_asked_for():
         "protocol": None,
         "baselines": ROOT / "baselines",
         "update": None,
-        "seeds": 1,
+        "seeds": None,
+        "repeat": None,
+        "changed": "tell",
         "fresh": False,
         "power": False,
         "checkpoint": {},
@@ -97,7 +99,10 @@ def test_what_is_not_asked_for():
 
 
 def test_an_empty_text_is_the_default():
-    asked = {name: Written(name, "", Path("/elsewhere"), given=True) for name in ("seeds", "device", "store")}
+    asked = {
+        name: Written(name, "", Path("/elsewhere"), given=True)
+        for name in ("seeds", "changed", "device", "store")
+    }
     assert vars(Options(asked, ROOT)) == vars(Options({}, ROOT))
 
 
@@ -129,3 +134,9 @@ def test_a_checkpoint_may_be_repeated(config):
 def test_a_wrong_text_is_refused_when_it_is_read():
     with pytest.raises(PrunecalError, match="--prunecal-seeds=x: give a whole number from 1 to 100"):
         Options({"seeds": Written("seeds", "x", ROOT)}, ROOT)
+
+
+@pytest.mark.parametrize("word", ["tell", "fail"])
+def test_what_a_change_comes_to_is_said_on_either_place(config, word):
+    assert Options(options.asked(config(f"--prunecal-changed={word}")), ROOT).changed == word
+    assert Options(options.asked(config(ini=[f"prunecal_changed = {word}"])), ROOT).changed == word

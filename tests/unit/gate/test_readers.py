@@ -115,6 +115,11 @@ def test_a_symbolic_link_stays_what_people_see(folder):
             (WHOLE, "seeds", text, f"--prunecal-seeds={text}: give a whole number from 1 to 100")
             for text in ("0", "101", "-1", "1.5", "1e1", "two", "²")
         ],
+        *[
+            (readers.changed, "changed", text, f"--prunecal-changed={text}: give tell or fail")
+            for text in ("", "Fail", "warn", "tell,fail")
+        ],
+        (readers.changed, "changed", "x" * 5000, f"--prunecal-changed={'x' * 41}…: give tell or fail"),
         (readers.yes_or_no, "fresh", "perhaps", "prunecal_fresh = perhaps: write yes or no"),
         (readers.device, "device", "gpu", "unknown device 'gpu'; use auto, cpu, cuda or cuda:1"),
         (readers.device, "device", "cuda:", "unknown device 'cuda:'; use auto, cpu, cuda or cuda:1"),

@@ -67,6 +67,17 @@ def test_a_command_repeats_what_changes_the_meaning_of_numbers(built):
     assert found.accept_command(file, file.cells) == whole
 
 
+@pytest.mark.parametrize(("texts", "most"), [({}, 16), ({"repeat": "3"}, 3)])
+def test_how_often_a_cell_in_doubt_is_measured(built, texts, most):
+    found = built(**texts)
+    assert found.protocol.repeat == most
+    assert found.protocol.fingerprint == built().protocol.fingerprint
+
+
+def test_a_command_repeats_how_often_a_cell_in_doubt_is_measured(built):
+    assert built(repeat="3", changed="fail").repeated == ("--prunecal-repeat=3",)
+
+
 def test_a_command_accepts_some_cells_and_no_others(built):
     found = built(update="all", models="vgg19", gated=True)
     (file,) = found.files

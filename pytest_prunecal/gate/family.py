@@ -1,0 +1,79 @@
+"""What all accepted cells of a baseline file say of each one's comparisons, whichever a run selects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.judge.noise import Accepted, levels
+from pytest_prunecal.judge.rate import shared
+from pytest_prunecal.study.cell import DENSE, cell_from_id
+from pytest_prunecal.study.prior import KINDS
+from pytest_prunecal.study.tolerance import rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_prunecal.baseline.file import AcceptedCell, Baseline
+    from pytest_prunecal.judge.rate import Rate
+    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.protocol import Protocol
+
+
+@dataclass(frozen=True)
+class Family:
+    """The accepted cells of a model, taken together.
+
+    Attributes:
+        rate: the share of the protocol's false-alarm rate that each comparison has.
+        levels: by kind of noise and metric, what the prior's variance is multiplied by.
+    """
+
+    rate: Rate
+    levels: Mapping[str, Mapping[str, float]]
+
+
+def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[str, Metric]) -> Family:
+    """Take the accepted cells of a baseline file together; there are none where there is no file."""
+    cells = baseline.cells if baseline else {}
+    rules = {cell_id: baseline.tolerances_of(cell_id, protocol) for cell_id in cells} if baseline else {}
+    environments = [baseline.environment_of(cell_id) for cell_id in cells] if baseline else []
+    given_base = [environment.get("base") is not None for environment in environments]
+    rate = shared(
+        protocol.false_alarms,
+        [
+            (
+                cell_from_id("", cell_id).pruner,
+                [name for name in cell.metrics if rule_of(name, rules[cell_id]).auto],
+            )
+            for cell_id, cell in cells.items()
+        ],
+        metrics,
+        given_base=bool(cells) and all(given_base),
+    )
+    dense = cells[DENSE].metrics if DENSE in cells else {}
+    found = [
+        (cell_id, _numbers(cell, dense, share_base=shares))
+        for (cell_id, cell), shares in zip(cells.items(), given_base, strict=True)
+    ]
+    return Family(
+        rate,
+        {
+            # The dense cell was not fine-tuned, and knows nothing of how far fine-tunings differ.
+            kind: levels(
+                kind,
+                [numbers for cell_id, numbers in found if kind == "retrain" or cell_id != DENSE],
+                protocol.noise,
+                metrics,
+            )
+            for kind in KINDS
+        },
+    )
+
+
+def _numbers(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:
+    return {
+        name: Accepted(cell.metrics[name], sure, dense.get(name), share_base)
+        for name, sure in cell.uncertainty.items()
+        if name in cell.metrics
+    }

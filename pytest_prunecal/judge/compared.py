@@ -1,0 +1,189 @@
+"""Which comparisons `auto` makes of one metric of one cell: the sharpest, and that of the baseline file alone."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pytest_prunecal.judge.auto_tolerance import Change, coupled
+from pytest_prunecal.judge.noise import Accepted, spread
+from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.study.pairing import Pairing
+from pytest_prunecal.study.uncertainty import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pytest_prunecal.judge.auto_tolerance import Kind
+    from pytest_prunecal.study.measurement import Number
+    from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.prior import Noise
+    from pytest_prunecal.study.trace import Jitter
+    from pytest_prunecal.study.uncertainty import Uncertainty
+
+_KINDS: dict[str, Kind] = {
+    "finetune": "same base",
+    "retrain": "another base",
+    "change": "change from the base",
+}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """All that the comparisons of a cell rest on.
+
+    Attributes:
+        noise: the protocol's prior of the training noise.
+        tuned: whether the cell was trained further after its base network.
+        accepted: by metric, how sure the accepted number is.
+        dense: the accepted numbers of the model's dense cell.
+        levels: by kind of noise and metric, what the prior's variance is multiplied by, see `noise.levels`.
+        same_base: whether both sides started from the same base network by what the baseline file says.
+        share_base: whether all seeds of a side, the measured and the accepted, started from one base network.
+        each: by metric, the measured number under each seed.
+        accepted_each: by metric, the accepted number under each seed, as far as it lies beside the file.
+        pairing: how the sides relate by what lies beside the file.
+        traced: whether both computed the same before training noise set in, from beside the file, too.
+        jitter: how far float arithmetic alone moves the cell, likewise; None if that is not known.
+    """
+
+    noise: Noise
+    tuned: bool = True
+    accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
+    dense: Mapping[str, Number] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    same_base: bool = False
+    share_base: tuple[bool, bool] = (False, False)
+    each: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+    accepted_each: Mapping[str, Sequence[Number]] = field(default_factory=dict)
+    pairing: Pairing = field(default_factory=Pairing)
+    traced: bool = False
+    jitter: Jitter | None = None
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds were measured."""
+        return max(map(len, self.each.values()), default=1)
+
+
+class Compared(NamedTuple):
+    """The comparisons of one metric.
+
+    Attributes:
+        found: the sharpest.
+        alone: that of the baseline file alone.
+    """
+
+    found: Change
+    alone: Change
+
+
+def compare(
+    name: str, metric: Metric | None, measured: Number, mean: Number, sides: Sides, *, seeds: int
+) -> Compared:
+    """Compare one metric.
+
+    Args:
+        name: the metric's.
+        metric: what is known of it.
+        measured: the number over these seeds.
+        mean: the accepted number.
+        sides: what else the comparisons rest on.
+        seeds: over how many seeds it was measured; no more of them are compared.
+    """
+    here = _One(name, metric, measured, mean, sides, seeds)
+    alone = here.by(["finetune" if sides.same_base else "retrain"], exact=sides.same_base)
+    same_base = sides.same_base or sides.pairing.same_base
+    found = here.by(["finetune"] if same_base else ["retrain", "change"], exact=same_base)
+    found = min((one for one in (here.same_seed(), found, alone) if one), key=lambda one: one.deviation)
+    return Compared(found, alone)
+
+
+class _One(NamedTuple):
+    """One metric's comparison in the making."""
+
+    name: str
+    metric: Metric | None
+    measured: Number
+    mean: Number
+    sides: Sides
+    seeds: int
+
+    def by(self, kinds: list[str], *, exact: bool) -> Change:
+        """The sharpest comparison of some kinds with the mean of the accepted seeds."""
+        scale, sides = scale_of(self.metric), self.sides
+        worse = scale.sign * (self.measured - self.mean)
+        scaled = scale.of(self.measured) - scale.of(self.mean)
+        if exact and not sides.tuned:
+            return Change("exact", worse, scaled, 0.0, 1, 1, self.seeds, self.mean)
+        candidates = [self._noisy(kind, worse, scaled) for kind in kinds]
+        return min((one for one in candidates if one), key=lambda one: one.deviation)
+
+    @property
+    def _accepted(self) -> Accepted:
+        sides = self.sides
+        sure, dense = sides.accepted.get(self.name, UNKNOWN), sides.dense.get(self.name)
+        return Accepted(self.mean, sure, dense, sides.share_base[1])
+
+    def _noisy(self, kind: str, worse: float, scaled: float) -> Change | None:
+        """A comparison with noise; None for a change from the base that is not known."""
+        sides, scale = self.sides, scale_of(self.metric)
+        accepted = self._accepted
+        if kind == "change":
+            change = sides.pairing.changes.get(self.name, math.nan)
+            sd = sides.pairing.change_sd.get(self.name)
+            if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
+                return None
+            worse = scale.sign * change
+            scaled = worse * scale.slope(self.mean)
+            several = accepted.uncertainty.seeds > 1 and not accepted.share_base
+            accepted = accepted.deviating(sd if several else None)
+        found = spread(
+            kind,
+            self.name,
+            self.metric,
+            accepted,
+            sides.noise,
+            sides.levels.get(kind, {}).get(self.name, 1.0),
+        )
+        seeds = 1 if sides.share_base[0] and kind != "finetune" else self.seeds
+        return Change(
+            _KINDS[kind] if found.variance else "exact",
+            worse,
+            scaled,
+            math.sqrt(found.variance),
+            found.freedom,
+            found.seeds,
+            seeds,
+            self.mean,
+            found.by_images,
+        )
+
+    def same_seed(self) -> Change | None:
+        """Each seed against itself as accepted; None where that is not known to be the same training."""
+        sides, scale = self.sides, scale_of(self.metric)
+        there = sides.accepted_each.get(self.name, ())
+        here = sides.each.get(self.name, ())[: self.seeds]
+        pairs = list(zip(here, there, strict=False))
+        if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
+            return None
+        accepted = self._accepted
+        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
+        noise = spread("finetune", self.name, self.metric, accepted, sides.noise, level)
+        repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
+        sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
+        kind: Kind = "same seed" if sides.tuned and sd else "exact"
+        return Change(
+            kind,
+            scale.sign * statistics.fmean(one - other for one, other in pairs),
+            statistics.fmean(scale.of(one) - scale.of(other) for one, other in pairs),
+            sd if sides.tuned else 0.0,
+            freedom,
+            0,
+            len(pairs),
+            statistics.fmean(other for _, other in pairs),
+            noise.by_images,
+            len(there),
+        )
