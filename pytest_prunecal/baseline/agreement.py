@@ -65,7 +65,7 @@ def check(
         if id(found.base_cell) not in known:  # many cells have the same one
             known[id(found.base_cell)] = next(_columns(found.base_cell, found.base_metrics, metrics), "")
         problem = next(_seeds(found, accepted), "")
-        problem = problem or next(_trace(found, metrics), "")
+        problem = problem or next(_trace(found, metrics), "") or next(_jitter(found, metrics), "")
         problem = problem or next(_columns(found.cell, found.metrics, metrics), "")
         if base := known[id(found.base_cell)] or _base(found, cells.get(DENSE), baseline, metrics):
             problem = problem or f"of its base network, {base}"
@@ -109,31 +109,47 @@ def _seeds(found: ImageResults, accepted: AcceptedCell) -> Iterator[str]:
 
 
 def _together(name: str, values: list[float], mean: float, sure: Uncertainty) -> Iterator[str]:
-    """What is wrong with the numbers under several seeds, taken together: people reviewed what they sum up to."""
-    center, sd = statistics.fmean(values), rounded(statistics.stdev(values))
+    """What is wrong with the numbers under several seeds together: people reviewed what they sum up to."""
+    of = f"its {len(values)} seeds have {name}"
+    try:
+        center, sd = statistics.fmean(values), rounded(statistics.stdev(values))
+    except OverflowError:
+        yield f"{of} beyond any mean"
+        return
     center = round(center) if isinstance(mean, int) else recorded(center)
     if center != mean:
-        yield f"its {len(values)} seeds have {name} {center:.6g} in the mean, not {mean:.6g}"
+        yield f"{of} {center:.6g} in the mean, not {mean:.6g}"
     if sd != (sure.sd or 0.0):
-        yield f"its {len(values)} seeds have {name} with the deviation {sd:g}, not {sure.sd or 0:g}"
+        yield f"{of} with the deviation {sd:g}, not {sure.sd or 0:g}"
 
 
 def _trace(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
-    """What is wrong with the trace, where it tells of what stands elsewhere too, and with the jitter."""
-    if found.trace is not None:
-        for name, value in found.trace.stages[STRUCTURE].items():
-            if name in found.each and value != found.each[name][0]:
-                yield f"its trace has {name} {value}, its first seed {found.each[name][0]:.6g}"
-        if found.trace.base == found.base:
-            for name, value in found.trace.stages[BASE].items():
-                told = found.base_metrics.get(name)
-                if told is not None and not (isinstance(value, float) and math.isclose(value, told)):
-                    yield f"its trace has {name} {value} of its base network, not {told:.6g}"
+    """What is wrong with a trace, where it tells of what stands elsewhere too."""
+    if found.trace is None:
+        return
+    for name, value in found.trace.stages[STRUCTURE].items():
+        if name in found.each and value != found.each[name][0]:
+            yield f"its trace has {name} {value}, its first seed {found.each[name][0]:.6g}"
+    for name, value in found.trace.stages[BASE].items() if found.trace.base == found.base else ():
+        told = found.base_metrics.get(name)
+        if told is None or not _is_of_images(name, metrics):
+            continue
+        if isinstance(value, str) or abs(value - told) > _OTHER_MACHINE:
+            yield f"its trace has {name} {value} of its base network, not {told:.6g}"
+
+
+def _jitter(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """What is wrong with how far repeats moved a cell: where they moved it to must be a number of the metric."""
     for name, moved in found.jitter.metrics.items() if found.jitter else ():
         low, high = metrics[name].bounds if name in metrics else (-math.inf, math.inf)
-        for one in moved if name in found.each else ():
-            if not low - _SMALLEST <= found.each[name][0] + one <= high + _SMALLEST:
-                yield f"its jitter of {name} is {one:.6g}, from {found.each[name][0]:.6g} beyond [{low:g}, {high:g}]"
+        for one in moved:
+            ended = found.each.get(name, [math.nan])[0] + one
+            if not (math.isfinite(ended) and low - _SMALLEST <= ended <= high + _SMALLEST):
+                yield f"a repeat has {name} {ended:.6g}, beyond [{low:g}, {high:g}]"
+    for stage, values in found.jitter.trace.items() if found.jitter else ():
+        for name, one in values.items():
+            if not 0 <= one < math.inf:
+                yield f"its jitter of {name} in {stage} is {one:g}"
 
 
 def _columns(columns: Columns, values: Mapping[str, float], metrics: Mapping[str, Metric]) -> Iterator[str]:
@@ -171,11 +187,19 @@ def _base(
         return ""
     for name, value in found.base_metrics.items():
         mean, sure = accepted.metrics.get(name), accepted.uncertainty.get(name, UNKNOWN)
-        if mean is None or name not in METRICS or metrics[name].where != IMAGES:
-            continue  # corrupted images may be of another source, a user's metric of another version
+        if mean is None or not _is_of_images(name, metrics):
+            continue
         if abs(value - mean) > max(sure.se or 0.0, _OTHER_MACHINE):
             return f"{name} is {value:.6g}, that of the dense cell {mean:.6g}"
     return ""
+
+
+def _is_of_images(name: str, metrics: Mapping[str, Metric]) -> bool:
+    """Whether a metric is the same wherever and whenever a network was measured.
+
+    Corrupted images may be of another source, a metric of the user's own of another version.
+    """
+    return name in METRICS and metrics[name].where == IMAGES
 
 
 def _summary(values: tuple[float, ...]) -> Summary:

@@ -4,11 +4,12 @@ A change is what was measured minus a yardstick, on the metric's `Scale`. There 
 with its own yardstick and noise:
 
 - exact: the same network without training in between. There is no noise.
-- same seed: code that fine-tunes as the accepted code did gives each seed the number that it had, but for float
-  arithmetic. The noise of that is measured at the update: v = (freedom 2 (0.3 s)^2 + sum of squares of the repeats)
-  / (freedom + repeats), with s^2 the variance over seeds, and never more than two trainings differ by.
-- same base: another fine-tuning of the same base network, against the mean of K accepted seeds. A change over n
-  seeds has the variance s^2 (1/n + 1/K).
+- same seed: code that fine-tunes as the accepted code did gives each seed the number that it had, but for
+  float arithmetic. The noise of that is measured at the update: v = (freedom 2 (0.3 s)^2 + sum of squares
+  of the repeats) / (freedom + repeats), with s^2 the variance over seeds, and never more than two trainings
+  differ by.
+- same base: another fine-tuning of the same base network, against the mean of K accepted seeds. A change
+  over n seeds has the variance s^2 (1/n + 1/K).
 - another base: likewise, and base networks differ, too.
 - change from the base: how far the cell lies from its own base network, against how far it did.
 
@@ -18,11 +19,11 @@ What lies beside the baseline file, which nobody can review, makes a comparison 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pytest_prunecal.judge import student_t
-from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.judge.scale import Scale, scale_of
 from pytest_prunecal.judge.sequence import MOST, Plan
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Kind = Literal["exact", "same seed", "same base", "another base", "change from the base"]
 
 COUPLING = 0.3
-"""Deviation of a repeated training as a share of two trainings' under other seeds; 0.32 at most was measured."""
+"""Deviation of a repeated training, as a share of that of two trainings under other seeds (0.32 measured)."""
 
 MOST_SEEDS = 99
 MOST_IMAGES = 100
@@ -68,6 +69,7 @@ class Change:
         yardstick: the number that it is compared with, in the metric's unit.
         by_images: share of the variance that more test images would lower.
         known: seeds that can be compared with themselves, where they are.
+        steady: `scaled` with the worst seed taken for no worse than the second worst, where there are enough.
     """
 
     kind: Kind
@@ -80,24 +82,24 @@ class Change:
     yardstick: float
     by_images: float = 0.0
     known: int = 0
+    steady: float | None = None
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the change, on the scale."""
         return self.sd * math.sqrt(1 / self.seeds + (1 / self.accepted if self.accepted else 0.0))
 
-    @property
-    def t(self) -> float:
-        """The change in units of its deviation."""
-        if self.deviation == 0:
-            return math.copysign(math.inf, self.scaled) if self.scaled else 0.0
-        return self.scaled / self.deviation
-
     def p_value(self, floor: float) -> float:
-        """Probability that noise alone takes it this far for the worse; 1 where it does not matter."""
+        """Probability that noise alone takes it this far for the worse; 1 where it does not matter.
+
+        No regression hangs on a single training that went wrong: it is the steady change that counts.
+        """
         if self.worse <= floor:
             return 1.0
-        return student_t.tail(self.t, self.freedom) if self.deviation else 0.0
+        if self.deviation == 0:
+            return 0.0
+        scaled = self.scaled if self.steady is None else self.steady
+        return student_t.tail(scaled / self.deviation, self.freedom)
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,13 @@ class Allowance:
         noise: how far noise alone takes it for the worse over as many seeds as decide, in the metric's unit.
         bound: how far it may go: the larger of `noise` and the smallest effect that matters.
         sd: standard deviation of the change as measured, in the metric's unit, >= 0.
-        freedom: degrees of freedom of that deviation.
-        detectable: the smallest true change for the worse that such runs catch with a probability of 0.95.
         seeds: seeds that were measured.
         accepted: seeds whose mean is the yardstick; 0 where each seed is compared with itself.
-        wanted_seeds: how many accepted seeds would bring the noise of the last look down to the smallest effect that
-            matters; 0 if it is there already, None if not even `MOST_SEEDS` would.
-        wanted_images: by what factor more test images would; 0 if it is there already, None if not even
-            `MOST_IMAGES` times would.
+        unit: standard deviation of one training, on the metric's scale.
+        scale: of the metric.
+        yardstick: the number that it is compared with, in the metric's unit.
+        plan: the looks at it; None where there is no noise.
+        by_images: share of the variance that more test images would lower.
     """
 
     kind: Kind
@@ -125,17 +126,42 @@ class Allowance:
     noise: float
     bound: float
     sd: float
-    freedom: int
-    detectable: float
     seeds: int = 1
     accepted: int = 1
-    wanted_seeds: int | None = 0
-    wanted_images: float | None = 0.0
+    unit: float = 0.0
+    scale: Scale = field(default_factory=Scale)
+    yardstick: float = 0.0
+    plan: Plan | None = None
+    by_images: float = 0.0
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true change for the worse that such runs catch with a probability of 0.95."""
+        if self.plan is None:
+            return self.bound
+        return self.scale.worsening(self.yardstick, self.plan.detectable * self.unit)
+
+    def power(self, effect: float) -> float:
+        """Probability that such runs catch a true change for the worse of this size, in the metric's unit."""
+        if self.plan is None:
+            return float(effect > self.bound)
+        worse = self.yardstick + self.scale.sign * effect
+        return self.plan.power((self.scale.of(worse) - self.scale.of(self.yardstick)) / self.unit)
 
     @property
     def blind(self) -> bool:
         """Whether noise hides changes that matter, over as many seeds as may be looked at."""
-        return self.wanted_seeds != 0
+        return self.plan is not None and self.plan.noise(self.plan.looks[-1]) > self.plan.floor
+
+    @property
+    def wanted_seeds(self) -> int | None:
+        """How many accepted seeds would cure that; 0 if nothing is hidden, None if not `MOST_SEEDS`."""
+        return _seeds(self.plan) if self.plan and self.blind else 0
+
+    @property
+    def wanted_images(self) -> float | None:
+        """By what factor more test images would; 0 if nothing is hidden, None if not `MOST_IMAGES`."""
+        return _images(self.plan, self.by_images) if self.plan and self.blind else 0.0
 
     @property
     def against_base(self) -> bool:
@@ -158,37 +184,27 @@ def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
         terms: the rate, the smallest effect that matters, the last look.
         metric: what is known of it.
     """
-    scale = scale_of(metric)
-    sign, yardstick = scale.sign, change.yardstick
+    scale, yardstick = scale_of(metric), change.yardstick
+    moved = scale.sign * change.worse
     if change.sd == 0:
-        return Allowance(
-            change.kind,
-            sign * change.worse,
-            0.0,
-            terms.min_effect,
-            0.0,
-            change.freedom,
-            terms.min_effect,
-            change.seeds,
-            change.accepted,
-        )
+        room = terms.min_effect
+        return Allowance(change.kind, moved, 0.0, room, 0.0, change.seeds, change.accepted)
     plan = plan_of(change, terms, metric)
     decisive = max(change.seeds, next(look for look in plan.looks if plan.decides(look)))
     noise = scale.worsening(yardstick, plan.noise(decisive) * change.sd)
-    last = scale.worsening(yardstick, plan.noise(plan.looks[-1]) * change.sd)
-    blind = last > terms.min_effect
     return Allowance(
         kind=change.kind,
-        change=sign * change.worse,
+        change=moved,
         noise=noise,
         bound=max(noise, terms.min_effect),
         sd=change.deviation / scale.slope(yardstick),
-        freedom=change.freedom,
-        detectable=max(scale.worsening(yardstick, plan.detectable * change.sd), terms.min_effect),
         seeds=change.seeds,
         accepted=change.accepted,
-        wanted_seeds=_seeds(plan) if blind else 0,
-        wanted_images=_images(plan, change.by_images) if blind else 0.0,
+        unit=change.sd,
+        scale=scale,
+        yardstick=yardstick,
+        plan=plan,
+        by_images=change.by_images,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which comparisons `auto` makes of one metric of one cell: the sharpest, and that of the baseline file alone."""
+"""Which comparisons `auto` makes of a metric of a cell: the sharpest, and that of the baseline file alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
-from pytest_prunecal.judge.noise import Accepted, spread
+from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.judge.sequence import EARLIEST
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.judge.auto_tolerance import Kind
+    from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.prior import Noise
@@ -53,7 +55,7 @@ class Sides:
     tuned: bool = True
     accepted: Mapping[str, Uncertainty] = field(default_factory=dict)
     dense: Mapping[str, Number] = field(default_factory=dict)
-    levels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, Level]] = field(default_factory=dict)
     same_base: bool = False
     share_base: tuple[bool, bool] = (False, False)
     each: Mapping[str, Sequence[Number]] = field(default_factory=dict)
@@ -115,11 +117,16 @@ class _One(NamedTuple):
         """The sharpest comparison of some kinds with the mean of the accepted seeds."""
         scale, sides = scale_of(self.metric), self.sides
         worse = scale.sign * (self.measured - self.mean)
-        scaled = scale.of(self.measured) - scale.of(self.mean)
         if exact and not sides.tuned:
+            scaled = scale.of(self.measured) - scale.of(self.mean)
             return Change("exact", worse, scaled, 0.0, 1, 1, self.seeds, self.mean)
-        candidates = [self._noisy(kind, worse, scaled) for kind in kinds]
+        candidates = [self._noisy(kind, worse) for kind in kinds]
         return min((one for one in candidates if one), key=lambda one: one.deviation)
+
+    @property
+    def _here(self) -> Sequence[Number]:
+        """The measured number under each seed."""
+        return self.sides.each.get(self.name, (self.measured,))[: self.seeds]
 
     @property
     def _accepted(self) -> Accepted:
@@ -127,17 +134,18 @@ class _One(NamedTuple):
         sure, dense = sides.accepted.get(self.name, UNKNOWN), sides.dense.get(self.name)
         return Accepted(self.mean, sure, dense, sides.share_base[1])
 
-    def _noisy(self, kind: str, worse: float, scaled: float) -> Change | None:
+    def _noisy(self, kind: str, worse: float) -> Change | None:
         """A comparison with noise; None for a change from the base that is not known."""
         sides, scale = self.sides, scale_of(self.metric)
         accepted = self._accepted
+        scaled = [scale.of(one) - scale.of(self.mean) for one in self._here]
         if kind == "change":
             change = sides.pairing.changes.get(self.name, math.nan)
             sd = sides.pairing.change_sd.get(self.name)
             if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
                 return None
             worse = scale.sign * change
-            scaled = worse * scale.slope(self.mean)
+            scaled = [worse * scale.slope(self.mean)]
             several = accepted.uncertainty.seeds > 1 and not accepted.share_base
             accepted = accepted.deviating(sd if several else None)
         found = spread(
@@ -146,39 +154,40 @@ class _One(NamedTuple):
             self.metric,
             accepted,
             sides.noise,
-            sides.levels.get(kind, {}).get(self.name, 1.0),
+            sides.levels.get(kind, {}).get(self.name, AS_EXPECTED),
         )
         seeds = 1 if sides.share_base[0] and kind != "finetune" else self.seeds
         return Change(
             _KINDS[kind] if found.variance else "exact",
             worse,
-            scaled,
+            statistics.fmean(scaled),
             math.sqrt(found.variance),
             found.freedom,
             found.seeds,
             seeds,
             self.mean,
             found.by_images,
+            steady=_steady(scaled),
         )
 
     def same_seed(self) -> Change | None:
         """Each seed against itself as accepted; None where that is not known to be the same training."""
         sides, scale = self.sides, scale_of(self.metric)
         there = sides.accepted_each.get(self.name, ())
-        here = sides.each.get(self.name, ())[: self.seeds]
-        pairs = list(zip(here, there, strict=False))
+        pairs = list(zip(self._here, there, strict=False))
         if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
             return None
         accepted = self._accepted
-        level = sides.levels.get("finetune", {}).get(self.name, 1.0)
+        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
         noise = spread("finetune", self.name, self.metric, accepted, sides.noise, level)
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
         kind: Kind = "same seed" if sides.tuned and sd else "exact"
+        scaled = [scale.of(one) - scale.of(other) for one, other in pairs]
         return Change(
             kind,
             scale.sign * statistics.fmean(one - other for one, other in pairs),
-            statistics.fmean(scale.of(one) - scale.of(other) for one, other in pairs),
+            statistics.fmean(scaled),
             sd if sides.tuned else 0.0,
             freedom,
             0,
@@ -186,4 +195,13 @@ class _One(NamedTuple):
             statistics.fmean(other for _, other in pairs),
             noise.by_images,
             len(there),
+            _steady(scaled),
         )
+
+
+def _steady(scaled: Sequence[float]) -> float | None:
+    """Their mean, the worst taken for no worse than the second worst; None for fewer than decide."""
+    if len(scaled) < EARLIEST:
+        return None
+    *others, second, _ = sorted(scaled)
+    return statistics.fmean([*others, second, second])

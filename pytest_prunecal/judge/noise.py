@@ -5,29 +5,30 @@ moderated by what the protocol's prior expects of the cell (Smyth 2004, Stat. Ap
 eq. 1):
 
     v = (freedom s0 + (K - 1) sd^2) / (freedom + K - 1)
-    s0 = level ((paired + error^2) se^2 + (damage (y - dense))^2)
+    s0 = a (paired + error^2) se^2 + b (damage (y - dense))^2
 
-`level`, one a metric, fits the prior to the model's cells by the mean of their log variances (ibid., section
-6.2), drawn towards 1 as by one cell that agrees with the prior.
+a and b, one of each a metric, fit the prior to the model's cells by the logarithms of their variances (ibid.,
+section 6.2): where pruning does harm, some models mend it in every training alike and others do not. Both are
+drawn towards 1, as by one cell that agrees with the prior.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.scale import scale_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.prior import Noise
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 _LARGEST = 1e200
+_LARGEST_LOG = 50.0
 _FAR = 6.0  # from where on the asymptotic series of digamma is good to 1e-9
 
 
@@ -59,6 +60,21 @@ class Accepted:
         return replace(self, uncertainty=replace(self.uncertainty, sd=sd, seeds=seeds, first=None))
 
 
+class Level(NamedTuple):
+    """What the parts of a prior's variance are multiplied by.
+
+    Attributes:
+        images: that of the sampling error.
+        damage: that of how far a cell lies from the dense one.
+    """
+
+    images: float = 1.0
+    damage: float = 1.0
+
+
+AS_EXPECTED = Level()
+
+
 @dataclass(frozen=True)
 class Spread:
     """Training noise of one network's metric, on the metric's scale.
@@ -77,7 +93,12 @@ class Spread:
 
 
 def spread(
-    kind: str, name: str, metric: Metric | None, accepted: Accepted, noise: Noise, level: float = 1.0
+    kind: str,
+    name: str,
+    metric: Metric | None,
+    accepted: Accepted,
+    noise: Noise,
+    level: Level = AS_EXPECTED,
 ) -> Spread:
     """The training noise of one metric of one cell.
 
@@ -90,17 +111,19 @@ def spread(
         level: what the prior's variance is multiplied by, see `levels`.
     """
     sure = accepted.over(kind)
-    expected, by_images = _expected(kind, name, metric, accepted, noise)
+    parts = _expected(kind, name, metric, accepted, noise)
+    expected = min(level.images * parts.images + level.damage * parts.damage, _LARGEST)
+    by_images = level.images * parts.images / expected if expected else 0.0
     seen = 0.0 if sure.sd is None else (sure.sd * scale_of(metric).slope(accepted.mean)) ** 2
     freedom = noise.freedom + sure.seeds - 1
-    total = (noise.freedom * level * expected + (sure.seeds - 1) * seen) / freedom
-    return Spread(min(total, _LARGEST), freedom, sure.seeds, by_images)
+    total = (noise.freedom * expected + (sure.seeds - 1) * seen) / freedom
+    return Spread(min(total, _LARGEST), freedom, sure.seeds, min(by_images, 1.0))
 
 
 def levels(
     kind: str, cells: Iterable[Mapping[str, Accepted]], noise: Noise, metrics: Mapping[str, Metric]
-) -> dict[str, float]:
-    """By metric, what fits the prior's variance to that of a model's cells over their accepted seeds.
+) -> dict[str, Level]:
+    """By metric, what fits the parts of the prior's variance to those of a model's cells over accepted seeds.
 
     Args:
         kind: of comparison, one of `study.prior.KINDS`.
@@ -108,40 +131,55 @@ def levels(
         noise: the protocol's prior.
         metrics: what is known of each metric.
     """
-    logs: dict[str, list[float]] = {}
+    half = noise.freedom / 2
+    of_prior = digamma(half) - math.log(half)
+    excesses: dict[str, list[tuple[float, float]]] = {}
     for cell in cells:
         for name, accepted in cell.items():
             sure = accepted.over(kind)
-            expected, _ = _expected(kind, name, metrics.get(name), accepted, noise)
+            parts = _expected(kind, name, metrics.get(name), accepted, noise)
+            total = parts.images + parts.damage
             seen = (sure.sd or 0.0) * scale_of(metrics.get(name)).slope(accepted.mean)
-            if sure.seeds > 1 and 0 < seen < _LARGEST and expected > 0:
+            if sure.seeds > 1 and 0 < seen < _LARGEST and total > 0:
                 half = (sure.seeds - 1) / 2
-                excess = 2 * math.log(seen) - math.log(expected) - digamma(half) + math.log(half)
-                logs.setdefault(name, []).append(excess)
-    half = noise.freedom / 2
-    of_prior = digamma(half) - math.log(half)
-    return {
-        name: math.exp(min(sum(each + of_prior for each in found) / (len(found) + 1), 100.0))
-        for name, found in logs.items()
-    }
+                excess = 2 * math.log(seen) - math.log(total) - digamma(half) + math.log(half) + of_prior
+                excesses.setdefault(name, []).append((parts.damage / total, excess))
+    return {name: _fitted(found) for name, found in excesses.items()}
 
 
-def _expected(
-    kind: str, name: str, metric: Metric | None, accepted: Accepted, noise: Noise
-) -> tuple[float, float]:
-    """What the prior expects of a variance on the scale, and the share of it that is of the test images."""
+def _fitted(excesses: Sequence[tuple[float, float]]) -> Level:
+    """Fit a cell's excess over the prior by the share of damage in it: least squares, drawn towards none."""
+    both = sum(share * (1 - share) for share, _ in excesses)
+    images = 1 + sum((1 - share) ** 2 for share, _ in excesses)
+    damage = 1 + sum(share * share for share, _ in excesses)
+    of_images = sum((1 - share) * excess for share, excess in excesses)
+    of_damage = sum(share * excess for share, excess in excesses)
+    scale = images * damage - both * both  # >= 1
+    logs = (
+        (damage * of_images - both * of_damage) / scale,
+        (images * of_damage - both * of_images) / scale,
+    )
+    return Level(*(math.exp(min(max(one, -_LARGEST_LOG), _LARGEST_LOG)) for one in logs))
+
+
+class _Parts(NamedTuple):
+    """What the prior expects of a variance on the scale: by the test images, and by everything else."""
+
+    images: float
+    damage: float
+
+
+def _expected(kind: str, name: str, metric: Metric | None, accepted: Accepted, noise: Noise) -> _Parts:
     share, se = noise.share(kind, name), accepted.uncertainty.se or 0.0
-    damage = 0.0 if accepted.dense is None else abs(accepted.mean - accepted.dense)
-    of_images = (noise.paired + share.error * share.error) * se * se
-    total = noise.paired * se * se + share.variance(se, damage, accepted.mean)
-    if not 0 < total < math.inf:
-        return (_LARGEST if total else 0.0), 0.0
-    slope = scale_of(metric).slope(accepted.mean)
-    return min(total * slope * slope, _LARGEST), of_images / total
+    harm = 0.0 if accepted.dense is None else abs(accepted.mean - accepted.dense)
+    squared = scale_of(metric).slope(accepted.mean) ** 2
+    images = (noise.paired + share.error * share.error) * se * se * squared
+    damage = share.variance(0.0, harm, accepted.mean) * squared
+    return _Parts(*(min(_LARGEST, part) for part in (images, damage)))
 
 
 def digamma(x: float) -> float:
-    """The logarithmic derivative of the gamma function (Abramowitz & Stegun 1964, 6.3.5 and 6.3.18), x > 0."""
+    """Logarithmic derivative of the gamma function (Abramowitz & Stegun 1964, 6.3.5 and 6.3.18), x > 0."""
     below = 0.0
     while x < _FAR:
         below += 1 / x

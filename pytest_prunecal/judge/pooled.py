@@ -1,10 +1,10 @@
-"""Cells of a model together, pruner by pruner and all at once: what each hides in its noise, many of them show.
+"""Cells of a model together, pruner by pruner and all at once: what each hides in its noise, many show.
 
-A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network are
-independent of each other, so the mean of their changes, each weighted by the inverse of its variance, has a
-far smaller deviation than any of them. The first seed of each cell takes part and no further one: how many
-seeds a cell was looked at over depends on how bad the first ones were, which would bend the mean. The degrees of
-freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110).
+A fault in code seldom harms one cell alone. The trainings of cells that start from the same base network
+are independent of each other, so the mean of their changes, each weighted by the inverse of its variance,
+has a far smaller deviation than any of them. The first seed of each cell takes part and no further one: how
+many seeds a cell was looked at over depends on how bad the first ones were, which would bend the mean. The
+degrees of freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110).
 
 What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
 of the mean by the file alone stays one.
@@ -82,8 +82,8 @@ def together(
 ) -> tuple[Pooled, ...]:
     """Compare those cells of a model together that changed.
 
-    Whether a cell repeats the baseline's own seeds may be known from beside the file; by the file alone, such a
-    cell counts like any other.
+    Whether a cell repeats the baseline's own seeds may be known from beside the file; by the file alone,
+    such a cell counts like any other.
 
     Args:
         cells: each one's pruner, None for the dense cell, and its verdict.

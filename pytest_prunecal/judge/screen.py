@@ -1,8 +1,8 @@
 """The exact screen: what a run computed before training noise set in, against what the accepted run did.
 
-Float arithmetic alone moves such numbers by a few units of their last digit, and by how much was measured when
-the baseline was accepted. What moves them by more is another computation. Nobody can review what is compared
-here, so it never makes a verdict milder: it tells, and it chooses the sharper comparison.
+Float arithmetic alone moves such numbers by a few units of their last digit, and by how much was measured
+when the baseline was accepted. What moves them by more is another computation. Nobody can review what is
+compared here, so it never makes a verdict milder: it tells, and it chooses the sharper comparison.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
 """How many seeds a cell is looked at over, and what such a sequence of looks can see.
 
-A cell is measured under one seed; it is settled there unless something got worse by more than noise often does.
-Then it is looked at again over 2, 3, 5, 9 and 16 seeds. Nothing is a regression on fewer than five: a single
-training that went wrong must not be one. The limits keep what runs without a change cost at one and a half
-seeds a cell, and lose next to nothing that five seeds would show.
+A cell is measured under one seed; it is settled there unless something got worse by more than noise often
+does. Then it is looked at again over 2, 3, 5, 9 and 16 seeds. Nothing is a regression on fewer than five: a
+single training that went wrong must not be one. The limits keep what runs without a change cost at one and
+a half seeds a cell, and lose next to nothing that five seeds would show.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pytest_prunecal.judge import student_t
 
-LIMITS = {1: 1.29, 2: 1.86, 3: 2.55, 5: 2.73, 9: 3.26}
-"""By number of seeds: how many of its standard deviations a change may be for the worse without a further look."""
+LIMITS = {1: 1.4, 2: 2.1, 3: 2.6, 5: 2.8, 9: 3.2}
+"""By number of seeds: by how many of its deviations a change may be for the worse without a further look."""
 
 LOOKS = (*LIMITS, 16)
 EARLIEST = 5
@@ -26,7 +26,7 @@ MOST = LOOKS[-1]
 POWER = 0.95
 
 _SURELY_LESS = 2.33  # deviations: what is this far below the smallest effect that matters is so with 99 %
-_PATHS = 2000
+_PATHS = 1000
 
 
 def next_look(seeds: int, most: int) -> int:
@@ -87,13 +87,22 @@ class Plan:
 
     def power(self, effect: float) -> float:
         """Probability that a true change for the worse of some size is found to be a regression."""
-        needed = _needed(self)
+        needed = _needed(self._relevant)
         return sum(one <= effect for one in needed) / len(needed)
 
     @property
     def detectable(self) -> float:
         """The smallest true change for the worse that is found with a probability of 0.95."""
-        return sorted(_needed(self))[math.ceil(POWER * _PATHS) - 1]
+        return sorted(_needed(self._relevant))[math.ceil(POWER * _PATHS) - 1]
+
+    @property
+    def _relevant(self) -> Plan:
+        """The same without a floor that no look comes to: most comparisons of a run are then one."""
+        bare = replace(self, floor=0.0)
+        looks = self.looks
+        lowest = min(self.noise(look) for look in looks if self.decides(look))
+        same = all(self.goes_on(look) == bare.goes_on(look) for look in looks)
+        return bare if same and self.floor <= lowest else self
 
 
 @lru_cache(maxsize=1024)
@@ -105,25 +114,26 @@ def _needed(plan: Plan) -> tuple[float, ...]:
     found = []
     for errors in _errors(plan.accepted, plan.freedom, tuple(looks)):
         reached, least = -math.inf, math.inf
-        for error, go_on, bound in zip(errors, passes, bounds, strict=True):
-            least = min(least, max(reached, bound - error))
+        for (error, steady), go_on, bound in zip(errors, passes, bounds, strict=True):
+            least = min(least, max(reached, bound - steady))
             reached = max(reached, go_on - error)
         found.append(least)
     return tuple(found)
 
 
 @lru_cache(maxsize=16)
-def _errors(accepted: int, freedom: int, looks: tuple[int, ...]) -> list[list[float]]:
-    """By simulated run and look: how far noise takes a change, in units of the estimated deviation."""
+def _errors(accepted: int, freedom: int, looks: tuple[int, ...]) -> list[list[tuple[float, float]]]:
+    """By simulated run and look: how far noise takes a change, and a steady one; in estimated deviations."""
     draw = random.Random(1)  # noqa: S311 - a simulation, the same every time
     paths = []
     for _ in range(_PATHS):
         true = math.sqrt(freedom / draw.gammavariate(freedom / 2, 2.0))
         of_baseline = draw.gauss(0, 1) / math.sqrt(accepted) if accepted else 0.0
-        total, seeds, path = 0.0, 0, []
+        seeds = [draw.gauss(0, 1) for _ in range(looks[-1])]
+        path = []
         for look in looks:
-            total += draw.gauss(0, 1) * math.sqrt(look - seeds)
-            seeds = look
-            path.append(true * (total / seeds - of_baseline))
+            mean = sum(seeds[:look]) / look
+            *_, second, worst = sorted(seeds[:look]) if look >= EARLIEST else (0.0, 0.0)
+            path.append((true * (mean - of_baseline), true * (mean - (worst - second) / look - of_baseline)))
         paths.append(path)
     return paths

@@ -298,7 +298,7 @@ def _compare(
 
 
 class _Look(NamedTuple):
-    """What a look at one comparison comes to: a regression, or over how many seeds to look next, if at all."""
+    """What a look at one comparison comes to: a regression, or over how many seeds to look next (0: none)."""
 
     rejected: bool
     more: int

@@ -38,8 +38,8 @@ class Metric:
         bounds: between which two numbers it lies.
         structure: whether pruning alone decides it, so that a change for the better tells of other pruning
             as well and fails under `auto`.
-        best: what no network can beat; the nearer a network is to it, the less the metric varies between trainings.
-            None for a metric that varies alike everywhere.
+        best: what no network can beat; the nearer a network is to it, the less the metric varies between
+            trainings. None for a metric that varies alike everywhere.
         averages: whether what the images add to a paired metric is the metric in the mean; of a calibration
             error it is a little less.
     """

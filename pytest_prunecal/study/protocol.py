@@ -109,7 +109,8 @@ class Protocol:
         tolerance: default tolerances by metric.
         noise: what is known beforehand of the training noise.
         min_effect: by metric, the change below which nobody cares.
-        false_alarms: rate of runs over a model's whole grid that may fail although nothing changed, in (0, 0.5].
+        false_alarms: rate of runs over a model's whole grid that may fail although nothing changed, in (0,
+            0.5].
         repeat: how many seeds a cell that is in doubt is measured over at most, >= 1.
     """
 

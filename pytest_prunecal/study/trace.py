@@ -35,9 +35,9 @@ class Trace:
     Attributes:
         base: digest of the base network's weights; between two base networks, only data and corruptions
             can be compared.
-        stages: by stage, in the order of `STAGES`, and by name: a digest (text), a whole number, which is exact, or
-            a float, which arithmetic may move. `dense`, `pruned` and `finetune` are about weights that are the
-            same wherever the base network is.
+        stages: by stage, in the order of `STAGES`, and by name: a digest (text), a whole number, which is
+            exact, or a float, which arithmetic may move. `dense`, `pruned` and `finetune` are about weights
+            that are the same wherever the base network is.
     """
 
     base: str

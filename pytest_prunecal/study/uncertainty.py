@@ -52,7 +52,7 @@ class Uncertainty:
 
     @property
     def recorded(self) -> Uncertainty:
-        """The same as a baseline file carries it: two significant digits of errors that are finite numbers."""
+        """The same as a baseline file carries it: two significant digits of finite errors."""
         se, sd = (
             None if error is None or not math.isfinite(error) else rounded(error)
             for error in (self.se, self.sd)

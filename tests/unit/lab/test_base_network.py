@@ -16,7 +16,8 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.engines import Setup
-from pytest_prunecal.lab.measure import measure
+from pytest_prunecal.lab.measure import measure_once
+from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.lab.training.trainer import Trainer
 from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import protocol_file
@@ -25,6 +26,10 @@ from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
 
 DENSE = Cell("resnet20", None, 0.0)
+
+
+def measure(cell, bench):
+    return combine([measure_once(cell, bench)], bench.metrics)
 
 
 @pytest.fixture

@@ -87,7 +87,8 @@ def test_folders_that_are_not(edited, outside):
 
 
 def test_modules_that_are_not(edited):
-    others = {"plugin.py", "lab/measure.py", "lab/bench.py", "lab/over_seeds.py", "lab/paired.py"}
+    others = {"plugin.py", "lab/measure.py", "lab/bench.py", "lab/over_seeds.py"}
+    others |= {"lab/trace.py", "lab/jitter.py"}
     others |= {"store/store.py", "store/sources.py", "store/imports.py", "lab/pruners/weight.py"}
     assert others <= {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
     assert not edited["base"] & others

@@ -12,7 +12,8 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.forward import Forward
-from pytest_prunecal.lab.measure import measure
+from pytest_prunecal.lab.measure import measure_once
+from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.lab.pruners.base import PruneWarning
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.store.store import Store
@@ -21,6 +22,10 @@ from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 
 CELL = Cell("resnet20", "weight", 0.5)
+
+
+def measure(cell, bench):
+    return combine([measure_once(cell, bench)], bench.metrics)
 
 
 @pytest.fixture

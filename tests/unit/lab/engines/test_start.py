@@ -12,14 +12,14 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab import engines
 from pytest_prunecal.lab.engines import Setup
+from pytest_prunecal.store import checksum
 from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
-from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.pairing import Pairing
+from pytest_prunecal.study.trace import Jitter
 
 CELL = Cell("vgg19", "weight", 0.5)
 
@@ -32,7 +32,7 @@ CLUSTER = """
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS
-from pytest_prunecal.study.pairing import Pairing
+from pytest_prunecal.study.trace import Jitter
 
 asked = []
 
@@ -69,10 +69,10 @@ class Cluster:
     def trained_bases(self, cell, seeds):
         return []
 
-    def pair(self, measured, accepted, *, tuned):
-        asked.append("pair")
-        same_base = measured.base == accepted.base
-        return Pairing(same_base, tuned, changes={"accuracy": measured.metrics["accuracy"]})
+    def jitter(self, cell, repeats, measured=None):
+        known = measured and f"a measurement over {measured.provenance['seeds']}"
+        asked.append(f"jitter of {known}")
+        return Jitter({"dense": {"ece": 0.5}}, dict.fromkeys(METRICS, [0.25, -0.25]) if repeats else {})
 """
 
 
@@ -131,19 +131,43 @@ def test_it_is_asked_for_the_device_where_only_it_can_tell(setup):
     assert not start(setup).measure(CELL).reused  # numbers of another device are other numbers
 
 
-def test_it_pairs_once(setup):
-    none = Columns((), b"")
-    sides = [ImageResults({"accuracy": value}, {}, "base", {}, none, none) for value in (0.75, 0.5)]
+def test_it_repeats_a_cell_once(setup):
     engine = start(setup)
-    expected = Pairing(same_base=True, tuned=False, changes={"accuracy": 0.75})
-    assert engine.pair(*sides, tuned=False) == expected
-    assert asked() == ["made", "pair"]
-    assert start(setup).pair(*sides, tuned=False) == expected
+    measurement = engine.measure(CELL, 3)
+    assert asked() == ["made", CELL.id]
+    found = engine.jitter(CELL, 2)
+    assert found == Jitter({"dense": {"ece": 0.5}}, dict.fromkeys(METRICS, [0.25, -0.25]))
+    assert asked() == ["jitter of a measurement over 3"]  # of what it has just given
+    assert engine.jitter(CELL, 2) == found
+    again = start(setup)
+    assert again.jitter(CELL, 2) == found
     assert asked() == []
-    assert start(setup).pair(*sides, tuned=True) == replace(expected, tuned=True)
-    assert asked() == ["made", "pair"]
-    assert start(replace(setup, fresh=True)).pair(*sides, tuned=True) == replace(expected, tuned=True)
-    assert asked() == ["made", "pair"]
+    bare = again.jitter(CELL, 0, measurement)
+    assert bare == Jitter({"dense": {"ece": 0.5}})
+    assert asked() == ["made", "jitter of a measurement over 3"]
+    fresh = start(replace(setup, fresh=True))
+    assert [fresh.jitter(CELL, 2) for _ in range(2)] == [found, found]
+    assert asked() == ["made", "jitter of None"]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"jitter": {"trace": {}, "metrics": {}}, "bases": {}}',
+        '{"jitter": {"trace": {"dense": {"ece": -1}}, "metrics": {}}, "bases": {}}',
+        '{"jitter": {"trace": {}, "metrics": {}}}',
+        "[]",
+        "",
+    ],
+)
+def test_a_stored_jitter_that_can_be_none_is_measured_again(setup, forged):
+    found = start(setup).jitter(CELL, 2)
+    asked()
+    (path,) = (Path(setup.store) / "jitter").glob("*.json")
+    path.write_text(forged)
+    checksum.seal(Path(setup.store), f"jitter/{path.name}", checksum.line(path, f"jitter/{path.name}"))
+    assert start(setup).jitter(CELL, 2) == found
+    assert asked() == ["made", "jitter of None"]
 
 
 @pytest.mark.parametrize(

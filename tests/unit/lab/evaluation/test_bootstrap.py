@@ -13,7 +13,6 @@ from pytest_prunecal.lab.evaluation.bootstrap import (
     RESAMPLES,
     Sampled,
     errors_of,
-    paired_errors,
     resampled,
     resampling,
 )
@@ -176,15 +175,6 @@ def test_a_metric_without_an_error_under_one_seed_has_none():
     own = {"mine": torch.tensor([0.4, 0.6])}
     both = [Sampled({}, {"shared": torch.tensor([0.1, 0.3]), **more}) for more in (own, {})]
     assert list(errors_of(both)) == list(errors_of(both[::-1])) == ["shared"]
-
-
-@hypothesis.settings(max_examples=20)
-@hypothesis.given(st.integers(50, 400), st.floats(0.01, 10), st.integers(0, 100))
-def test_paired_errors_are_those_of_the_differences(images, scale, seed):
-    difference = scale * torch.randn(images, generator=torch.Generator().manual_seed(seed))
-    found = paired_errors({"nll": difference, "ece": torch.zeros(images)})
-    assert found["nll"] == pytest.approx(float(difference.std()) / math.sqrt(images), rel=0.2)
-    assert found["ece"] == 0
 
 
 def first_is_right(logits, labels):

@@ -32,6 +32,7 @@ def found():
             {name: random(5) for name in ("nll", "accuracy")},
             {name: random(4, dtype=torch.float64) for name in ("nll", "accuracy", "mpc")},
         ),
+        pixels={"fog 1": 1 / 3, "blur 1": 0.1},
     )
 
 
@@ -44,6 +45,7 @@ def test_it_is_read_back_as_it_was_in_every_bit_and_in_the_same_order(found, tmp
     read = read_back(found, tmp_path / "kept")
     assert list(read.metrics.items()) == list(found.metrics.items())
     assert list(read.corrupted.items()) == list(found.corrupted.items())
+    assert list(read.pixels.items()) == list(found.pixels.items())
     assert torch.equal(read.logits, found.logits)
     assert list(read.sampled.columns) == ["nll", "accuracy"]
     for name, column in read.sampled.columns.items():
@@ -73,6 +75,10 @@ WRONG = {
     "no score": {"corrupted": {"fog": {"1": 0.5}}},
     "no such score": {"corrupted": {"fog": {"1": {"accuracy": math.inf}}}},
     "a score that is none": {"corrupted": {"fog": {"1": {"nll": math.nan}}}},
+    "a pixel that is none": {"pixels": {"fog 1": 1.5, "blur 1": 0.1}},
+    "a pixel below black": {"pixels": {"fog 1": -0.5, "blur 1": 0.1}},
+    "a pixel without a number": {"pixels": {"fog 1": math.nan, "blur 1": 0.1}},
+    "pixels of other sets": {"pixels": {"fog 1": 0.5}},
     "logits of other images": {"logits": torch.zeros(6, 3)},
     "logits that are none": {"logits": torch.full((5, 3), math.nan)},
     "logits in halves": {"logits": torch.zeros(5, 3, dtype=torch.float16)},

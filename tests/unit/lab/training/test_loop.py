@@ -267,3 +267,46 @@ def test_the_rate_changes_within_an_epoch(monkeypatch):
     monkeypatch.setattr(training, "learning_rate", spy)
     trained(network(), dataclasses.replace(RECIPE, epochs=2), count=32)
     assert asked == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75]
+
+
+def watching(seen, most=None):
+    def observer(model, loss, rate):
+        seen.append((float(loss), rate, copy.deepcopy(model.state_dict())))
+        return len(seen) == most
+
+    return observer
+
+
+def test_who_looks_on_sees_every_step_and_changes_none():
+    seen = []
+    masks = {"3.weight": torch.rand(4, 6, 3, 3, generator=torch.Generator().manual_seed(1)) > 0.5}
+    plain = trained(network(), pressure=Pressure(masks)).state_dict()
+    watched = trained(network(), pressure=Pressure(masks, observer=watching(seen))).state_dict()
+    assert all(torch.equal(plain[name], watched[name]) for name in plain)
+    assert len(seen) == 9
+    assert [rate for _, rate, _ in seen] == [
+        learning_rate(RECIPE, epoch + step / 3) for epoch in range(3) for step in range(3)
+    ]
+    assert all(torch.equal(plain[name], seen[-1][2][name]) for name in plain)
+    assert not seen[0][2]["3.weight"][~masks["3.weight"]].any()  # zeros are held by then
+
+
+def test_the_loss_of_the_first_step_by_hand():
+    seen = []
+    trained(network(), augmentation=PLAIN, pressure=Pressure(observer=watching(seen)))
+    images, labels = data(20)
+    chosen = torch.randperm(20, generator=torch.Generator().manual_seed(3))[: RECIPE.batch]
+    pixels = (images[chosen].double() / 255 - 0.5) / 0.25
+    logits = network().double().train()(pixels)
+    probability = logits.exp() / logits.exp().sum(1, keepdim=True)
+    loss = -probability[range(len(chosen)), labels[chosen]].log().mean()
+    assert seen[0][0] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_training_ends_where_it_was_seen_enough():
+    seen, whole = [], []
+    trained(network(), pressure=Pressure(observer=watching(whole)))
+    stopped = trained(network(), pressure=Pressure(observer=watching(seen, most=4))).state_dict()
+    assert len(seen) == 4
+    assert [loss for loss, _, _ in seen] == [loss for loss, _, _ in whole[:4]]
+    assert all(torch.equal(stopped[name], whole[3][2][name]) for name in stopped)
