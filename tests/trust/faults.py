@@ -77,7 +77,9 @@ CATALOGUE = {
     "BN eps 1e-4": Fault("BN adds 1e-4 to the variance in the place of 1e-5", DENSE),
     "order kept": Fault("fine-tuning takes the images in the first epoch's order in every epoch", ""),
     "predictions turned": Fault("2 % of a tuned network's predictions become its second choice", ""),
-    "last bits": Fault("no fault: the base network's weights times 1 + 1e-7 gauss, as on another machine", ""),
+    "last bits": Fault(
+        "no fault: weights of the base network times 1 + 1e-7 gauss, as by another machine", ""
+    ),
 }
 
 
@@ -105,7 +107,7 @@ def _stale(lab: Lab) -> Bench:
     protocol = lab.subject.protocol
     recipe = replace(protocol.base, epochs=max(protocol.base.epochs // 3, 1))
     old = lab.bench(bases={}, protocol=replace(protocol, base=recipe))
-    return lab.bench(bases=lab.trained(old)) if lab.pinned else old
+    return lab.bench(bases=lab.trained(old))
 
 
 _PLANTS: dict[str, Plant] = {

@@ -1,4 +1,4 @@
-"""The gate of the laboratory: a baseline of several seeds, and runs that are judged as sessions judge theirs."""
+"""The gate of the laboratory: a baseline of several seeds, and runs judged as sessions judge theirs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import TYPE_CHECKING, cast
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.baseline import refresh
-from pytest_prunecal.gate.outcome import environment_of, outcome_of, pooled_of
+from pytest_prunecal.gate.family import family_of
+from pytest_prunecal.gate.outcome import environment_of, outcome_of, pairing_of
 from pytest_prunecal.gate.selection import GateFile
+from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.sequence import next_look
 from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.study import metric
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lab import Subject
 
+    from pytest_prunecal.baseline.file import Baseline
     from pytest_prunecal.gate.settings import Settings
     from pytest_prunecal.judge.pooled import Pooled
     from pytest_prunecal.judge.verdict import CellVerdict
     from pytest_prunecal.lab.over_seeds import Trial
     from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.measurement import Measurement
+    from pytest_prunecal.study.protocol import Protocol
     from pytest_prunecal.study.trace import Jitter
-
-Trials = "Mapping[str, Trial]"
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Gate:
         seeds: Sequence[Mapping[str, Trial]],
         jitter: Mapping[str, Jitter] | None = None,
     ) -> None:
-        self.settings = settings_of(subject)
+        self.settings = settings_of(subject.protocol)
         accepted = {
             cell: combine([trials[cell] for trials in seeds], self.settings.metrics) for cell in seeds[0]
         }
@@ -93,15 +96,8 @@ class Gate:
         }
         content = images_file.dump(beside)
         self.size = len(content)
-        cells = tuple(subject.cells)
-        self.file = GateFile(
-            subject.model,
-            Path("baseline"),
-            "baseline",
-            baseline.parse(text, "baseline"),
-            cells,
-            frozenset(cell.id for cell in cells),
-            images_file.load(content, "images"),
+        self.file = file_of(
+            baseline.parse(text, "baseline"), subject, images_file.load(content, "images"), self.settings
         )
 
     def judge(self, run: Sequence[Mapping[str, Trial]]) -> Outcome:
@@ -109,10 +105,10 @@ class Gate:
         verdicts = {}
         for cell in self.file.cells:
             verdict = self.verdict(cell, run[:1])
-            while verdict.more:
+            while verdict.seeds < verdict.more <= len(run):
                 verdict = self.verdict(cell, run[: verdict.more])
             verdicts[cell.id] = verdict
-        return Outcome(verdicts, pooled_of(self.file, verdicts, self.settings))
+        return Outcome(verdicts, self.pooled(verdicts))
 
     def looks(self, cell: Cell, run: Sequence[Mapping[str, Trial]]) -> list[CellVerdict]:
         """A cell's verdicts at every look there may be, whether or not it comes to it."""
@@ -124,16 +120,34 @@ class Gate:
 
     def verdict(self, cell: Cell, run: Sequence[Mapping[str, Trial]]) -> CellVerdict:
         """What a session says of a cell over some seeds."""
-        return self.of(cell, combine([trials[cell.id] for trials in run], self.settings.metrics))
+        found = combine([trials[cell.id] for trials in run], self.settings.metrics)
+        return of(self.file, cell, found, self.settings)
 
-    def of(self, cell: Cell, measurement: Measurement) -> CellVerdict:
-        """What a session says of a measurement."""
-        return outcome_of(self.file, cell, measurement, self.settings, runxfail=False).verdict
+    def pooled(self, verdicts: Mapping[str, CellVerdict]) -> tuple[Pooled, ...]:
+        """The cells together, at the end of a run."""
+        assert self.file.family is not None
+        cells = [(cell.pruner, verdicts[cell.id]) for cell in self.file.cells]
+        protocol = self.settings.protocol
+        return together(cells, self.settings.metrics, protocol.min_effect, self.file.family.rate.pooled)
 
 
-def settings_of(subject: Subject) -> Settings:
+def of(file: GateFile, cell: Cell, measurement: Measurement, settings: Settings) -> CellVerdict:
+    """What a session says of a measurement."""
+    pairing = pairing_of(file, cell, measurement, settings.metrics)
+    return outcome_of(file, cell, measurement, pairing, settings, runxfail=False).verdict
+
+
+def file_of(
+    found: Baseline, subject: Subject, images: dict[str, ImageResults], settings: Settings
+) -> GateFile:
+    """A model's part of the gate, as a session reads it."""
+    cells = tuple(subject.cells)
+    family = family_of(found, subject.protocol, settings.metrics)
+    ids = frozenset(cell.id for cell in cells)
+    return GateFile(subject.model, Path("baseline"), "baseline", found, cells, ids, images, family=family)
+
+
+def settings_of(protocol: Protocol) -> Settings:
     """A session's settings, as far as judging reads them."""
-    options = SimpleNamespace(update=None, changed="tell", repeat=None)
-    return cast(
-        "Settings", SimpleNamespace(protocol=subject.protocol, metrics=metric.known(), options=options)
-    )
+    options = SimpleNamespace(update=None, changed="tell")
+    return cast("Settings", SimpleNamespace(protocol=protocol, metrics=metric.known(), options=options))

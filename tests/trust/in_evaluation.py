@@ -169,7 +169,7 @@ def _turned(put: Put, _bench: Bench, strength: float | None) -> None:
         logits[chosen] = logits[chosen].scatter(1, two.indices.flip(1), two.values)
         return logits
 
-    def evaluated(self: Bench, network: nn.Module, *what: object, **named: Any) -> Evaluated:
+    def evaluated(self: Bench, network: nn.Module, *what: object, **named: Any) -> Evaluated:  # noqa: ANN401 - whatever it takes
         if len(what) < 3:  # a base network
             return evaluate(self, network, *what, **named)
         with patch.object(evaluation, "predict", turned):

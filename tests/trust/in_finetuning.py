@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from planting import finetune_with
+from torch.nn import functional
 
 from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.training import loop as training
@@ -132,13 +133,10 @@ def _last_batch(put: Put, _bench: Bench, _strength: float | None) -> None:
 
 
 def _smoothing(put: Put, _bench: Bench, strength: float | None) -> None:
-    functional = training.functional
-
     class Smooth:
         @staticmethod
-        def cross_entropy(logits: Tensor, labels: Tensor, **named: object) -> Tensor:
-            named["label_smoothing"] = strength or 0.01
-            return functional.cross_entropy(logits, labels, **named)  # type: ignore[arg-type]
+        def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+            return functional.cross_entropy(logits, labels, label_smoothing=strength or 0.01)
 
     put(training, "functional", Smooth)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.trace import Jitter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -42,6 +43,11 @@ METRICS = ("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
 COLUMNS = tuple(name for name in METRICS if not metric.METRICS[name].quotient)
 REPEATS = 2
 """Whole repeats of a baseline's first seed, as `--prunecal-update` makes them."""
+
+
+def drawn(number: int, among: Iterable[int], count: int) -> list[int]:
+    """Some of them in random order, the same for the same number."""
+    return random.Random(number).sample(list(among), count)  # noqa: S311 - no secret
 
 
 class Small(nn.Module):
@@ -103,21 +109,19 @@ def tiny() -> Subject:
 
 
 class Lab:
-    """Measures, and keeps what it measured.
+    """Measures from one base network, and keeps what it measured.
 
     Args:
         subject: what is gated.
         folder: where measurements are kept.
-        pinned: whether all seeds start from one base network.
     """
 
-    def __init__(self, subject: Subject, folder: Path, *, pinned: bool) -> None:
-        self.subject, self.pinned = subject, pinned
-        self._folder = folder / subject.name / ("pinned" if pinned else "retrained")
-        self._store = Store(str(folder / subject.name / "store"))
+    def __init__(self, subject: Subject, folder: Path) -> None:
+        self.subject = subject
+        self._folder = folder / subject.name
+        self._store = Store(str(folder / "store"))
         self._bases: Bases = {}
-        if pinned:
-            self._bases = self.trained(self.bench())
+        self._bases = self.trained(self.bench())
         self._bench = self.bench()
 
     def bench(self, *, bases: Bases | None = None, protocol: Protocol | None = None) -> Bench:
