@@ -41,6 +41,16 @@ def pytest_configure(config: pytest.Config) -> None:
         session.configure(config, asked, named)
 
 
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Say what the gate would see instead of running anything, where that is asked for."""
+    asked = options.asked(config)
+    if "plan" not in asked or config.option.help or config.option.version:
+        return None
+    from pytest_prunecal.gate import plan
+
+    return plan.main(config, asked, named_baselines(config, asked))
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Name what an update may remove, before anything is measured."""
     settings = _settings(config)

@@ -139,7 +139,7 @@ def _trace(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
 
 
 def _jitter(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
-    """What is wrong with how far repeats moved a cell: where they moved it to must be a number of the metric."""
+    """What is wrong with how far repeats moved a cell: where they ended, a metric can be."""
     for name, moved in found.jitter.metrics.items() if found.jitter else ():
         low, high = metrics[name].bounds if name in metrics else (-math.inf, math.inf)
         for one in moved:

@@ -4,8 +4,9 @@ A zip archive with an `index.json` and one entry a network: for each of its colu
 the image adds to the metric, as `study.image_results.Columns` has it (an error of 0.83 % at most). The index
 names the columns, once for all networks and again for those that have others, as cells do that were
 accepted before a metric existed. It also has each cell's numbers under every seed, its trace and its jitter;
-a stage of these that many cells share stands there once. Nothing in it is ever executed, and nothing is unfolded before it is known
-how much it may be: an entry is as long as its columns and the number of images, one for all entries, make it.
+a stage of these that many cells share stands there once. Nothing in it is ever executed, and nothing is
+unfolded before it is known how much it may be: an entry is as long as its columns and the number of images,
+one for all entries, make it.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SMALL = 2**26
 
 MOST_IMAGES = 2**20
 
-_LARGEST_INDEX = 2**24  # of 4,000 bytes a cell
+_LARGEST_INDEX = 2**23  # of 4,000 bytes a cell, 40,000 with 100 seeds
 _LARGEST_DIRECTORY = 2**21  # of 150 bytes an entry
 _END = 22  # bytes of what a zip archive ends in, without a comment
 _DIGITS = 16  # of a stage's digest

@@ -145,6 +145,7 @@ class Controller:
             models,
             interrupted,
             power=self._settings.options.power,
+            seeds=self._settings.options.seeds or 1,
         )
         self._write(self._settings.options.report, html.render)
         self._write(self._settings.options.json, json.render)
@@ -190,6 +191,7 @@ class Controller:
                 file, [result.cell for result in results if result.label == "improvement"]
             ),
             pooled=self.pooled(file),
+            comparisons=file.family.rate.comparisons if file.family else 0,
         )
 
     def _environment(self, file: GateFile, results: list[CellResult]) -> str:

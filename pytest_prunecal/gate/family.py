@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
+    from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.judge.rate import Rate
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
@@ -26,11 +27,11 @@ class Family:
 
     Attributes:
         rate: the share of the protocol's false-alarm rate that each comparison has.
-        levels: by kind of noise and metric, what the prior's variance is multiplied by.
+        levels: by kind of noise and metric, what the parts of the prior's variance are multiplied by.
     """
 
     rate: Rate
-    levels: Mapping[str, Mapping[str, float]]
+    levels: Mapping[str, Mapping[str, Level]]
 
 
 def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[str, Metric]) -> Family:
@@ -53,7 +54,7 @@ def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[st
     )
     dense = cells[DENSE].metrics if DENSE in cells else {}
     found = [
-        (cell_id, _numbers(cell, dense, share_base=shares))
+        (cell_id, numbers_of(cell, dense, share_base=shares))
         for (cell_id, cell), shares in zip(cells.items(), given_base, strict=True)
     ]
     return Family(
@@ -71,7 +72,14 @@ def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[st
     )
 
 
-def _numbers(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:
+def numbers_of(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:
+    """An accepted cell's numbers by metric, as the noise of its comparisons is told from them.
+
+    Args:
+        cell: as the baseline file has it.
+        dense: the metrics of the model's dense cell; empty if there is none.
+        share_base: whether all its seeds started from one base network.
+    """
     return {
         name: Accepted(cell.metrics[name], sure, dense.get(name), share_base)
         for name, sure in cell.uncertainty.items()

@@ -48,8 +48,8 @@ def _option(metavar: str, help: str, read: Callable[[Written], T], **row: Any) -
     return cast("T", Row(metavar, help, read, **row))
 
 
-def _switch(help: str) -> bool:  # noqa: A002 - as `Row`
-    return _option("", help, readers.yes_or_no, default="no", bare="yes")
+def _switch(help: str, **row: Any) -> bool:  # noqa: A002, ANN401 - as `Row`
+    return _option("", help, readers.yes_or_no, default="no", bare="yes", **row)
 
 
 class Options:
@@ -104,6 +104,9 @@ class Options:
     )
     fresh: bool = _switch("measure every cell again, whatever the store has of earlier runs")
     power: bool = _switch("list the smallest regression that each comparison catches")
+    plan: bool = _switch(
+        "say what the gate would see with more seeds or test images; measure nothing", gates=True
+    )
     checkpoint: dict[str, Path] = _option(
         "MODEL=FILE",
         "start from this trained network (safetensors) instead of base training; may be repeated",

@@ -94,7 +94,7 @@ def select(
         PrunecalError: the selection is empty or names what is not there, or a baseline cannot be used.
     """
     folder = options.baselines / protocol.name
-    if not folder.is_dir() and options.update is None:
+    if not folder.is_dir() and options.update is None and not options.plan:
         raise PrunecalError(
             f"there is no folder {shown(folder)} with baselines of protocol {protocol.name!r}; "
             "accept this machine's numbers with --prunecal-update, or name another folder with "

@@ -34,14 +34,11 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
     Raises:
         pytest.UsageError: whatever is wrong, in one sentence.
     """
-    in_grid = any(written.given and options.ROWS[name].gates for name, written in asked.items())
-    # Models of the ini file join the repository's tests; they do not join a path that somebody names.
-    pathless = config.args_source != pytest.Config.ArgsSource.ARGS
-    gated = bool(named) or in_grid or ("models" in asked and pathless)
+    gated = is_gated(config, asked, named)
     gathers = worker_of(config) is None
     try:
         found = _build(config, asked, named, gated=gated)
-        if gathers:
+        if gathers and not found.options.plan:
             settings.check_device(found)
             settings.check_writable(found, measures=not config.getoption("collectonly", default=False))
     except PrunecalError as error:
@@ -50,14 +47,26 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         # Whatever nobody thought of: a name that is too long, a folder that may not be looked into.
         raise pytest.UsageError(line(f"prunecal: {_refused(error, asked)}", LONGEST_ERROR)) from None
     config.stash[SETTINGS] = found
-    if not gated:
+    if not gated or found.options.plan:
         return
     if not named:
-        _collect(config, found.folder, alone=in_grid)
+        _collect(config, found.folder, alone=_in_grid(asked))
     if gathers:
         if len(named) == len(config.args) or config.args == [str(found.folder)]:
             _hand_out_singly(config)
         _gather(config, found)
+
+
+def is_gated(config: pytest.Config, asked: Mapping[str, Written], named: list[Path]) -> bool:
+    """Whether the session has a gate at all."""
+    # Models of the ini file join the repository's tests; they do not join a path that somebody names.
+    pathless = config.args_source != pytest.Config.ArgsSource.ARGS
+    return bool(named) or _in_grid(asked) or ("models" in asked and pathless)
+
+
+def _in_grid(asked: Mapping[str, Written]) -> bool:
+    """Whether the command line asks for the gate."""
+    return any(written.given and options.ROWS[name].gates for name, written in asked.items())
 
 
 def _refused(error: OSError | UnicodeError, asked: Mapping[str, Written]) -> str:

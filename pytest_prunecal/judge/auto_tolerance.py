@@ -19,12 +19,13 @@ What lies beside the baseline file, which nobody can review, makes a comparison 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import statistics
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_prunecal.judge import student_t
 from pytest_prunecal.judge.scale import Scale, scale_of
-from pytest_prunecal.judge.sequence import MOST, Plan
+from pytest_prunecal.judge.sequence import EARLIEST, MOST, Plan, deviation
 
 if TYPE_CHECKING:
     from pytest_prunecal.judge.noise import Spread
@@ -61,7 +62,7 @@ class Change:
     Attributes:
         kind: which comparison it is.
         worse: the change for the worse, in the metric's unit.
-        scaled: the same on the metric's scale.
+        by_seed: the same on the metric's scale, under each seed as far as that is known.
         sd: standard deviation of one training (of one seed against itself), on the scale.
         freedom: degrees of freedom of that deviation.
         accepted: seeds whose mean is the yardstick; 0 where each seed is compared with itself.
@@ -69,12 +70,14 @@ class Change:
         yardstick: the number that it is compared with, in the metric's unit.
         by_images: share of the variance that more test images would lower.
         known: seeds that can be compared with themselves, where they are.
-        steady: `scaled` with the worst seed taken for no worse than the second worst, where there are enough.
+        one_base: whether the noise is that of the base network which all measured seeds have in common, so
+            that more of them do not lower it.
+        prior: how many of its degrees of freedom are the prior's, and so the same of all cells.
     """
 
     kind: Kind
     worse: float
-    scaled: float
+    by_seed: tuple[float, ...]
     sd: float
     freedom: int
     accepted: int
@@ -82,12 +85,31 @@ class Change:
     yardstick: float
     by_images: float = 0.0
     known: int = 0
-    steady: float | None = None
+    one_base: bool = False
+    prior: int = 0
+
+    @property
+    def scaled(self) -> float:
+        """The change for the worse on the metric's scale."""
+        return statistics.fmean(self.by_seed)
+
+    @property
+    def steady(self) -> float:
+        """The same with the worst seed taken for no worse than the second worst, where there are enough."""
+        if len(self.by_seed) < EARLIEST:
+            return self.scaled
+        *others, second, _ = sorted(self.by_seed)
+        return statistics.fmean([*others, second, second])
 
     @property
     def deviation(self) -> float:
         """Standard deviation of the change, on the scale."""
-        return self.sd * math.sqrt(1 / self.seeds + (1 / self.accepted if self.accepted else 0.0))
+        return self.sd * deviation(1 if self.one_base else self.seeds, self.accepted)
+
+    @property
+    def mirrored(self) -> Change:
+        """The change for the better, judged like one for the worse."""
+        return replace(self, worse=-self.worse, by_seed=tuple(-one for one in self.by_seed))
 
     def p_value(self, floor: float) -> float:
         """Probability that noise alone takes it this far for the worse; 1 where it does not matter.
@@ -98,8 +120,7 @@ class Change:
             return 1.0
         if self.deviation == 0:
             return 0.0
-        scaled = self.scaled if self.steady is None else self.steady
-        return student_t.tail(scaled / self.deviation, self.freedom)
+        return student_t.tail(self.steady / self.deviation, self.freedom)
 
 
 @dataclass(frozen=True)
@@ -171,9 +192,10 @@ class Allowance:
 
 def plan_of(change: Change, terms: Terms, metric: Metric | None) -> Plan:
     """The looks at a comparison that has noise, in units of its `sd`."""
-    floor = terms.min_effect * scale_of(metric).slope(change.yardstick) / change.sd
+    scale, yardstick = scale_of(metric), change.yardstick
+    floor = (scale.of(yardstick + scale.sign * terms.min_effect) - scale.of(yardstick)) / change.sd
     most = terms.most if change.accepted else min(terms.most, change.known)
-    return Plan(change.accepted, change.freedom, terms.level, max(most, change.seeds), floor)
+    return Plan(change.accepted, change.freedom, terms.level, max(most, change.seeds), floor, change.one_base)
 
 
 def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
@@ -214,7 +236,7 @@ def _seeds(plan: Plan) -> int | None:
         return None
     prior = plan.freedom - plan.accepted + 1
     for seeds in range(plan.accepted + 1, MOST_SEEDS + 1):
-        more = Plan(seeds, prior + seeds - 1, plan.level, plan.most)
+        more = replace(plan, accepted=seeds, freedom=prior + seeds - 1)
         if more.noise(plan.looks[-1]) <= plan.floor:
             return seeds
     return None
@@ -236,6 +258,6 @@ def coupled(spread: Spread, repeats: list[float], slope: float, freedom: int) ->
         freedom: of the protocol's prior.
     """
     expected = 2 * COUPLING * COUPLING * spread.variance
-    squares = sum((moved * slope) ** 2 for moved in repeats)
-    variance = (freedom * expected + squares) / (freedom + len(repeats))
-    return math.sqrt(min(variance, 2 * spread.variance)), freedom + len(repeats)
+    moved = [one * slope for one in repeats if math.isfinite(one)]
+    variance = (freedom * expected + sum(one * one for one in moved)) / (freedom + len(moved))
+    return math.sqrt(min(variance, 2 * spread.variance)), freedom + len(moved)

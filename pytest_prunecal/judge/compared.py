@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_prunecal.judge.auto_tolerance import Change, coupled
 from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
-from pytest_prunecal.judge.sequence import EARLIEST
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -76,10 +75,13 @@ class Compared(NamedTuple):
     Attributes:
         found: the sharpest.
         alone: that of the baseline file alone.
+        first: that of the first seed with itself as the baseline file has it, with the noise that the prior
+            expects; None where that is not known to be the same training.
     """
 
     found: Change
     alone: Change
+    first: Change | None = None
 
 
 def compare(
@@ -96,11 +98,12 @@ def compare(
         seeds: over how many seeds it was measured; no more of them are compared.
     """
     here = _One(name, metric, measured, mean, sides, seeds)
-    alone = here.by(["finetune" if sides.same_base else "retrain"], exact=sides.same_base)
-    same_base = sides.same_base or sides.pairing.same_base
-    found = here.by(["finetune"] if same_base else ["retrain", "change"], exact=same_base)
-    found = min((one for one in (here.same_seed(), found, alone) if one), key=lambda one: one.deviation)
-    return Compared(found, alone)
+    alone = here.with_mean("finetune" if sides.same_base else "retrain")
+    candidates = [here.same_seed(), alone]
+    if not sides.same_base:
+        candidates.append(here.with_mean("finetune") if sides.pairing.same_base else here.with_base())
+    found = min((one for one in candidates if one), key=lambda one: one.deviation)
+    return Compared(found, alone, here.first_seed())
 
 
 class _One(NamedTuple):
@@ -113,15 +116,27 @@ class _One(NamedTuple):
     sides: Sides
     seeds: int
 
-    def by(self, kinds: list[str], *, exact: bool) -> Change:
-        """The sharpest comparison of some kinds with the mean of the accepted seeds."""
+    def with_mean(self, kind: str) -> Change:
+        """The comparison with the mean of the accepted seeds."""
         scale, sides = scale_of(self.metric), self.sides
         worse = scale.sign * (self.measured - self.mean)
-        if exact and not sides.tuned:
-            scaled = scale.of(self.measured) - scale.of(self.mean)
-            return Change("exact", worse, scaled, 0.0, 1, 1, self.seeds, self.mean)
-        candidates = [self._noisy(kind, worse) for kind in kinds]
-        return min((one for one in candidates if one), key=lambda one: one.deviation)
+        by_seed = tuple(scale.of(one) - scale.of(self.mean) for one in self._here)
+        if kind == "finetune" and not sides.tuned:
+            return Change("exact", worse, by_seed, 0.0, 1, 1, self.seeds, self.mean)
+        return self._noisy(kind, self._accepted, worse, by_seed)
+
+    def with_base(self) -> Change | None:
+        """That of the distance from the base network; None if it is not known."""
+        scale, sides = scale_of(self.metric), self.sides
+        change = sides.pairing.changes.get(self.name, math.nan)
+        sd = sides.pairing.change_sd.get(self.name)
+        if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
+            return None
+        accepted = self._accepted
+        several = accepted.uncertainty.seeds > 1 and not accepted.share_base
+        worse = scale.sign * change
+        by_seed = (worse * scale.slope(self.mean),)
+        return self._noisy("change", accepted.deviating(sd if several else None), worse, by_seed)
 
     @property
     def _here(self) -> Sequence[Number]:
@@ -134,20 +149,9 @@ class _One(NamedTuple):
         sure, dense = sides.accepted.get(self.name, UNKNOWN), sides.dense.get(self.name)
         return Accepted(self.mean, sure, dense, sides.share_base[1])
 
-    def _noisy(self, kind: str, worse: float) -> Change | None:
-        """A comparison with noise; None for a change from the base that is not known."""
-        sides, scale = self.sides, scale_of(self.metric)
-        accepted = self._accepted
-        scaled = [scale.of(one) - scale.of(self.mean) for one in self._here]
-        if kind == "change":
-            change = sides.pairing.changes.get(self.name, math.nan)
-            sd = sides.pairing.change_sd.get(self.name)
-            if not (sides.tuned and math.isfinite(change)) or not (sd is None or 0 <= sd < math.inf):
-                return None
-            worse = scale.sign * change
-            scaled = [worse * scale.slope(self.mean)]
-            several = accepted.uncertainty.seeds > 1 and not accepted.share_base
-            accepted = accepted.deviating(sd if several else None)
+    def _noisy(self, kind: str, accepted: Accepted, worse: float, by_seed: tuple[float, ...]) -> Change:
+        """A comparison with the accepted seeds, each of them and each measured one with noise of a kind."""
+        sides = self.sides
         found = spread(
             kind,
             self.name,
@@ -156,38 +160,51 @@ class _One(NamedTuple):
             sides.noise,
             sides.levels.get(kind, {}).get(self.name, AS_EXPECTED),
         )
-        seeds = 1 if sides.share_base[0] and kind != "finetune" else self.seeds
         return Change(
             _KINDS[kind] if found.variance else "exact",
             worse,
-            statistics.fmean(scaled),
+            by_seed,
             math.sqrt(found.variance),
             found.freedom,
             found.seeds,
-            seeds,
+            self.seeds,
             self.mean,
             found.by_images,
-            steady=_steady(scaled),
+            one_base=sides.share_base[0] and kind != "finetune",
+            prior=sides.noise.freedom,
         )
 
     def same_seed(self) -> Change | None:
         """Each seed against itself as accepted; None where that is not known to be the same training."""
-        sides, scale = self.sides, scale_of(self.metric)
+        sides = self.sides
         there = sides.accepted_each.get(self.name, ())
-        pairs = list(zip(self._here, there, strict=False))
-        if not sides.traced or not pairs or (len(pairs) > 1 and not sides.tuned):
+        # Without training in between, further seeds are other base networks, of which the trace says nothing.
+        if not sides.traced or (self.seeds > 1 and not sides.tuned) or not all(map(math.isfinite, there)):
             return None
-        accepted = self._accepted
-        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
-        noise = spread("finetune", self.name, self.metric, accepted, sides.noise, level)
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
+        return self._coupled(there, repeats)
+
+    def first_seed(self) -> Change | None:
+        """The same of one seed, and but for `traced` from the baseline file alone."""
+        sure = self.sides.accepted.get(self.name, UNKNOWN)
+        first = self.mean if sure.seeds == 1 else sure.first
+        if first is None or self.seeds > 1 or not self.sides.traced:
+            return None
+        return self._coupled([first], [])
+
+    def _coupled(self, there: Sequence[Number], repeats: list[float]) -> Change | None:
+        """Seed by seed against these accepted numbers; None if there are none."""
+        scale, sides = scale_of(self.metric), self.sides
+        pairs = list(zip(self._here, there, strict=False))
+        if not pairs:
+            return None
+        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
+        noise = spread("finetune", self.name, self.metric, self._accepted, sides.noise, level)
         sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
-        kind: Kind = "same seed" if sides.tuned and sd else "exact"
-        scaled = [scale.of(one) - scale.of(other) for one, other in pairs]
         return Change(
-            kind,
+            "same seed" if sides.tuned and sd else "exact",
             scale.sign * statistics.fmean(one - other for one, other in pairs),
-            statistics.fmean(scaled),
+            tuple(scale.of(one) - scale.of(other) for one, other in pairs),
             sd if sides.tuned else 0.0,
             freedom,
             0,
@@ -195,13 +212,5 @@ class _One(NamedTuple):
             statistics.fmean(other for _, other in pairs),
             noise.by_images,
             len(there),
-            _steady(scaled),
+            prior=sides.noise.freedom,
         )
-
-
-def _steady(scaled: Sequence[float]) -> float | None:
-    """Their mean, the worst taken for no worse than the second worst; None for fewer than decide."""
-    if len(scaled) < EARLIEST:
-        return None
-    *others, second, _ = sorted(scaled)
-    return statistics.fmean([*others, second, second])

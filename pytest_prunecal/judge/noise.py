@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.study.metric import DECIMALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 _LARGEST = 1e200
+_RECORDED = 0.5 * 10.0**-DECIMALS  # of which a number has no more digits: a smaller deviation tells nothing
 _LARGEST_LOG = 50.0
 _FAR = 6.0  # from where on the asymptotic series of digamma is good to 1e-9
 
@@ -114,9 +116,9 @@ def spread(
     parts = _expected(kind, name, metric, accepted, noise)
     expected = min(level.images * parts.images + level.damage * parts.damage, _LARGEST)
     by_images = level.images * parts.images / expected if expected else 0.0
-    seen = 0.0 if sure.sd is None else (sure.sd * scale_of(metric).slope(accepted.mean)) ** 2
+    seen = min((sure.sd or 0.0) * scale_of(metric).slope(accepted.mean), math.sqrt(_LARGEST))
     freedom = noise.freedom + sure.seeds - 1
-    total = (noise.freedom * expected + (sure.seeds - 1) * seen) / freedom
+    total = (noise.freedom * expected + (sure.seeds - 1) * seen * seen) / freedom
     return Spread(min(total, _LARGEST), freedom, sure.seeds, min(by_images, 1.0))
 
 
@@ -140,7 +142,7 @@ def levels(
             parts = _expected(kind, name, metrics.get(name), accepted, noise)
             total = parts.images + parts.damage
             seen = (sure.sd or 0.0) * scale_of(metrics.get(name)).slope(accepted.mean)
-            if sure.seeds > 1 and 0 < seen < _LARGEST and total > 0:
+            if sure.seeds > 1 and (sure.sd or 0.0) >= _RECORDED and seen < _LARGEST and total > 0:
                 half = (sure.seeds - 1) / 2
                 excess = 2 * math.log(seen) - math.log(total) - digamma(half) + math.log(half) + of_prior
                 excesses.setdefault(name, []).append((parts.damage / total, excess))

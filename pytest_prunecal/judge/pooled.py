@@ -4,7 +4,10 @@ A fault in code seldom harms one cell alone. The trainings of cells that start f
 are independent of each other, so the mean of their changes, each weighted by the inverse of its variance,
 has a far smaller deviation than any of them. The first seed of each cell takes part and no further one: how
 many seeds a cell was looked at over depends on how bad the first ones were, which would bend the mean. The
-degrees of freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110).
+degrees of freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110). Cells that
+seem quieter than they are weigh more than they should; so each one's variance is that of its Student's t,
+f / (f - 2) times as large, as it is of the mean's (after Meier 1953, Biometrics 9:59). Where the prior is
+wrong, it is for all cells alike: of its degrees of freedom, the mean has no more than any cell.
 
 What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
 of the mean by the file alone stays one.
@@ -37,6 +40,7 @@ ALL = ""
 
 _POOLED = ("same seed", "same base")
 _SMALLEST, _LARGEST = 1e-70, 1e70
+_FEWEST_FREEDOM = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ class _Part:
     worse: float
     variance: float
     freedom: int
+    prior: int
     floor: float
 
 
@@ -113,6 +118,25 @@ def together(
     return tuple(found)
 
 
+def pool(
+    group: str,
+    name: str,
+    changes: Iterable[tuple[Change, float]],
+    metric: Metric | None,
+    level: float,
+) -> Pooled:
+    """Pool changes of one metric that have noise, each with the smallest effect that matters in its cell.
+
+    Args:
+        group: see `Pooled`.
+        name: the metric's.
+        changes: at least one.
+        metric: what is known of it.
+        level: false-alarm rate of the comparison.
+    """
+    return _pool(group, name, [_part(change, metric, effect) for change, effect in changes], metric, level)
+
+
 def _group(
     group: str,
     rows: Sequence[MetricVerdict],
@@ -139,7 +163,15 @@ def _group(
 
 def _part(change: Change, metric: Metric | None, effect: float) -> _Part:
     deviation = change.deviation / scale_of(metric).slope(change.yardstick)
-    return _Part(change.worse, deviation * deviation, change.freedom, effect)
+    return _Part(
+        change.worse, deviation * deviation * _of_t(change.freedom), change.freedom, change.prior, effect
+    )
+
+
+def _of_t(freedom: int) -> float:
+    """Variance of Student's t; that of the fewest degrees of freedom with one where there are still fewer."""
+    freedom = max(freedom, _FEWEST_FREEDOM)
+    return freedom / (freedom - 2)
 
 
 def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, level: float) -> Pooled:
@@ -147,11 +179,11 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     total = math.fsum(weights)
     worse = math.fsum(weight * part.worse for weight, part in zip(weights, parts, strict=True)) / total
     floor = math.fsum(weight * part.floor for weight, part in zip(weights, parts, strict=True)) / total
-    sd = math.sqrt(1 / total)
     shares = [weight / total for weight in weights]
-    freedom = max(
-        int(1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))), 1
-    )
+    own = sum(part.freedom - part.prior for part in parts)
+    satterthwaite = 1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))
+    freedom = max(min(int(satterthwaite), own + max(part.prior for part in parts)), 1)
+    sd = math.sqrt(1 / total / _of_t(freedom))
     bound = max(student_t.quantile(level, freedom) * sd, floor)
     status = Status.REGRESSION if worse > bound else Status.OK
     return Pooled(

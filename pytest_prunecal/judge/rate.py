@@ -67,7 +67,8 @@ def shared(
         by_pruner.setdefault(pruner, []).append([] if given_base and pruner is None else noisy)
     comparisons = sum(len(names) for found in by_pruner.values() for names in found)
     groups = [found for pruner, found in by_pruner.items() if pruner is not None]
-    groups.append([names for found in groups for names in found])
+    everything = [names for found in groups for names in found]
+    groups = [everything, *(groups if len(groups) > 1 else ())]
     pooled = 0
     for found in groups:
         counted = Counter(name for names in found for name in names)

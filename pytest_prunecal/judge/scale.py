@@ -49,18 +49,19 @@ class Scale:
         return 1 / (max(self.sign * (value - self.best), 0.0) + OFFSET)
 
     def worsening(self, value: float, by: float) -> float:
-        """How much worse, in the metric's unit, a step on the scale makes a number; negative for better."""
+        """How much worse, in the metric's unit, a step on the scale makes a number; negative for better.
+
+        Where that is more than a float holds, it is 1e304.
+        """
         if self.best is None:
             return by
-        place = self.of(value) + by
+        place = min(self.of(value) + by, _HIGHEST)
         floor = math.log(OFFSET)
-        if place > _HIGHEST:
-            return math.inf
         distance = math.exp(place) - OFFSET if place > floor else (place - floor) * OFFSET
         return distance - self.sign * (value - self.best)
 
 
-_HIGHEST = 700.0  # of what has an exponential
+_HIGHEST = 700.0  # of what has an exponential: 1e304
 
 
 def scale_of(metric: Metric | None) -> Scale:

@@ -112,7 +112,8 @@ def _allowed(value: Value | None, moved: float) -> float:
 def _differ(there: Value | None, here: Value | None, allowed: float) -> bool:
     if isinstance(there, float) and isinstance(here, (int, float)) and math.isfinite(there):
         return not abs(here - there) <= allowed
-    return there != here
+    # Where training diverged, both are no number.
+    return there != here and (there == there or here == here)  # noqa: PLR0124
 
 
 def ruler(differences: Sequence[Difference]) -> str:

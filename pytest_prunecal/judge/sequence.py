@@ -26,7 +26,7 @@ MOST = LOOKS[-1]
 POWER = 0.95
 
 _SURELY_LESS = 2.33  # deviations: what is this far below the smallest effect that matters is so with 99 %
-_PATHS = 1000
+_PATHS = 2000
 
 
 def next_look(seeds: int, most: int) -> int:
@@ -41,6 +41,16 @@ def limit(seeds: int) -> float:
     return LIMITS[max(look for look in LIMITS if look <= seeds)]
 
 
+def deviation(seeds: int, accepted: int) -> float:
+    """Standard deviation of a change, in units of that of one training.
+
+    Args:
+        seeds: measured ones, independent of each other.
+        accepted: seeds whose mean is the yardstick; 0 where each seed is compared with itself.
+    """
+    return math.sqrt(1 / seeds + (1 / accepted if accepted else 0.0))
+
+
 @dataclass(frozen=True)
 class Plan:
     """A sequence of looks at one comparison, in units of the standard deviation of one training.
@@ -51,6 +61,8 @@ class Plan:
         level: false-alarm rate of the comparison, in (0, 1).
         most: seeds of the last look.
         floor: the smallest effect that matters, >= 0.
+        one_base: whether all measured seeds have their noise in common, see `Change.one_base`. Then a look
+            that finds a regression is followed by others, which can take it back, and no other look is.
     """
 
     accepted: int
@@ -58,10 +70,11 @@ class Plan:
     level: float
     most: int
     floor: float = 0.0
+    one_base: bool = False
 
     def deviation(self, seeds: int) -> float:
         """Standard deviation of a change that is measured over some seeds."""
-        return math.sqrt(1 / seeds + (1 / self.accepted if self.accepted else 0.0))
+        return deviation(1 if self.one_base else seeds, self.accepted)
 
     def noise(self, seeds: int) -> float:
         """How far noise alone takes a change over some seeds for the worse, at the rate of the comparison."""
@@ -69,6 +82,8 @@ class Plan:
 
     def goes_on(self, seeds: int) -> float:
         """The change from which on a look over some seeds is followed by another."""
+        if self.one_base:
+            return max(self.noise(seeds), self.floor)
         if not self.accepted:
             return max(limit(seeds) * self.deviation(seeds), self.floor)
         return max(limit(seeds), self.floor / self.deviation(seeds) - _SURELY_LESS) * self.deviation(seeds)
@@ -110,26 +125,30 @@ def _needed(plan: Plan) -> tuple[float, ...]:
     """By simulated run: the smallest true change that it finds, as every look moves with the change."""
     looks = plan.looks
     passes = [plan.goes_on(look) for look in looks]
-    bounds = [max(plan.noise(look), plan.floor) if plan.decides(look) else math.inf for look in looks]
+    bounds = [plan.noise(look) if plan.decides(look) else math.inf for look in looks]
     found = []
-    for errors in _errors(plan.accepted, plan.freedom, tuple(looks)):
+    for errors in _errors(plan.accepted, plan.freedom, tuple(looks), one_base=plan.one_base):
         reached, least = -math.inf, math.inf
         for (error, steady), go_on, bound in zip(errors, passes, bounds, strict=True):
-            least = min(least, max(reached, bound - steady))
+            least = min(least, max(reached, bound - steady, plan.floor - error))
             reached = max(reached, go_on - error)
         found.append(least)
     return tuple(found)
 
 
 @lru_cache(maxsize=16)
-def _errors(accepted: int, freedom: int, looks: tuple[int, ...]) -> list[list[tuple[float, float]]]:
+def _errors(
+    accepted: int, freedom: int, looks: tuple[int, ...], *, one_base: bool
+) -> list[list[tuple[float, float]]]:
     """By simulated run and look: how far noise takes a change, and a steady one; in estimated deviations."""
-    draw = random.Random(1)  # noqa: S311 - a simulation, the same every time
+    draw = random.Random(7)  # noqa: S311 - a simulation, the same every time
     paths = []
     for _ in range(_PATHS):
         true = math.sqrt(freedom / draw.gammavariate(freedom / 2, 2.0))
         of_baseline = draw.gauss(0, 1) / math.sqrt(accepted) if accepted else 0.0
         seeds = [draw.gauss(0, 1) for _ in range(looks[-1])]
+        if one_base:
+            seeds = seeds[:1] * looks[-1]
         path = []
         for look in looks:
             mean = sum(seeds[:look]) / look

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from pytest_prunecal.judge.auto_tolerance import Terms, allowance, plan_of
 from pytest_prunecal.judge.compared import compare
 from pytest_prunecal.judge.screen import ruler, told
-from pytest_prunecal.judge.sequence import EARLIEST, MOST, next_look
-from pytest_prunecal.study.metric import in_order, recorded
+from pytest_prunecal.judge.sequence import MOST, next_look
+from pytest_prunecal.study.metric import DECIMALS, in_order, recorded
 from pytest_prunecal.study.tolerance import EXACT, Tolerance, rule_of
 from pytest_prunecal.study.uncertainty import UNKNOWN, within_reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.judge.auto_tolerance import Allowance, Change
     from pytest_prunecal.judge.compared import Compared, Sides
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 # Bounds and recorded numbers are decimal fractions; this only absorbs their binary representation.
 _REPRESENTATION = 1e-9
+_WHOLE = 0.5  # how far rounding takes a count
 
 
 class Status(str, Enum):
@@ -276,46 +279,80 @@ def _compare(
     terms = Terms(circumstances.level, room, circumstances.most)
     compared = compare(name, known, rounded, baseline, sides, seeds=sides.seeds)
     first = sides.each.get(name, [rounded])[0]
-    p_values = [one.p_value(room + _REPRESENTATION) for one in compared]
-    judged = [_look(one, p, terms, known) for one, p in zip(compared, p_values, strict=True)]
-    found = allowance(compared.found, terms, known)
+    both = (compared.found, compared.alone)
+    judged = [_look(one, terms, known) for one in both]
+    # What lies beside the file excuses nothing: what the file alone rejects or allows less is what is said.
+    which = max((0, 1), key=lambda one: (judged[one].rejected, -judged[one].allowance.bound))
+    found = judged[which].allowance
     status = Status.OK
-    if any(one.rejected for one in judged):
+    if judged[which].rejected:
         status = Status.REGRESSION
-    elif -compared.found.worse > found.bound + _REPRESENTATION:
+    elif known and known.structure:
         # A network that is suddenly smaller was pruned in another way than the one that was accepted.
-        status = Status.CHANGED if known and known.structure else Status.IMPROVEMENT
-    if judged[1].rejected and not judged[0].rejected:
-        found = allowance(compared.alone, terms, known)  # what lies beside the file excuses nothing
+        better = [_look(one.mirrored, terms, known) for one in both]
+        judged += better
+        status = Status.CHANGED if any(one.rejected for one in better) else Status.OK
+    elif _improved(both[which], found, terms):
+        status = Status.IMPROVEMENT
+    p_value = min(one.p_value for one in judged[:2])
+    if compared.first and _agrees(compared.first, terms, known) and judged[1].p_value > terms.level:
+        judged = judged[:1]
     return replace(
         row,
         status=status,
         allowance=found,
-        p_value=min(p_values),
-        more=0 if status is Status.REGRESSION else max(one.more for one in judged),
-        single=compare(name, known, recorded(first), baseline, sides, seeds=1),
+        p_value=p_value,
+        more=0 if status.fails else max(one.more for one in judged),
+        single=compared
+        if sides.seeds == 1
+        else compare(name, known, recorded(first), baseline, sides, seeds=1),
     )
 
 
 class _Look(NamedTuple):
     """What a look at one comparison comes to: a regression, or over how many seeds to look next (0: none)."""
 
+    allowance: Allowance
+    p_value: float
     rejected: bool
     more: int
 
 
-def _look(change: Change, p_value: float, terms: Terms, metric: Metric | None) -> _Look:
+def _p_value(change: Change, terms: Terms) -> float:
+    return change.p_value(terms.min_effect + _REPRESENTATION)
+
+
+def _look(change: Change, terms: Terms, metric: Metric | None) -> _Look:
     """Look at a comparison over the seeds that it has."""
-    if change.deviation == 0:
-        return _Look(rejected=p_value == 0, more=0)
-    most = terms.most if change.accepted else min(terms.most, change.known)
-    more = next_look(change.seeds, most)
+    room, p_value = allowance(change, terms, metric), _p_value(change, terms)
+    plan = room.plan
+    if plan is None:
+        return _Look(room, p_value, rejected=p_value == 0, more=0)
+    more = next_look(change.seeds, plan.most)
     if p_value <= terms.level:
         # A single training that went wrong must not be a regression.
-        return _Look(rejected=change.seeds >= EARLIEST or not more, more=more)
-    plan = plan_of(change, terms, metric)
+        return _Look(room, p_value, rejected=plan.decides(change.seeds), more=more)
     goes_on = change.scaled / change.sd > plan.goes_on(change.seeds)
-    return _Look(rejected=False, more=more if goes_on else 0)
+    return _Look(room, p_value, rejected=False, more=more if goes_on else 0)
+
+
+def _improved(change: Change, room: Allowance, terms: Terms) -> bool:
+    """Whether a change for the better is more than noise over the seeds that it has."""
+    beyond = -change.worse > room.bound + _REPRESENTATION
+    return beyond and _p_value(change.mirrored, terms) <= terms.level
+
+
+def _agrees(first: Change, terms: Terms, metric: Metric | None) -> bool:
+    """Whether the first seed came out again as the baseline file has it: then the cell is settled.
+
+    Compared with the mean alone, every seed that came out worse than others when it was accepted would be
+    looked at longer, every time. Only that it is the same training is known from beside the file. Where that
+    is not true, a cell is settled that would have been looked at again: one no worse than the accepted first
+    seed, which people reviewed, by more than half a deviation.
+    """
+    if first.deviation == 0:
+        return _p_value(first, terms) == 1
+    return first.scaled / first.sd <= plan_of(first, terms, metric).goes_on(1)
 
 
 def _replayed(rows: list[MetricVerdict], circumstances: Circumstances) -> bool:
@@ -332,12 +369,26 @@ def _replayed(rows: list[MetricVerdict], circumstances: Circumstances) -> bool:
             return False
         row = by_row[name]
         sure = row.baseline_uncertainty
-        if row.baseline is None or not within_reach(value, row.baseline, sure):
+        if row.baseline is None or not _can_be_among(here, row.baseline, sure):
             return False
         # What only lies beside the file may not stand against what is in it.
-        if sure.first is None and row.more and row.p_value is not None and row.p_value <= circumstances.level:
+        reviewed = len(here) == 1 and sure.first is not None
+        if not reviewed and row.p_value is not None and row.p_value <= circumstances.level:
             return False
     return True
+
+
+def _can_be_among(here: Sequence[Number], mean: Number, sure: Uncertainty) -> bool:
+    """Whether seeds' numbers can be among those that a recorded mean and deviation sum up.
+
+    The mean of n of K numbers is no farther from that of all than sd sqrt((K - 1) (K - n) / (K n)).
+    """
+    others, among = max(sure.seeds - len(here), 0), len(here) * max(sure.seeds - 1, 1)
+    rounding = _WHOLE if isinstance(mean, int) else 10.0**-DECIMALS
+    off = abs(statistics.fmean(here) - mean)
+    return off <= sure.reach * math.sqrt(others / among) + rounding and all(
+        within_reach(one, mean, sure) for one in here
+    )
 
 
 def _status(worsening: float, bound: float) -> Status:

@@ -1,4 +1,4 @@
-"""The columns of comparisons, said once: of a cell with its baseline, and of all cells of a model at once.
+"""The columns of comparisons, said once: of a cell with its baseline, and of several cells together.
 
 Every report prints these, each in its own way; a new column is one entry here.
 """
@@ -18,7 +18,6 @@ from pytest_prunecal.study.metric import recorded, written
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from pytest_prunecal.judge.verdict import CellVerdict
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.uncertainty import Uncertainty
 
@@ -106,6 +105,7 @@ CELL: tuple[Column[MetricVerdict], ...] = (
 
 POOLED: tuple[Column[Pooled], ...] = (
     Column("metric", "metric", lambda row: row.metric, lambda row, _: row.metric, "metric"),
+    Column("group", "of", lambda row: row.group, lambda row, _: row.group or "all pruners", "text"),
     Column("cells", "cells", lambda row: row.cells, lambda row, _: str(row.cells)),
     Column("change", "mean change", lambda row: row.change, _mean_change),
     Column("allowed", "allowed", lambda row: row.bound, lambda row, metric: amount(row.bound, metric)),
@@ -117,19 +117,13 @@ POOLED: tuple[Column[Pooled], ...] = (
     ),
     Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
 )
-"""All cells of a model at once, metric by metric."""
+"""Several cells of a model together, metric by metric: all, and pruner by pruner."""
 
 
 def worse_in(rows: Iterable[Pooled], metrics: Mapping[str, Metric]) -> str:
-    """In which metrics the cells of a model got worse, and by how much: `accuracy -0.0123, ece +0.0100`."""
+    """In which metrics cells got worse together, and by how much: `accuracy -0.0123, filter ece +0.0100`."""
     worse = (row for row in rows if row.status is Status.REGRESSION)
-    return ", ".join(f"{row.metric} {_mean_change(row, metric_of(row.metric, metrics))}" for row in worse)
-
-
-def bases(verdict: CellVerdict | None) -> list[str]:
-    """Which comparisons `auto` made, each with the metrics that it was made for."""
-    by_basis: dict[str, list[str]] = {}
-    for row in verdict.metrics if verdict else ():
-        if row.allowance:
-            by_basis.setdefault(row.allowance.basis, []).append(row.metric)
-    return [f"auto compares {', '.join(names)}: {basis}" for basis, names in by_basis.items()]
+    return ", ".join(
+        f"{row.group} {row.metric} {_mean_change(row, metric_of(row.metric, metrics))}".lstrip()
+        for row in worse
+    )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report.comparison import CELL, POOLED, bases, worse_in
+from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.report.comparison import CELL, POOLED, worse_in
 from pytest_prunecal.report.text_table import comparison
-from pytest_prunecal.report.wording import verdict_line
+from pytest_prunecal.report.wording import screened, verdict_line
+from pytest_prunecal.report.yardstick import compared
 from pytest_prunecal.study.text import flowing, line
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def failure(cell: Cell, verdict: CellVerdict, against: Against, metrics: Mapping
         until = f"until {known.until}" if known.until else "for ever"
         lines.append(f"known regression ({known.where}), tolerated {until}: {flowing(known.reason)}")
     lines += ["", *comparison(CELL, verdict.metrics, metrics), ""]
-    lines += [*(flowing(basis) for basis in bases(verdict)), ""] if bases(verdict) else []
+    found = [*compared(verdict), *screened(verdict)]
+    lines += [*map(flowing, found), ""] if found else []
     lines += ["If this change is meant, accept it:", f"    {against.accept}"]
     return "\n".join(map(line, lines))
 
@@ -59,7 +62,8 @@ def pooled_failure(
         against: what they were compared with.
         metrics: what is known of each metric.
     """
-    worse = f"regression over {max(row.cells for row in found)} cells together: {worse_in(found, metrics)}"
+    cells = max(row.cells for row in found if row.status is Status.REGRESSION)
+    worse = f"regression over {cells} cells together: {worse_in(found, metrics)}"
     return "\n".join(
         line(text)
         for text in [
@@ -68,6 +72,8 @@ def pooled_failure(
             f"{model} under protocol {against.protocol}, against {against.file}",
             "",
             *comparison(POOLED, found, metrics),
+            "",
+            "Each change is small; so many small ones to the same side are no noise.",
             "",
             "If this change is meant, accept it:",
             f"    {against.accept}",

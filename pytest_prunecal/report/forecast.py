@@ -2,74 +2,70 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge import holm
-from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
-from pytest_prunecal.report.power import Row, blindness, listing
+from pytest_prunecal.judge.noise import Accepted
+from pytest_prunecal.judge.outlook import ahead_of
+from pytest_prunecal.report.power import blindness, listing
 from pytest_prunecal.study.cell import DENSE
-from pytest_prunecal.study.pairing import Pairing
-from pytest_prunecal.study.tolerance import EXACT
-from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
+from pytest_prunecal.study.uncertainty import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from pytest_prunecal.judge.auto_tolerance import Allowance
+    from pytest_prunecal.judge.verdict import MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.study.measurement import Number
 
 
 def lines(model: ModelRun, run: Run) -> Iterator[str]:
-    """Say it, for the cells that were accepted: runs of one seed, from the same base network, same images."""
+    """Say it, for the cells that were accepted: runs from the same base network."""
     accepted = [result for result in model.results if result.accepted]
-    if not accepted:
+    dense = next((other.measurement for other in model.results if other.cell.id == DENSE), None)
+    numbers = dense.metrics if dense else {}
+    cells = {result.cell.id: found for result in accepted if (found := _numbers(result, numbers))}
+    if not cells:
         return
-    level = run.protocol.false_alarms / _comparisons(run)
-    rows = [row for result in accepted for row in _rows(result, model, run, level)]
-    if not rows:
-        return
-    yield "what the accepted numbers will show, estimated for runs of one seed from the same base network:"
+    ahead = ahead_of(
+        cells,
+        {result.cell.id: result.cell.pruner for result in accepted},
+        run.protocol,
+        run.metrics,
+        given_base=all(_given_base(result) for result in accepted),
+    )
+    rows = [
+        (result, *_foreseen(row, ahead.allowance(result.cell.id, row.metric)))
+        for result in accepted
+        for row in result.rows.values()
+        if row.metric in cells.get(result.cell.id, {})
+    ]
+    yield "what the accepted numbers will show, estimated for runs from the same base network:"
     yield blindness(rows, run) or "every change that matters"
     if run.power:
         yield from listing(rows, run)
 
 
-def _rows(result: CellResult, model: ModelRun, run: Run, level: float) -> list[Row]:
-    """One cell's comparisons to come."""
-    assert result.verdict is not None  # noqa: S101 - an accepted cell was measured
-    assert result.measurement is not None  # noqa: S101 - the same
-    dense = next((other.measurement for other in model.results if other.cell.id == DENSE), None)
-    found = []
-    for row in result.verdict.metrics:
-        if row.measured is None or not row.tolerance.auto:
-            continue
-        sure = result.measurement.uncertainty.get(row.metric, UNKNOWN)
-        left = run.protocol.noise.paired * (1 + 1 / sure.seeds)
-        paired = {} if sure.se is None else {row.metric: sure.se * math.sqrt(left)}
-        forecast = allowance(
-            row.metric,
-            Sample(row.measured, Uncertainty(sure.se)),
-            Sample(row.measured, sure),
-            dense.metrics.get(row.metric) if dense else None,
-            Pairing(same_base=True, tuned=result.cell.pruner is not None, paired=paired),
-            Terms(
-                run.protocol.noise,
-                level,
-                run.protocol.min_effect.get(row.metric, EXACT).bound(row.measured),
-            ),
+def _foreseen(row: MetricVerdict, found: Allowance) -> tuple[MetricVerdict, Allowance]:
+    """What was measured as the baseline that it is by now."""
+    return replace(row, baseline=row.measured, allowance=found), found
+
+
+def _numbers(result: CellResult, dense: Mapping[str, Number]) -> dict[str, Accepted]:
+    """A cell's numbers under `auto` as they were accepted."""
+    sure = result.measurement.uncertainty if result.measurement else {}
+    return {
+        row.metric: Accepted(
+            row.measured,
+            sure.get(row.metric, UNKNOWN).recorded,
+            dense.get(row.metric),
+            share_base=_given_base(result),
         )
-        found.append((result, row, forecast))
-    return found
+        for row in result.rows.values()
+        if row.measured is not None and row.tolerance.auto
+    }
 
 
-def _comparisons(run: Run) -> int:
-    """How many comparisons a run of the same cells will make."""
-    models = [
-        [
-            [row.metric for row in result.verdict.metrics if row.tolerance.auto]
-            for result in model.results
-            if result.verdict
-        ]
-        for model in run.models
-    ]
-    return max(holm.comparisons(models), 1)
+def _given_base(result: CellResult) -> bool:
+    return result.measurement is not None and result.measurement.provenance.get("base") is not None

@@ -4,17 +4,18 @@
 without. Numbers are never NaN or infinite: what is not a finite number is null. The order of everything is
 fixed, so that the same run gives the same text::
 
-    prunecal        1
+    prunecal        2
     outcome         "passed", "failed", "interrupted" (before its time, no failure so far) or "empty"
     interrupted     whether the session ended before its time
     totals          {"cells": n, "failed": n, "worse_together": how many models' cells got worse together,
                     "reused": how many cells were not measured again, and how many have each label, 0
                     included}
-    comparisons     how many comparisons under `tolerance: auto` the session makes; they share the protocol's
-                    false alarms
+    seeds           over how many seeds the measuring of each cell began
     protocol        {"name", "fingerprint", "description", "dataset", "pruners", "ratios", "seed", "bins",
-                    "corruptions", "severities", "false_alarms": rate of runs without a change that may fail,
-                    "min_effect": metric -> {"abs", "rel", "source"}, the change below which nobody cares}
+                    "corruptions", "severities", "false_alarms": rate of runs over a model's whole grid
+                    without a change that may fail, "repeat": over how many seeds a cell in doubt is
+                    measured at most, "min_effect": metric -> {"abs", "rel", "source"}, the change below
+                    which nobody cares}
     metrics         metric -> {"title", "higher_is_better", "count"}
     models          a list of
       model         name
@@ -24,22 +25,30 @@ fixed, so that the same run gives the same text::
       orphans       ids of accepted cells that no pruner registered and no ratio configured can make
       accept        the command that accepts the run's numbers
       blindness     where noise hides what matters, by its worst example; "" where it does not
-      worse_together  whether the run failed because the cells, taken together, got worse
-      together      the cells compared all at once: a list of {"metric", "status", "cells": how many,
-                    "change": mean weighted by how sure each is, "allowed", "detectable", "p_value"}
+      comparisons   how many comparisons with noise all its accepted cells make; they share the false alarms
+      worse_together  whether the run failed because cells, taken together, got worse
+      together      cells compared together: a list of {"group": the pruner whose cells they are, "" for all,
+                    "metric", "status", "cells": how many, "change": mean weighted by how sure each is,
+                    "allowed", "detectable", "p_value"}
       cells         a list of
         id          "dense", "weight-0.3"
         pruner      null in the dense cell
         ratio       0 in the dense cell
         label       "identical", "ok", "improvement", "accepted", "known" (a regression that the baseline
-                    tolerates), "changed" (another structure), "regression", "missing", "incomparable" or
+                    tolerates), "changed" (another structure, or other data, corrupted
+                    images or evaluation), "regression", "missing", "incomparable" or
                     "error"
         status      the verdict: a label, never "identical", "accepted", "known" or "error"; null without one
         failed      whether the test failed
         accepted    whether the numbers became the baseline in this run
         known       why the regression is tolerated; "" if there is none, or it is not
         reused      whether the numbers come from the store: nothing that they depend on has changed
-        replayed    whether the numbers are those of the baseline's first seed, to every recorded digit
+        replayed    whether the numbers are those of the baseline's own seeds, to every recorded digit
+        seeds       over how many seeds it was measured; more than the run's where it was in doubt
+        screen      what it computed before training noise set in, against what was accepted: {"compared":
+                    whether both are known, "differences": a list of {"stage": "data", "corruptions", "dense",
+                    "pruned", "structure" or "finetune", "name", "accepted", "measured": null where there is
+                    none, "allowed": how far float arithmetic may move it}}
         reason      the verdict in one line; "" where the label says all
         error       why the cell was not measured; "" if it was
         metrics     metric -> what is known of it; null where there is nothing. Changes are between numbers as
@@ -54,19 +63,18 @@ fixed, so that the same run gives the same text::
           status        as the cell's
           tolerance     the rule that applied, and where it is written: {"abs", "rel", "source", "auto"}
           p_value       probability that noise alone explains the change for the worse
-          further       whether it is a regression once the run's others are known to be some
+          comparison    which one `tolerance: auto` made: {"kind": "exact", "same seed", "same base", "another
+                        base" or "change from the base", "seeds": measured ones that count, "accepted_seeds":
+                        whose mean it is compared with; 0 where each seed is compared with itself, "words"}
           auto          what noise explains, under `tolerance: auto`
-            basis           which comparison was made: "same base network, paired by image, 3 and 1 seeds"
             change          that is judged; of the distance from the base network if "against_base"
             against_base    whether it is
-            independent     whether the noise is the cell's own: both sides fine-tuned the same base network
             noise           how far noise alone takes the change for the worse, at the gate's rate
             min_effect      the smallest change that matters
             sd              standard deviation of the change under no change
-            freedom         degrees of freedom of that deviation
             detectable      the smallest true change for the worse that is caught with a probability of 0.95
             blind           whether noise hides changes that matter
-            cure            what would show them: {"seeds": on both sides, "images": factor of test images,
+            cure            what would show them: {"seeds": accepted ones, "images": factor of test images,
                             "words"}; 0 where nothing is hidden, null where no affordable number would
         aggregates  {"mpc", "rpc", "corrupted_ece", those of the user's metrics that are measured on corrupted
                     images, "worst_corruption": {"corruption", "accuracy", "ece"}}, over all corrupted sets;
@@ -75,11 +83,9 @@ fixed, so that the same run gives the same text::
         corrupted   corruption -> severity -> score of that test set ("accuracy", "ece", "nll", "brier")
         evidence    how the measurement relates to the baseline's; null if there is none:
                     {"same_base": whether both pruned the very same base network, "tuned": whether the cell
-                    was trained after it, "unpaired": why the two are not paired by image, "paired":
-                    metric -> standard error of measured minus accepted, "changes": metric -> how much more
-                    the cell differs from its base network than the accepted one did, "change_errors":
-                    standard errors of these, "change_spread": of each side with several seeds their number
-                    less one and the deviation over them}
+                    was trained after it, "unpaired": why nothing beside the file tells more, "changes":
+                    metric -> how much more the cell differs from its base network than the accepted one did,
+                    "change_sd": metric -> deviation of that distance over the accepted seeds}
         provenance  where the numbers come from: torch, device, threads, corruptions, seed, seconds, ...
         warnings    what the reader should know
 """
@@ -93,19 +99,18 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.report.comparison import CELL, POOLED
 from pytest_prunecal.report.corrupted import corrupted_sets, worst_corruption
-from pytest_prunecal.report.power import blindness, compared, cure, effect_of, further
+from pytest_prunecal.report.power import blindness, compared, cure, effect_of
 from pytest_prunecal.report.wording import SYMBOLS, outcome, reason, title_of
+from pytest_prunecal.report.yardstick import yardstick
 from pytest_prunecal.study.metric import CORRUPTED, in_order
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from pytest_prunecal.judge.auto_tolerance import Allowance
-    from pytest_prunecal.judge.verdict import MetricVerdict
+    from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
     from pytest_prunecal.study.measurement import Measurement
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def render(run: Run) -> str:
@@ -128,7 +133,7 @@ def render(run: Run) -> str:
             "reused": sum(result.reused for result in run.results),
             **{label: sum(result.label == label for result in run.results) for label in SYMBOLS},
         },
-        "comparisons": run.comparisons,
+        "seeds": run.seeds,
         "protocol": _protocol(run),
         "metrics": {
             name: {
@@ -157,6 +162,7 @@ def _protocol(run: Run) -> dict[str, Any]:
         "corruptions": protocol.evaluation.corruptions,
         "severities": protocol.evaluation.severities,
         "false_alarms": protocol.false_alarms,
+        "repeat": protocol.repeat,
         "min_effect": {
             name: {"abs": rule.abs, "rel": rule.rel, "source": rule.source}
             for name, rule in sorted(protocol.min_effect.items())
@@ -165,7 +171,6 @@ def _protocol(run: Run) -> dict[str, Any]:
 
 
 def _model(model: ModelRun, run: Run) -> dict[str, Any]:
-    also = {(result.cell.id, row.metric) for where, result, row in further(run) if where is model}
     return {
         "model": model.model,
         "file": model.file,
@@ -174,16 +179,17 @@ def _model(model: ModelRun, run: Run) -> dict[str, Any]:
         "orphans": model.orphans,
         "accept": model.accept,
         "blindness": blindness(compared(model), run),
+        "comparisons": model.comparisons,
         "worse_together": bool(model.worse),
         "together": [
             {column.key: column.value(row) for column in POOLED} | {"p_value": row.p_value}
             for row in model.pooled
         ],
-        "cells": [_cell(result, run, also) for result in model.results],
+        "cells": [_cell(result, run) for result in model.results],
     }
 
 
-def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> dict[str, Any]:
+def _cell(result: CellResult, run: Run) -> dict[str, Any]:
     measurement, names = result.measurement, in_order({*result.rows, *result.measured}, run.metrics)
     means = [name for name, metric in run.metrics.items() if metric.where == CORRUPTED]
     return {
@@ -197,9 +203,11 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
         "known": result.known,
         "reused": result.reused,
         "replayed": result.verdict.replayed if result.verdict else False,
+        "seeds": result.verdict.seeds if result.verdict else 0,
+        "screen": _screen(result.verdict),
         "reason": reason(result),
         "error": result.error,
-        "metrics": {name: _metric(result, name, run, also=(result.cell.id, name) in also) for name in names},
+        "metrics": {name: _metric(result, name, run) for name in names},
         "aggregates": {
             **{name: result.measured.get(name) for name in means},
             "worst_corruption": _worst(measurement, run),
@@ -211,7 +219,7 @@ def _cell(result: CellResult, run: Run, also: Collection[tuple[str, str]]) -> di
     }
 
 
-def _metric(result: CellResult, name: str, run: Run, *, also: bool) -> dict[str, Any]:
+def _metric(result: CellResult, name: str, run: Run) -> dict[str, Any]:
     row, measured = result.rows.get(name), result.measured.get(name)
     known = row is not None and row.baseline is not None
     return {
@@ -222,26 +230,40 @@ def _metric(result: CellResult, name: str, run: Run, *, also: bool) -> dict[str,
             "baseline": row.baseline_uncertainty.to_dict() if row and known else None,
         },
         "p_value": row.p_value if row else None,
-        "further": also,
+        "comparison": _comparison(row.allowance) if row and row.allowance else None,
         "auto": _auto(row, row.allowance, run) if row and row.allowance else None,
+    }
+
+
+def _screen(verdict: CellVerdict | None) -> dict[str, Any]:
+    differences = verdict.differences if verdict else ()
+    return {
+        "compared": bool(verdict and verdict.screened),
+        "differences": [asdict(one) for one in differences],
+    }
+
+
+def _comparison(found: Allowance) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "seeds": found.seeds,
+        "accepted_seeds": found.accepted,
+        "words": yardstick(found),
     }
 
 
 def _auto(row: MetricVerdict, found: Allowance, run: Run) -> dict[str, Any]:
     return {
-        "basis": found.basis,
         "change": found.change,
         "against_base": found.against_base,
-        "independent": found.independent,
         "noise": found.noise,
         "min_effect": effect_of(row, run),
         "sd": found.sd,
-        "freedom": found.freedom,
         "detectable": found.detectable,
         "blind": found.blind,
         "cure": {
-            "seeds": found.seeds,
-            "images": found.images,
+            "seeds": found.wanted_seeds,
+            "images": found.wanted_images,
             "words": cure(found) if found.blind else "",
         },
     }

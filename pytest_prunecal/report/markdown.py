@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report.comparison import CELL, POOLED, bases
+from pytest_prunecal.report.comparison import CELL, POOLED
+from pytest_prunecal.report.looks import looked_again
 from pytest_prunecal.report.numbers import number, signed, sure
-from pytest_prunecal.report.power import blindness, compared, implied
+from pytest_prunecal.report.power import blindness, compared
 from pytest_prunecal.report.wording import (
     OUTCOMES,
     SYMBOLS,
     badge,
     clean,
+    differing,
     heading_of,
     headline,
     legend_of,
@@ -20,10 +22,12 @@ from pytest_prunecal.report.wording import (
     outcome,
     plural,
     reason,
+    screened,
     totals,
     wants_accepting,
     warnings_of,
 )
+from pytest_prunecal.report.yardstick import compared as compared_with
 from pytest_prunecal.study.metric import shown
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     if failing:
         yield from _details(failing, run)
     if any(row.change for row in model.pooled):
-        yield from _comparison(POOLED, model.pooled, run, "all cells together")
+        yield from _comparison(POOLED, model.pooled, run, "cells together")
     if model.accept and wants_accepting(model):
         yield "If the changes are meant, accept them:"
         yield ""
@@ -89,7 +93,8 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
 
 
 def _row(result: CellResult, names: Sequence[str]) -> list[str]:
-    why = f": {reason(result)}" if result.label in ("error", "known") else ""
+    told = result.verdict and (differing(result.verdict) or result.verdict.differences)
+    why = f": {reason(result)}" if told or result.label in ("error", "known") else ""
     return [result.cell.id, *(_metric(result, name) for name in names), f"{badge(result.label)}{why}"]
 
 
@@ -113,8 +118,8 @@ def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
         yield ""
         if result.rows:
             yield from _comparison(CELL, tuple(result.rows.values()), run, "metric")
-        if found := bases(result.verdict):
-            yield from (f"- {_paragraph(basis)}" for basis in found)
+        if found := [*compared_with(result.verdict), *(screened(result.verdict) if result.verdict else ())]:
+            yield from (f"- {_paragraph(line)}" for line in found)
             yield ""
         if result.error:
             yield from _fenced(result.error.strip()[-LONGEST_ERROR:])
@@ -143,7 +148,7 @@ def _cell(column: Column[Row], row: Row, metric: Metric) -> str:
 
 
 def _notes(model: ModelRun, run: Run) -> Iterator[str]:
-    notes = implied(run, model)
+    notes = list(looked_again(model, run))
     if blind := blindness(compared(model), run):
         notes.append(blind)
     notes += [f"{warning} ({', '.join(cells)})" for warning, cells in warnings_of(model).items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.study.metric import recorded, written
@@ -52,4 +53,4 @@ def finite(uncertainty: Uncertainty) -> Uncertainty:
         None if error is None or not math.isfinite(error) else error
         for error in (uncertainty.se, uncertainty.sd)
     )
-    return Uncertainty(se, sd, uncertainty.seeds)
+    return replace(uncertainty, se=se, sd=sd)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge.holm import rejected
-from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report.comparison import CAUGHT
-from pytest_prunecal.report.numbers import amount, signed
+from pytest_prunecal.report.numbers import amount
 from pytest_prunecal.report.text_table import table
 from pytest_prunecal.report.wording import BLIND, metric_of
+from pytest_prunecal.report.yardstick import yardstick
 from pytest_prunecal.study.metric import in_order
 
 if TYPE_CHECKING:
@@ -33,41 +32,20 @@ def compared(model: ModelRun) -> list[Row]:
     ]
 
 
-def further(run: Run) -> list[tuple[ModelRun, CellResult, MetricVerdict]]:
-    """What Holm's procedure rejects of the whole run besides what the cells rejected by themselves."""
-    rows = {
-        (model.model, result.cell.id, row.metric): (model, result, row)
-        for model in run.models
-        for result, row, _ in compared(model)
-        if row.p_value is not None
-    }
-    p_values = {key: row.p_value or 0.0 for key, (_, _, row) in rows.items()}
-    names = rejected(p_values, run.protocol.false_alarms, run.comparisons)
-    return [rows[key] for key in rows if key in names and rows[key][2].status is not Status.REGRESSION]
-
-
 def sight(model: ModelRun, run: Run) -> Iterator[str]:
     """Say which comparisons were made, and where noise hides what the protocol says matters."""
     rows = compared(model)
     if not rows:
         return
-    noisy = [(found.basis, result.cell.id) for result, _, found in rows if found.sd]
-    for basis, cells in _grouped(noisy).items():
-        yield f"compared: {basis} ({_few(cells)})"
-    for why, cells in _grouped(
-        [
-            (result.pairing.unpaired, result.cell.id)
-            for result, _, found in rows
-            if found.sd and result.pairing
-        ]
-    ).items():
-        if why:
-            yield f"not paired by image, hence less sharp: {why} ({_few(cells)})"
-    if any(row.baseline_uncertainty.seeds == 1 and found.sd for _, row, found in rows):
-        yield (
-            "training noise is the protocol's estimate where the baseline has one seed; "
-            "--prunecal-seeds=3 --prunecal-update measures it"
-        )
+    noisy = [(yardstick(found), result.cell.id) for result, _, found in rows if found.sd]
+    for words, cells in _grouped(noisy).items():
+        yield f"compared {words} ({_few(cells)})"
+    why = [
+        (result.pairing.unpaired, result.cell.id) for result, _, found in rows if found.sd and result.pairing
+    ]
+    for words, cells in _grouped(why).items():
+        if words:
+            yield f"less sharp than it could be: {words} ({_few(cells)})"
     if line := blindness(rows, run):
         yield line
 
@@ -83,15 +61,6 @@ def blindness(rows: list[Row], run: Run) -> str:
         f"{result.cell.id} {row.metric}: caught from "
         f"{amount(found.detectable, metric_of(row.metric, run.metrics))} on, {hidden(row, run)}"
     )
-
-
-def implied(run: Run, model: ModelRun) -> list[str]:
-    """What `further` finds of one model, in words."""
-    return [
-        f"{result.cell.id}: given these regressions, {row.metric} {signed(row.change or 0)} is one too"
-        for where, result, row in further(run)
-        if where is model
-    ]
 
 
 def by_cell(rows: list[Row], run: Run) -> tuple[list[str], dict[str, dict[str, MetricVerdict]]]:
@@ -132,9 +101,15 @@ def hidden(row: MetricVerdict, run: Run) -> str:
 
 def cure(found: Allowance) -> str:
     """What would bring the noise down to the smallest effect that matters, estimated."""
-    seeds = f"{found.seeds} seeds on both sides" if found.seeds else ""
-    images = f"{found.images:.1f} times the test images" if found.images else ""
-    either = " or ".join(part for part in (seeds, images) if part)
+    seeds, images = found.wanted_seeds, found.wanted_images
+    either = " or ".join(
+        part
+        for part in (
+            f"{seeds} accepted seeds (--prunecal-seeds={seeds} --prunecal-update)" if seeds else "",
+            f"{images:.1f} times the test images" if images else "",
+        )
+        if part
+    )
     return (
         f"about {either} would show it" if either else "no affordable number of seeds or images would show it"
     )

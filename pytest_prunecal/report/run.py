@@ -123,7 +123,9 @@ class ModelRun:
         refreshed: what became of the baseline file in this run: one sentence, or empty.
         accept: the command that accepts the numbers of the cells that this run measured; empty if none were.
         keep: the command that accepts those that got better beyond tolerance, and no others; likewise.
-        pooled: the cells compared all at once, metric by metric; those neither accepted nor known.
+        pooled: cells compared together, metric by metric; those neither accepted nor known.
+        comparisons: how many comparisons with noise all accepted cells of the model make, which share the
+            protocol's rate of false alarms.
     """
 
     model: str
@@ -135,10 +137,11 @@ class ModelRun:
     accept: str = ""
     keep: str = ""
     pooled: tuple[Pooled, ...] = ()
+    comparisons: int = 0
 
     @property
     def worse(self) -> list[Pooled]:
-        """In which metrics the cells, pooled, got worse."""
+        """In which metrics cells, pooled, got worse."""
         return [row for row in self.pooled if row.status is Status.REGRESSION]
 
 
@@ -151,16 +154,16 @@ class Run:
         metrics: what is known of each metric, in canonical order.
         models: model by model.
         interrupted: whether the session ended before its time.
-        comparisons: how many comparisons under `tolerance: auto` the session makes.
         power: whether the summary lists what each comparison can see.
+        seeds: over how many the measuring of each cell began.
     """
 
     protocol: Protocol
     metrics: Mapping[str, Metric]
     models: tuple[ModelRun, ...]
     interrupted: bool = False
-    comparisons: int = 1
     power: bool = False
+    seeds: int = 1
 
     @property
     def results(self) -> list[CellResult]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report import forecast
+from pytest_prunecal.report import ending, forecast
 from pytest_prunecal.report.comparison import POOLED
+from pytest_prunecal.report.looks import looked_again
 from pytest_prunecal.report.numbers import number, signed, sure
-from pytest_prunecal.report.power import compared, implied, listing, sight
+from pytest_prunecal.report.power import compared, listing, sight
 from pytest_prunecal.report.text_table import comparison, table
-from pytest_prunecal.report.wording import ALL_CELLS, legend_of, reason, title_of, totals
+from pytest_prunecal.report.wording import TOGETHER, differing, legend_of, reason, title_of, totals
 from pytest_prunecal.study.metric import shown
 from pytest_prunecal.study.text import LONGEST_TEXT, flowing, line
 
@@ -28,10 +29,10 @@ def _lines(run: Run) -> Iterator[str]:
     for model in run.models:
         yield from _model(model, run)
         yield ""
-    yield from _further(run)
     yield totals(run.results) + (" (interrupted)" if run.interrupted else "")
     if any(result.reused for result in run.results):
         yield "reused: nothing that these numbers depend on has changed; --prunecal-fresh measures again"
+    yield from ending.lines(run)
 
 
 def _model(model: ModelRun, run: Run) -> Iterator[str]:
@@ -47,6 +48,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
         yield f"measured elsewhere than the baseline: {flowing(model.environment)}"
         yield "    under auto that is allowed for like another training; a fixed tolerance stays as it is"
     yield from sight(model, run)
+    yield from looked_again(model, run)
     yield from _pooled(model, run)
     if run.power:
         yield from listing(compared(model), run)
@@ -69,18 +71,12 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
 
 
 def _pooled(model: ModelRun, run: Run) -> Iterator[str]:
-    """The cells compared all at once, where anything changed or the user wants to know."""
+    """The cells compared together, where anything changed or the user wants to know."""
     if model.pooled and (run.power or any(row.change for row in model.pooled)):
         yield ""
-        yield ALL_CELLS
+        yield TOGETHER
         yield from comparison(POOLED, model.pooled, run.metrics)
         yield ""
-
-
-def _further(run: Run) -> Iterator[str]:
-    """What Holm's procedure rejects besides, once the regressions are known."""
-    for model in run.models:
-        yield from (f"{model.model} {line}" for line in implied(run, model))
 
 
 def _row(result: CellResult, names: Sequence[str]) -> list[str]:
@@ -89,4 +85,6 @@ def _row(result: CellResult, names: Sequence[str]) -> list[str]:
         row += [number(result.measured.get(name)), sure(result.sure(name)), signed(result.change(name))]
     if result.verdict is None:
         return [*row, f"error: {reason(result)}"]
-    return [*row, result.verdict.headline if result.label == "regression" else result.label]
+    full = result.label == "regression" or (result.label == "changed" and result.verdict.reason)
+    said = result.verdict.headline if full else result.label
+    return [*row, "; ".join(part for part in (said, differing(result.verdict)) if part)]

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
+from pytest_prunecal.judge.screen import told
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report.numbers import number
 from pytest_prunecal.study.metric import Metric, in_order
@@ -41,8 +42,8 @@ OUTCOMES = {"passed": SYMBOLS["ok"], "failed": SYMBOLS["error"], "interrupted": 
 BLIND = "*"
 """Marks a comparison in which noise hides changes that matter."""
 
-ALL_CELLS = "all cells together, weighted by how sure each is"
-"""What stands above the cells of a model compared all at once."""
+TOGETHER = "cells together, weighted by how sure each is"
+"""What stands above several cells of a model compared at once."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -103,7 +104,7 @@ def totals(results: Sequence[CellResult]) -> str:
 
 def verdict_line(verdict: CellVerdict) -> str:
     """The verdict in one line, with the numbers of the metrics that decided it."""
-    if verdict.status not in (Status.REGRESSION, Status.CHANGED):
+    if verdict.reason or verdict.status not in (Status.REGRESSION, Status.CHANGED):
         return verdict.headline
     parts = [
         f"{row.metric} {number(row.baseline)} -> {number(row.measured)}"
@@ -116,9 +117,25 @@ def reason(result: CellResult) -> str:
     """One line on why a cell got its label, to stand behind the label; empty if that says all."""
     if result.verdict is not None:
         line = verdict_line(result.verdict).removeprefix(result.label).lstrip(": ")
-        return f"{line}; tolerated: {clean(' '.join(result.known.split()))}" if result.known else line
+        tolerated = f"tolerated: {clean(' '.join(result.known.split()))}" if result.known else ""
+        return "; ".join(part for part in (line, tolerated, differing(result.verdict)) if part)
     line = _gist([line.strip() for line in clean(result.error).splitlines() if line.strip()])
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+def differing(verdict: CellVerdict) -> str:
+    """What a cell computed otherwise than the accepted one; empty if nothing, or if the verdict says it."""
+    found = told(verdict.differences)
+    return "" if found in verdict.reason else found
+
+
+def screened(verdict: CellVerdict) -> list[str]:
+    """Where a failing cell's fault can lie, by what it computed before training noise set in."""
+    if found := differing(verdict):
+        return [f"not what was accepted: {found}"]
+    if verdict.screened and not verdict.differences:
+        return ["what was accepted: data, base network, pruning and the first steps of fine-tuning"]
+    return []
 
 
 def _gist(lines: list[str]) -> str:

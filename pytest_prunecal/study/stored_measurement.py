@@ -52,11 +52,11 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
         uncertainty=uncertainty,
         by_image=by_image,
         reused=stored.truth(data["reused"], "reused"),
-        each=_each(data["each"], numbers, metrics),
+        each=_each(data["each"], "its seeds"),
         trace=None if data["trace"] is None else trace_of(data["trace"]),
         jitter=None if data["jitter"] is None else jitter_of(data["jitter"]),
     )
-    _check_seeds(found)
+    _check_seeds(found, metrics)
     return found
 
 
@@ -75,31 +75,25 @@ def _uncertainty(value: object) -> Uncertainty:
     return Uncertainty(se, sd, stored.whole(data["seeds"], "seeds", 1), first)
 
 
-def _each(
-    value: object, means: Mapping[str, Number], metrics: Mapping[str, Metric]
-) -> dict[str, list[Number]]:
-    """The numbers under each seed; their means must be the measurement's."""
-    found = {
+def _each(value: object, what: str) -> dict[str, list[Number]]:
+    return {
         name: [stored.number(one, name) for one in stored.items(values, name)]
-        for name, values in stored.record(value, "its seeds").items()
+        for name, values in stored.record(value, what).items()
     }
-    if not found:  # a measurement read from elsewhere
-        return found
-    if found.keys() != means.keys() or len({*map(len, found.values())}) > 1:
-        raise ValueError("its numbers under each seed are of other metrics, or of other seeds")
-    for seed in zip(*found.values(), strict=True):
-        stored.within_bounds(dict(zip(found, seed, strict=True)), metrics)
-    if any(not values or mean_of(values) != means[name] for name, values in found.items()):
-        raise ValueError("its numbers are not the means over its seeds")
-    return found
 
 
-def _check_seeds(found: Measurement) -> None:
+def _check_seeds(found: Measurement, metrics: Mapping[str, Metric]) -> None:
     """Raise ValueError where parts of a measurement are of other seeds, or of another trace."""
     seeds = found.provenance.get("seeds", 1)
+    if found.each and found.each.keys() != found.metrics.keys():
+        raise ValueError("its numbers under each seed are of other metrics")
     for name, values in found.each.items():
         if len(values) != seeds:
             raise ValueError(f"it has {name} under {len(values)} seeds, and is of {seeds}")
+        for one in values:
+            stored.within_bounds({name: one}, metrics)
+        if mean_of(values) != found.metrics[name]:
+            raise ValueError(f"its {name} is not the mean over its seeds")
         sure = found.uncertainty.get(name, UNKNOWN)
         if sure.first is not None and (sure.first != values[0] or seeds == 1):
             raise ValueError(f"its first {name} is not that of its first seed")
@@ -116,7 +110,7 @@ def _by_image(value: object, numbers: Mapping[str, float], metrics: Mapping[str,
     data = _fields(value, ImageResults)
     found = ImageResults(
         metrics=stored.numbers(data["metrics"], "its metrics by image"),
-        each=_each(data["each"], numbers, metrics),
+        each=_each(data["each"], "its seeds by image"),
         base=stored.text(data["base"], "its base network"),
         base_metrics=stored.numbers(data["base_metrics"], "its base network's metrics"),
         cell=_columns(data["cell"], metrics),

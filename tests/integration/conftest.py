@@ -197,17 +197,14 @@ class Project:
         protocol.write_text(protocol.read_text().partition("tolerance:\n")[0] + "tolerance: auto\n")
 
     def tune(self, *, worse: bool) -> None:
-        """Have fine-tuning unlearn from now on, or take slightly other steps; base networks stay what they are."""
+        """Have fine-tuning unlearn from now on, or take slightly other steps; base networks stay the same."""
         loads = "    def load_state_dict(self, state):\n"
         self.edit(loads, f"{loads}        self.tuned = True\n", "tiny.py")
         tuning = 'self.training and getattr(self, "tuned", False)'
-        if worse:
-            head = "        return self.head(maps.mean((2, 3)))\n"
-            logits = "        logits = self.head(maps.mean((2, 3)))\n"
-            self.edit(head, f"{logits}        return -logits if {tuning} else logits\n", "tiny.py")
-        else:
-            maps = "        maps = torch.relu(self.bn1("
-            self.edit(maps, f"        images = images * 1.001 if {tuning} else images\n{maps}", "tiny.py")
+        head = "        return self.head(maps.mean((2, 3)))\n"
+        logits = "        logits = self.head(maps.mean((2, 3)))\n"
+        returned = f"{'-1' if worse else '1.02'} * logits if {tuning} else logits"
+        self.edit(head, f"{logits}        return {returned}\n", "tiny.py")
 
     def run(self, *args: object) -> Outcome:
         """Run pytest in this process (workers of -n are processes of their own)."""

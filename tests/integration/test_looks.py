@@ -133,6 +133,7 @@ def test_what_changed_and_did_no_harm_needs_one_seed(sure):
     outcome = sure.gate(*FEW)
     assert (outcome.ret, outcome.seeds) == (0, {"dense": 1, "weight-0.5": 1})
     assert "2 cells: 1 identical, 1 ok" in outcome.out
+    assert "fine-tuning differs from step 1 on" in outcome.line("weight-0.5 ")
 
 
 def test_the_same_cell_is_allowed_the_same_whatever_else_is_selected(sure):

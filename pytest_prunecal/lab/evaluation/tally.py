@@ -29,7 +29,7 @@ class Evaluated:
         corrupted: scores of each corrupted set, by corruption and by severity, the latter as text.
         logits: of the clean test set, float32 (N, classes) on the CPU.
         sampled: the metrics image by image, and on resampled images.
-        pixels: mean pixel of each corrupted set, in [0, 1], such as that of `fog 1`; empty where nobody asked.
+        pixels: mean pixel of each corrupted set, in [0, 1], by name (`fog 1`); empty where nobody asked.
     """
 
     metrics: dict[str, float]

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report import comparison, corrupted, numbers, power, wording
+from pytest_prunecal.report import comparison, corrupted, looks, numbers, power, wording, yardstick
 from pytest_prunecal.report.html import figures
 from pytest_prunecal.study.uncertainty import plain
 
@@ -74,7 +74,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         finalize=lambda value: value if hasattr(value, "__html__") else wording.clean(str(value)),
     )
-    for module in (comparison, corrupted, figures, numbers, power, wording):
+    for module in (comparison, corrupted, figures, looks, numbers, power, wording):
         made.globals[module.__name__.rpartition(".")[2]] = module
     for function in (capital, explained, heat, hint, plain, severities_of):
         made.globals[function.__name__] = function
@@ -97,15 +97,19 @@ def hint(row: MetricVerdict, run: Run) -> str:
 
 
 def explained(result: CellResult, run: Run) -> list[str]:
-    """What a comparison is based on, and what would show that which noise hides."""
+    """What was compared, over how many seeds and why, and what would show that which noise hides."""
     hidden = [
         f"{wording.title_of(wording.metric_of(row.metric, run.metrics))} ({why})"
         for row in result.rows.values()
         if (why := power.hidden(row, run))
     ]
-    lines = comparison.bases(result.verdict)
+    lines = yardstick.compared(result.verdict)
+    if looks.again(result, run):
+        lines.append(looks.why(result, run))
+    if result.verdict:
+        lines += wording.screened(result.verdict)
     if result.pairing and result.pairing.unpaired:
-        lines.append(f"not paired by image: {result.pairing.unpaired}")
+        lines.append(f"less sharp than it could be: {result.pairing.unpaired}")
     if hidden:
         lines.append(f"{wording.BLIND} noise hides smaller regressions that matter of {', '.join(hidden)}")
     return lines

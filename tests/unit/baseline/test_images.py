@@ -6,6 +6,7 @@ import math
 import struct
 import tracemalloc
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -16,31 +17,62 @@ from pytest_prunecal.baseline import images
 from pytest_prunecal.baseline.images import dump, load
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.image_results import Columns, ImageResults
+from pytest_prunecal.study.trace import STAGES, Jitter, Trace
 
 BASELINES = Path(__file__).parents[3] / "baselines" / "quick"
+UNTUNED = ("data", "corruptions", "dense", "structure")
 COLUMNS = ("accuracy", "ece", "nll", "brier", "mpc", "corrupted_ece")
 numbers = st.dictionaries(
     st.sampled_from([*COLUMNS, "rpc", "macs", "mine"]), st.floats(-1e9, 1e9), max_size=4
 )
+each = st.dictionaries(
+    st.sampled_from([*COLUMNS, "rpc", "macs", "mine"]), st.lists(st.floats(-1e9, 1e9), min_size=1), max_size=4
+)
+values = st.dictionaries(
+    st.text(max_size=5), st.text(max_size=5) | st.integers(-(2**62), 2**62) | st.floats(-1e9, 1e9), min_size=1
+)
+moved = st.dictionaries(st.text(max_size=5), st.floats(0, 1e9))
+
+
+@st.composite
+def traces(draw):
+    stages = {stage: draw(values) for stage in (STAGES if draw(st.booleans()) else UNTUNED)}
+    stages["data"] = {"images and labels": draw(st.text(max_size=64))}
+    stages["corruptions"] = draw(st.dictionaries(st.text(max_size=5), st.floats(0, 1), min_size=1))
+    return Trace(draw(st.sampled_from(["00ff", "cafe"])), stages)
+
+
+@st.composite
+def jitters(draw):
+    names = draw(st.sampled_from([[], COLUMNS]))
+    repeats = draw(st.integers(1, 3))
+    numbers = st.lists(st.floats(-1e9, 1e9), min_size=repeats, max_size=repeats)
+    found = draw(st.fixed_dictionaries({}, optional=dict.fromkeys(STAGES, moved)))
+    return Jitter(
+        {stage: found[stage] for stage in STAGES if stage in found}, {name: draw(numbers) for name in names}
+    )
+
+
 cells = st.dictionaries(
     st.sampled_from(["dense", "weight-0.3", "channel-1e-05", "mine-0.5"]),
     st.builds(
         ImageResults,
         numbers,
-        numbers,
+        each,
         st.sampled_from(["00ff", "cafe", "beef"]),
         st.just({"ece": 0.25}),
         st.binary(min_size=36, max_size=36).map(lambda content: Columns(COLUMNS, content)),
         st.just(Columns(COLUMNS, b"the base network's" * 2)),
         numbers,
-        st.integers(1, 9),
+        st.none() | traces(),
+        st.none() | jitters(),
     ),
     max_size=4,
 )
 ONE = {
     "dense": ImageResults(
         {"ece": 0.1},
-        {"ece": 0.2},
+        {"ece": [0.2]},
         "cafe",
         {"ece": 0.3},
         Columns(COLUMNS, b"\x00\xff" * 24),
@@ -78,11 +110,52 @@ def index(**changes):
 
 
 DENSE = {"base": "cafe", "metrics": {}, "first": {}}
+STORED = {
+    "d": {"images and labels": "beef"},
+    "s": {"fog 1": 0.5},
+    "e": {},
+    "n": {"nll": math.nan},
+    "h": {"nll": 2**63},
+    "x": {"nll": "x" * 2000},
+    "l": {"x" * 2000: 1.0},
+    "b": {"nll": True},
+    "u": {"nll": [1]},
+    "m": {"fog 1": -0.5},
+    "k": {"fog 1": 1},
+}
+WHOLE = {"data": "d", "corruptions": "s", "dense": "s", "structure": "s"}
+TRACED = {
+    "each": {"ece": [0.1, 0.2]},
+    "trace": {"base": "beef", "stages": WHOLE},
+    "jitter": {"trace": {"dense": "s"}, "metrics": {"ece": [0.125, -0.25]}},
+}
 WRONG = {
     "metrics": [[], {"ece": math.nan}, {"ece": "0.1"}, {"ece": True}, {"ece": None}, {"ece": 10**400}],
     "first": [None, {"ece": math.inf}],
+    "each": [
+        *(None, [], {"ece": 0.1}, {"ece": []}, {"ece": [math.nan]}, {"ece": [True]}, {"ece": ["0.1"]}),
+        *({"ece": [0.1, None]}, {"ece": [10**400]}, {"ece": {"a": 1}}, {"ece": "12"}),
+    ],
     "change_sd": [{"ece": -math.inf}, 3],
-    "seeds": [0, -1, 1.5, "3", True, None],
+    "trace": [
+        *(None, 1, {}, {"base": "cafe"}, {"base": 1, "stages": WHOLE}, {"base": "cafe", "stages": {}}),
+        {"base": "cafe", "stages": WHOLE, "more": 1},
+        {"base": "c" * 2000, "stages": WHOLE},
+        {"base": "cafe", "stages": dict(reversed(WHOLE.items()))},
+        {"base": "cafe", "stages": WHOLE | {"pruned": "s"}},
+        {"base": "cafe", "stages": WHOLE | {"dense": "nowhere"}},
+        *({"base": "cafe", "stages": WHOLE | {"dense": bad}} for bad in "nhxlbu"),
+        *({"base": "cafe", "stages": WHOLE | {"corruptions": bad}} for bad in "dekm"),
+        {"base": "cafe", "stages": WHOLE | {"data": "s"}},
+    ],
+    "jitter": [
+        *(None, {}, {"trace": {}}, {"trace": {"dense": "m"}, "metrics": {}}, {"trace": {}, "metrics": 1}),
+        {"trace": {"else": "s"}, "metrics": {}},
+        {"trace": {"pruned": "s", "dense": "s"}, "metrics": {}},
+        *({"trace": {"dense": bad}, "metrics": {}} for bad in ("d", "n", "nowhere")),
+        *({"trace": {}, "metrics": {"ece": bad}} for bad in ([], 1, [math.inf], ["1"], [True])),
+        {"trace": {}, "metrics": {"ece": [0.1], "nll": [0.1, 0.2]}},
+    ],
     "bases": [{"cafe": {"ece": math.nan}}],
 }
 
@@ -171,10 +244,55 @@ def test_an_index_that_is_none_or_promises_what_is_not_there(wrong):
 def test_numbers_that_are_none_are_what_is_refused():
     right = {"cells__dense": b"\0" * 12, "bases__cafe": b"\0" * 12}
     assert load(archive(index(), **right), "f.zip")["dense"].seeds == 1
+    traced = index(cells={"dense": DENSE | TRACED}, stages=STORED)
+    assert load(archive(traced, **right), "f.zip")["dense"].jitter.metrics == {"ece": [0.125, -0.25]}
     for what, values in WRONG.items():
         for value in values:
-            wrong = index(bases=value) if what == "bases" else index(cells={"dense": DENSE | {what: value}})
-            assert "cannot be read (" in refused(archive(wrong, **right))
+            wrong = index(cells={"dense": DENSE | TRACED | {what: value}}, stages=STORED)
+            if what == "bases":
+                wrong = index(bases=value)
+            if what == "first":
+                wrong = index(cells={"dense": DENSE | {what: value}})
+            assert "cannot be read (" in refused(archive(wrong, **right)), (what, value)
+
+
+def test_a_file_from_before_each_seed_was_written_down_has_the_first():
+    old = DENSE | {"first": {"ece": 0.25, "macs": 7}, "seeds": 3, "change_sd": {"ece": 0.1}}
+    right = {"cells__dense": b"\0" * 12, "bases__cafe": b"\0" * 12}
+    (found,) = load(archive(index(cells={"dense": old}), **right), "f.zip").values()
+    assert found.each == {"ece": [0.25], "macs": [7.0]}
+    assert found.first == {"ece": 0.25, "macs": 7.0}
+    assert (found.trace, found.jitter, found.change_sd) == (None, None, {"ece": 0.1})
+
+
+def test_a_stage_of_many_cells_is_written_once_and_in_its_order():
+    shared = {
+        "data": {"images and labels": "beef"},
+        "corruptions": {"fog 1": 1 / 3, "contrast 1": 0.1},
+        "dense": {"nll": 0.5, "ece": 0.25},
+    }
+    many = {
+        f"weight-0.{ratio}": replace(
+            ONE["dense"],
+            trace=Trace("cafe", shared | {"structure": {"zeros b": ratio, "zeros a": 2}}),
+            jitter=Jitter({"dense": {"nll": 1e-8}}),
+        )
+        for ratio in range(1, 8)
+    }
+    content = dump(many)
+    with zipfile.ZipFile(io.BytesIO(content)) as written:
+        stages = json.loads(written.read("index.json"))["stages"]
+    assert len(stages) == 3 + 7 + 1
+    assert list(stages.values())[:3] == [*shared.values()]
+    assert [*map(list, stages.values())][:4] == [
+        ["images and labels"],
+        ["fog 1", "contrast 1"],
+        ["nll", "ece"],
+        ["zeros b", "zeros a"],
+    ]
+    found = load(content, "f.zip")
+    assert found == many
+    assert list(found["weight-0.3"].trace.stages) == ["data", "corruptions", "dense", "structure"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +363,7 @@ def test_two_entries_of_one_name():
 
 
 def test_an_index_larger_than_any():
-    assert "bytes are more than" in refused(archive(index(bases={"cafe": {}, "x" * 2**22: {}}), **ONES))
+    assert "bytes are more than" in refused(archive(index(bases={"cafe": {}, "x" * 2**23: {}}), **ONES))
 
 
 def test_more_entries_than_any_baseline_has():
@@ -299,4 +417,6 @@ def test_the_shipped_files_are_written_as_they_were(file):
         indexes = [json.loads(archive.read("index.json")) for archive in (before, after)]
     for key in ("prunecal", "columns", "bases"):
         assert indexes[0][key] == indexes[1][key]
+    assert indexes[1].pop("stages") == {} or "stages" in indexes[0]
+    indexes[0].pop("stages", None)
     assert indexes[0].keys() == indexes[1].keys()

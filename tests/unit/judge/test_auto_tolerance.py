@@ -1,232 +1,207 @@
-"""`tolerance: auto`: numbers by hand, how they move, and whether they keep what they promise."""
+"""`tolerance: auto`: what noise alone may do, by hand; how it moves; what a gate that allows so much sees."""
 
 import math
 from dataclasses import replace
 
 import hypothesis
-import numpy as np
 import pytest
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_prunecal.judge.auto_tolerance import Sample, Terms, allowance
-from pytest_prunecal.study.pairing import Pairing
-from pytest_prunecal.study.prior import KINDS, Noise, Share
-from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
-
-SHARES = {
-    "finetune": {"ece": Share(error=0.5, damage=0.1), "default": Share()},
-    "change": {"default": Share(error=1)},
-    "retrain": {"default": Share(error=2)},
-}
-NOISE = Noise(8, 0.4, SHARES)
-ONE = Uncertainty(0.01)
-SAME = Pairing(same_base=True)
-TERMS = Terms(NOISE, level=0.001, min_effect=0.0)
-small = st.floats(1e-4, 0.1)
-
-
-def compared(ours=ONE, theirs=ONE, pairing=SAME, terms=TERMS, dense=None, name="ece", measured=0.52):
-    return allowance(name, Sample(measured, ours), Sample(0.5, theirs), dense, pairing, terms)
-
-
-def test_one_seed_by_hand():
-    found = compared(dense=0.4)
-    sd = math.sqrt(2 * (0.01**2 + 0.005**2 + 0.01**2))  # sampling, training, damage
-    assert (found.sd, found.freedom) == (pytest.approx(sd), 8)
-    assert found.change == pytest.approx(0.02)
-    assert found.noise == found.bound == pytest.approx(stats.t.isf(0.001, 8) * sd)
-    assert found.detectable == pytest.approx(found.bound + stats.t.isf(0.05, 8) * sd)
-    assert found.p_value(0.02) == pytest.approx(stats.t.sf(0.02 / sd, 8))
-    assert found.basis == "same base network, not paired, 1 seed"
-    assert (found.independent, found.against_base, found.blind) == (True, False, True)
-
-
-def test_deviations_over_seeds_update_the_prior():
-    found = compared(Uncertainty(0.01, 0.03, 2), Uncertainty(0.01, 0.02, 3), dense=0.4)
-    prior = 0.01**2 + 0.005**2 + 0.01**2
-    variance = (8 * prior + 1 * 0.03**2 + 2 * 0.02**2) / 11
-    assert found.sd == pytest.approx(math.sqrt(variance * (1 / 2 + 1 / 3)))
-    assert found.freedom == 11
-    assert found.prior_sd == pytest.approx(math.sqrt(prior * (1 / 2 + 1 / 3)))
-    assert found.seen == (pytest.approx((0.03**2 + 2 * 0.02**2) / prior), 3)
-    assert found.basis == "same base network, not paired, 3 and 2 seeds"
-
-
-def test_a_slip_of_the_pen_in_the_baseline_does_not_excuse_itself():
-    # Accepted far from the dense cell, measured where it is: no harm that luck could have mended.
-    assert compared(dense=0.52).sd == pytest.approx(compared().sd)
-    assert compared(dense=0.4, measured=0.9).sd == compared(dense=0.4).sd
-
-
-def test_paired_by_hand():
-    found = compared(pairing=replace(SAME, paired={"ece": 0.004}))
-    # What the pairing gives is the error of the difference; each side has half of its variance.
-    assert found.sd == pytest.approx(math.sqrt(2 * (0.004**2 / 2 + 0.005**2)))
-    assert found.basis == "same base network, paired by image, 1 seed"
-
-
-def test_a_count_has_no_sampling_error():
-    terms = replace(TERMS, noise=replace(NOISE, shares=SHARES | {"retrain": {"default": Share(value=0.02)}}))
-    found = compared(UNKNOWN, UNKNOWN, Pairing(), terms, name="macs")
-    assert found.sd == pytest.approx(math.sqrt(2) * 0.02 * 0.5)
-    assert compared(UNKNOWN, UNKNOWN, SAME, terms, name="macs").sd == 0
-
-
-def test_the_same_network_without_training_leaves_no_noise():
-    found = compared(pairing=replace(SAME, tuned=False), terms=replace(TERMS, min_effect=0.005))
-    assert (found.noise, found.bound, found.detectable, found.sd) == (0, 0.005, 0.005, 0)
-    assert (found.blind, found.seeds, found.images, found.independent) == (False, 0, 0, False)
-    assert [found.p_value(0.001), found.p_value(0.0)] == [0, 1]
-    assert [found.power(0.004), found.power(0.006)] == [0, 1]
-
-
-def test_the_smallest_effect_that_matters_is_the_least_that_is_allowed():
-    noisy, calm = (compared(terms=replace(TERMS, min_effect=effect)) for effect in (0.001, 0.5))
-    assert (noisy.bound, noisy.blind) == (noisy.noise, True)
-    assert (calm.bound, calm.blind, calm.seeds, calm.images) == (0.5, False, 0, 0)
-    assert calm.noise == noisy.noise
-
-
-@hypothesis.given(small, small, st.floats(1.01, 10), st.booleans())
-def test_more_noise_is_allowed_more(se, damage, factor, same):
-    pairing = Pairing(same_base=same)
-    before = compared(Uncertainty(se), Uncertainty(se), pairing, dense=0.5 - damage)
-    louder = compared(Uncertainty(factor * se), Uncertainty(factor * se), pairing, dense=0.5 - damage)
-    assert louder.bound > before.bound
-    if same:
-        farther = compared(Uncertainty(se), Uncertainty(se), pairing, dense=0.5 - factor * damage)
-        assert farther.bound > before.bound
-    spread = [compared(theirs=Uncertainty(0.01, sd, 3)).bound for sd in (se, factor * se)]
-    assert spread[1] > spread[0]
-
-
-@hypothesis.given(small, st.integers(1, 20), st.integers(1, 20))
-def test_more_seeds_that_say_the_same_are_allowed_less(se, ours, theirs):
-    as_expected = math.sqrt(se**2 + (0.5 * se) ** 2)
-
-    def over(seeds):
-        return Uncertainty(se, as_expected, seeds) if seeds > 1 else Uncertainty(se)
-
-    bounds = [compared(over(ours + more), over(theirs)).bound for more in (0, 1, 5)]
-    assert bounds == sorted(bounds, reverse=True)
-    assert bounds[0] > bounds[1] > bounds[2]
-
-
-@hypothesis.given(small, st.floats(0.01, 3))
-def test_pairing_is_sharper_where_its_error_is_smaller(se, factor):
-    unpaired = compared(Uncertainty(se), Uncertainty(se))
-    paired = compared(Uncertainty(se), Uncertainty(se), replace(SAME, paired={"ece": factor * se * 2**0.5}))
-    assert (paired.sd < unpaired.sd) == (factor**2 < 1) or factor == pytest.approx(1)
-
-
-@hypothesis.given(small, small)
-def test_another_base_is_compared_by_whichever_is_sharper(direct, change):
-    pairing = Pairing(paired={"ece": direct}, changes={"ece": 0.07}, change_errors={"ece": change})
-    both = compared(pairing=pairing)
-    only = compared(pairing=replace(pairing, changes={}))
-    assert only.basis.startswith("another base network, paired by image")
-    assert (only.against_base, only.change) == (False, pytest.approx(0.02))
-    sharper = change**2 + 2 * 0.01**2 < direct**2 + 2 * 0.02**2
-    assert both.against_base == sharper
-    assert both.sd <= only.sd
-    assert both.change == pytest.approx(0.07 if sharper else 0.02)
-    assert both.basis.startswith("change from the base network" if sharper else "another base network")
-    assert not both.independent
-
-
-def test_deviations_of_the_change_update_its_own_prior():
-    pairing = Pairing(changes={"ece": 0.01}, change_errors={"ece": 0.001})
-    three = Uncertainty(0.01, 0.5, 3)
-    alone = compared(theirs=three, pairing=pairing)
-    told = compared(theirs=three, pairing=replace(pairing, change_spread={"ece": [(2, 0.001)]}))
-    share = 1 + 1 / 3
-    prior = 0.001**2 / share + 0.01**2  # of one network: what chance and training leave
-    assert alone.sd == pytest.approx(math.sqrt(share * prior))
-    assert told.sd == pytest.approx(math.sqrt(share * (8 * prior + 2 * 0.001**2) / 10))
-    assert (alone.freedom, told.freedom) == (8, 10)
-    # A deviation over more seeds than there are, or one that is no number, tells nothing.
-    for spread in ((9, 0.001), (-2, 0.001), (2, math.nan), (2, math.inf), (2, -0.001)):
-        assert compared(theirs=three, pairing=replace(pairing, change_spread={"ece": [spread]})) == alone
-
-
-def test_the_dense_cell_has_no_change_from_its_base():
-    pairing = Pairing(tuned=False, paired={"ece": 0.1}, changes={"ece": 0.0}, change_errors={"ece": 0.0})
-    assert not compared(pairing=pairing).against_base
-
-
-@pytest.mark.parametrize(
-    "pairing", [Pairing(), Pairing(changes={"ece": 0.01}, change_spread={"ece": [(2, 0.0)]})]
+from pytest_prunecal.judge.auto_tolerance import (
+    COUPLING,
+    MOST_SEEDS,
+    Allowance,
+    Change,
+    Terms,
+    allowance,
+    coupled,
+    plan_of,
 )
-def test_seeds_of_one_base_network_tell_nothing_of_others(pairing):
-    three = Sample(0.5, Uncertainty(0.01, 0.0, 3), share_base=True)
-    one = Sample(0.5, Uncertainty(0.01))
-    ours = Sample(0.52, ONE)
-    shared, single = (allowance("ece", ours, theirs, None, pairing, TERMS) for theirs in (three, one))
-    assert (shared.sd, shared.freedom, shared.bound) == (single.sd, single.freedom, single.bound)
-    apart = allowance("ece", ours, replace(three, share_base=False), None, pairing, TERMS)
-    assert apart.bound < shared.bound
-    # From that very base network they tell all they tell.
-    same = [
-        allowance("ece", ours, replace(three, share_base=one_base), None, SAME, TERMS)
-        for one_base in (True, False)
-    ]
-    assert same[0] == same[1]
+from pytest_prunecal.judge.noise import Spread
+from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.study.metric import METRICS
+
+ECE = METRICS["ece"]
+CHANGE = Change(
+    "same base", worse=0.02, by_seed=(0.2,), sd=0.1, freedom=15, accepted=12, seeds=1, yardstick=0.08
+)
+TERMS = Terms(level=1e-5, min_effect=0.005)
 
 
-@hypothesis.given(small, st.floats(0, 0.2), st.integers(1, 30))
-def test_what_is_detectable_is_caught_with_a_probability_of_95_percent(se, effect, freedom):
-    terms = replace(TERMS, noise=replace(NOISE, freedom=freedom), min_effect=effect)
-    found = compared(Uncertainty(se), Uncertainty(se), terms=terms)
-    assert found.power(found.detectable) == pytest.approx(0.95, abs=1e-6)
-    assert found.power(found.detectable * 1.1) > 0.95 > found.power(found.detectable * 0.9)
+def test_the_known_constants():
+    assert COUPLING == 0.3
+    assert Terms(0.1, 0.0).most == 16
 
 
-@hypothesis.given(small, st.floats(0.002, 0.2))
-def test_the_cure_cures(se, effect):
+def test_a_change_by_hand():
+    found = allowance(CHANGE, TERMS, ECE)
+    sd = 0.1 * math.sqrt(1 + 1 / 12)
+    assert CHANGE.deviation == pytest.approx(sd)
+    assert CHANGE.p_value(0.0) == pytest.approx(stats.t.sf(0.2 / sd, 15))
+    assert CHANGE.p_value(0.02) == 1  # no more than what nobody cares about
+    # Five seeds decide, at the earliest.
+    over_five = stats.t.isf(1e-5, 15) * 0.1 * math.sqrt(1 / 5 + 1 / 12)
+    assert found.noise == found.bound == pytest.approx(0.1 * (math.exp(over_five) - 1))
+    assert found.sd == pytest.approx(sd * 0.1)  # in the metric's unit
+    assert (found.kind, found.change, found.seeds, found.accepted) == ("same base", 0.02, 1, 12)
+    assert (found.unit, found.yardstick, found.blind, found.against_base) == (0.1, 0.08, True, False)
+
+
+def test_directions():
+    accuracy = allowance(replace(CHANGE, yardstick=0.9), TERMS, METRICS["accuracy"])
+    assert accuracy.change == -0.02
+    assert accuracy.bound > 0
+
+
+@pytest.mark.parametrize(("seeds", "decisive"), [(1, 5), (3, 5), (5, 5), (9, 9), (16, 16), (20, 20)])
+def test_the_bound_is_that_of_the_first_look_that_decides(seeds, decisive):
+    found = allowance(replace(CHANGE, seeds=seeds), TERMS, None)
+    assert found.bound == pytest.approx(stats.t.isf(1e-5, 15) * 0.1 * math.sqrt(1 / decisive + 1 / 12))
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_a_smaller_cap_decides_earlier(most):
+    found = allowance(CHANGE, replace(TERMS, most=most), None)
+    assert found.bound == pytest.approx(stats.t.isf(1e-5, 15) * 0.1 * math.sqrt(1 / most + 1 / 12))
+
+
+def test_seed_by_seed_no_more_are_compared_than_are_known():
+    same_seed = replace(CHANGE, kind="same seed", accepted=0, known=3)
+    plan = plan_of(same_seed, TERMS, ECE)
+    assert plan.looks == [1, 2, 3]
+    assert allowance(same_seed, TERMS, None).bound == pytest.approx(
+        stats.t.isf(1e-5, 15) * 0.1 / math.sqrt(3)
+    )
+
+
+def test_more_seeds_of_one_base_network_lower_no_noise():
+    shared = replace(CHANGE, kind="another base", one_base=True)
+    for seeds in (1, 5, 16):
+        assert replace(shared, seeds=seeds).deviation == CHANGE.deviation
+    assert plan_of(shared, TERMS, ECE).one_base
+
+
+def test_without_noise_the_smallest_effect_that_matters_is_all_that_is_allowed():
+    exact = Change("exact", 0.02, (0.2,), 0.0, 1, 1, 1, 0.5)
+    found = allowance(exact, TERMS, ECE)
+    assert found == Allowance("exact", 0.02, 0.0, 0.005, 0.0)
+    assert (found.blind, found.detectable, found.wanted_seeds, found.wanted_images) == (False, 0.005, 0, 0)
+    assert [exact.p_value(effect) for effect in (0.019, 0.02)] == [0, 1]
+    assert [found.power(effect) for effect in (0.004, 0.006)] == [0, 1]
+
+
+def test_the_worst_seed_counts_no_more_than_the_second_worst():
+    five = replace(CHANGE, seeds=5, by_seed=(0.1, 0.1, 0.2, 0.3, 9.0))
+    assert five.scaled == pytest.approx(9.7 / 5)
+    assert five.steady == pytest.approx(1.0 / 5)
+    assert five.p_value(0.0) == pytest.approx(stats.t.sf(0.2 / five.deviation, 15))
+    four = replace(CHANGE, seeds=4, by_seed=(0.1, 0.1, 0.2, 9.0))
+    assert four.steady == four.scaled
+    # For the better, it is the best that counts no more.
+    mirrored = replace(five, by_seed=(-9.0, -0.3, -0.2, -0.1, -0.1)).mirrored
+    assert (mirrored.worse, mirrored.steady) == (-0.02, pytest.approx(0.2))
+
+
+def test_a_floor_is_exact_on_the_scale():
+    plan = plan_of(CHANGE, TERMS, ECE)
+    assert plan.floor == pytest.approx((math.log(0.105) - math.log(0.1)) / 0.1)
+    effect = allowance(CHANGE, replace(TERMS, min_effect=0.5), ECE)
+    assert (effect.bound, effect.blind, effect.wanted_seeds, effect.wanted_images) == (0.5, False, 0, 0)
+    assert effect.noise < 0.5
+
+
+deviations = st.floats(0.01, 0.2)
+changes = st.builds(
+    lambda sd, freedom, accepted, seeds, yardstick: replace(
+        CHANGE, sd=sd, freedom=freedom, accepted=accepted, seeds=seeds, yardstick=yardstick
+    ),
+    deviations,
+    st.integers(4, 30),
+    st.integers(1, 20),
+    st.sampled_from([1, 2, 3, 5, 9, 16]),
+    st.floats(0, 1),
+)
+
+
+@hypothesis.settings(max_examples=50)
+@hypothesis.given(changes, st.floats(1.01, 3))
+def test_more_noise_is_allowed_more(change, factor):
+    before = allowance(change, TERMS, ECE)
+    assert before.bound >= before.noise > 0
+    assert allowance(replace(change, sd=factor * change.sd), TERMS, ECE).noise > before.noise
+    assert allowance(change, replace(TERMS, level=1e-4), ECE).noise < before.noise
+    assert allowance(replace(change, accepted=change.accepted + 1), TERMS, ECE).noise < before.noise
+
+
+@hypothesis.settings(max_examples=15)
+@hypothesis.given(changes)
+def test_what_is_detectable_is_caught_with_a_probability_of_95_percent(change):
+    # Few kinds of plans, as each of them is simulated.
+    found = allowance(replace(change, freedom=6, accepted=3, seeds=1), TERMS, ECE)
+    assert found.detectable > found.bound * 0.99
+    if math.isfinite(found.detectable):
+        assert found.power(found.detectable * 1.0001) >= 0.949
+        assert found.power(found.detectable * 0.8) < 0.95 < found.power(found.detectable * 1.3)
+
+
+@hypothesis.settings(max_examples=30)
+@hypothesis.given(st.floats(0.01, 0.1), st.floats(0.002, 0.05), st.floats(0.1, 1.0))
+def test_the_cure_cures(sd, effect, by_images):
+    change = replace(CHANGE, sd=sd, freedom=6, accepted=3, by_images=by_images)
     terms = replace(TERMS, min_effect=effect)
-    found = compared(Uncertainty(se), Uncertainty(se), terms=terms)
-    expected = math.sqrt(se**2 + (0.5 * se) ** 2)
-    if found.seeds:
-        over = Uncertainty(se, expected, found.seeds)
-        assert not compared(over, over, terms=terms).blind
-        if found.seeds > 2:
-            fewer = Uncertainty(se, expected, found.seeds - 1)
-            assert compared(fewer, fewer, terms=terms).blind
-    if found.images:
-        fewer_errors = Uncertainty(se / math.sqrt(found.images))
-        assert compared(fewer_errors, fewer_errors, terms=terms).noise == pytest.approx(effect, rel=1e-6)
+    found = allowance(change, terms, None)
+    if seeds := found.wanted_seeds:
+        assert found.blind
+        cured = replace(change, accepted=seeds, freedom=4 + seeds - 1)
+        assert not allowance(cured, terms, None).blind
+        fewer = replace(change, accepted=seeds - 1, freedom=4 + seeds - 2)
+        assert seeds == 4 or allowance(fewer, terms, None).blind
+    if images := found.wanted_images:
+        variance = sd * sd * (1 - by_images + by_images / images)
+        cured = allowance(replace(change, sd=math.sqrt(variance)), terms, None)
+        assert cured.plan.noise(16) == pytest.approx(cured.plan.floor, rel=1e-6)
 
 
 def test_where_nothing_cures_none_is_promised():
-    terms = replace(TERMS, min_effect=1e-6)
-    found = compared(dense=0.9, terms=terms)
-    assert (found.seeds, found.images) == (None, None)
+    found = allowance(CHANGE, replace(TERMS, min_effect=1e-6), ECE)
+    assert (found.wanted_seeds, found.wanted_images) == (None, None)
+    same_seed = allowance(replace(CHANGE, accepted=0, known=12), replace(TERMS, min_effect=1e-6), ECE)
+    assert same_seed.wanted_seeds is None
+    assert MOST_SEEDS == 99
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [(1, 1), (1, 3), (3, 3), (2, 1)])
-def test_noise_alone_passes_as_often_as_promised(ours, theirs):
-    level, draws = 0.05, 20_000
-    random = np.random.default_rng(ours * 10 + theirs)
-    prior = 0.01**2 + (0.5 * 0.01) ** 2
-    variances = 8 * prior / random.chisquare(8, draws)
-    terms = replace(TERMS, level=level)
-    alarms = 0
-    for sd in np.sqrt(variances):
-        sides = [random.normal(0.5, sd, seeds) for seeds in (ours, theirs)]
-        known = [
-            Uncertainty(0.01, float(np.std(side, ddof=1)), len(side)) if len(side) > 1 else ONE
-            for side in sides
-        ]
-        samples = [Sample(float(side.mean()), sure) for side, sure in zip(sides, known, strict=True)]
-        found = allowance("ece", *samples, None, SAME, terms)
-        alarms += found.change > found.bound
-    low, high = stats.binom.interval(0.9999, draws, level)
-    assert low <= alarms <= high
+NOISE = Spread(variance=0.04, freedom=15, seeds=12, by_images=0.5)
 
 
-def test_every_kind_has_a_prior_for_metrics_that_it_does_not_name():
-    for kind in KINDS:
-        assert NOISE.share(kind, "mine") == SHARES[kind]["default"]
-    assert NOISE.share("finetune", "ece") == Share(error=0.5, damage=0.1)
-    assert Share(0.5, 0.1, 0.02).variance(2, 3, 50) == pytest.approx(1 + 0.09 + 1)
+def test_a_seed_against_itself_by_hand():
+    expected = 2 * 0.3**2 * 0.04
+    assert coupled(NOISE, [], 10.0, 4) == (pytest.approx(math.sqrt(expected)), 4)
+    sd, freedom = coupled(NOISE, [0.001, -0.002], 10.0, 4)
+    assert sd == pytest.approx(math.sqrt((4 * expected + 0.01**2 + 0.02**2) / 6))
+    assert freedom == 6
+
+
+@hypothesis.given(st.lists(st.floats(), max_size=5), st.floats(1, 50))
+def test_a_seed_against_itself_is_never_noisier_than_two_trainings(repeats, slope):
+    sd, freedom = coupled(NOISE, repeats, slope, 4)
+    assert 0 < sd <= math.sqrt(2 * 0.04) * (1 + 1e-9)
+    assert 4 <= freedom <= 4 + len(repeats)
+
+
+@hypothesis.settings(max_examples=40)
+@hypothesis.given(
+    st.floats(0, 1e100),
+    st.floats(-1e300, 1e300),
+    st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=6),
+    st.sampled_from([0, 1, 1000]),
+    st.sampled_from([None, *METRICS.values()]),
+)
+def test_no_number_is_too_large(sd, worse, by_seed, accepted, metric):
+    change = Change("same base", worse, tuple(by_seed), sd, 4, accepted, len(by_seed), 0.5, known=12)
+    found = allowance(change, TERMS, metric)
+    assert TERMS.min_effect <= found.bound
+    assert metric is None or metric.best is None or math.isfinite(found.bound)
+    assert 0 <= change.p_value(0.0) <= 1
+    assert found.plan is None or found.plan.noise(5) >= 0
+    assert scale_of(metric).sign * found.change == worse

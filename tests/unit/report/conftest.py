@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pytest_prunecal.judge.compared import Sides
 from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.report import json_report
@@ -29,14 +30,14 @@ RULES = {
     "ece": Tolerance(0.02, 0.05, "vgg19.yaml:7"),
 }
 # The very same network on both sides: without noise, auto is exact.
-GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, pairing=Pairing(same_base=True, tuned=False))
+GIVEN = Circumstances(Sides(QUICK.noise, tuned=False, same_base=True), level=0.01)
 NUMBERS = {"accuracy": 0.95, "ece": 0.03, "mpc": 0.8, "corrupted_ece": 0.1, "parameters": 20035018}
 SETS = {
     "fog": {"1": {"accuracy": 0.9, "ece": 0.02}, "3": {"accuracy": 0.5, "ece": 0.3}},
     "gaussian_noise": {"3": {"accuracy": 0.6, "ece": 0.1}, "1": {"accuracy": 0.7, "ece": 0.6}},
 }
-WORSE = Pooled("accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
-LIGHTER = Pooled("parameters", Status.OK, -12.4, 100175.2, 100175.2, 21, 1.0)
+WORSE = Pooled("", "accuracy", Status.REGRESSION, -0.0123, 0.005, 0.0071, 21, 1e-6)
+LIGHTER = Pooled("filter", "parameters", Status.OK, -12.4, 100175.2, 100175.2, 21, 1.0)
 SAME = object()
 
 
@@ -50,19 +51,38 @@ def result(cell, numbers, accepted=SAME, **more):
 
 
 def noisy(name, numbers=None, **more):
-    """A cell under `auto`, from the same base network; its numbers differ from NUMBERS as given."""
+    """A cell under `auto`, from the same base network; its numbers differ from NUMBERS as given.
+
+    Its first look is its last, unless `more` says otherwise by `most`, `each`, `accepted_each`,
+    `differences` or `accepted_seeds`.
+    """
     measured = {**NUMBERS, **(numbers or {})}
     sure = more.pop("sure", {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)})
-    pairing = more.pop("pairing", Pairing(same_base=True, paired={"accuracy": 0.002}))
+    pairing = more.pop("pairing", Pairing(same_base=True, changes={"accuracy": 0.002}))
+    seeds = more.pop("accepted_seeds", 1)
+    sd = 0.002 if seeds > 1 else None
+    each = more.pop("each", {})
+    accepted_each = more.pop("accepted_each", {})
+    differences = more.pop("differences", None)
     circumstances = Circumstances(
-        QUICK.noise,
-        QUICK.false_alarms,
-        comparisons=10,
+        Sides(
+            QUICK.noise,
+            accepted={
+                "accuracy": Uncertainty(0.0061, sd, seeds),
+                "ece": Uncertainty(0.0041, sd, seeds),
+            },
+            dense=NUMBERS,
+            same_base=True,
+            each={key: (value,) for key, value in measured.items()} | each,
+            accepted_each=accepted_each,
+            pairing=pairing,
+            traced=differences == () and bool(accepted_each),
+        ),
+        level=0.01,
+        most=more.pop("most", 1),
         min_effect=QUICK.min_effect,
         measured=sure,
-        accepted={"accuracy": Uncertainty(0.0061), "ece": Uncertainty(0.0041)},
-        dense=NUMBERS,
-        pairing=pairing,
+        differences=differences,
     )
     measurement = Measurement(measured, uncertainty=sure)
     verdict = judge(measured, NUMBERS, {}, METRICS, circumstances)
@@ -79,12 +99,12 @@ def curve(model="vgg19", ratios=(0.1, 0.3, 0.7), pruners=("weight", "filter", "c
     return cells
 
 
-def run(*results, metrics=METRICS, interrupted=False, **more):
+def run(*results, metrics=METRICS, interrupted=False, seeds=1, **more):
     """A run of one model."""
     model = more.pop("model", "vgg19")
     fields = {"file": "baselines/quick/vgg19.yaml", "accept": "pytest --prunecal-update", **more}
     sorted_results = sort_results(list(results), QUICK)
-    return Run(QUICK, metrics, (ModelRun(model, results=sorted_results, **fields),), interrupted)
+    return Run(QUICK, metrics, (ModelRun(model, results=sorted_results, **fields),), interrupted, seeds=seeds)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pytest_prunecal.baseline.file import Known
+from pytest_prunecal.judge.compared import Sides
 from pytest_prunecal.judge.pooled import Pooled
+from pytest_prunecal.judge.screen import Difference
 from pytest_prunecal.judge.verdict import Circumstances, Status, judge
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal, wording
@@ -26,6 +28,7 @@ from pytest_prunecal.study.metric import METRICS, Metric, known
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.protocol_file import BUILT_IN, load
 from pytest_prunecal.study.tolerance import Tolerance
+from pytest_prunecal.study.trace import STAGES
 from pytest_prunecal.study.uncertainty import Uncertainty
 
 QUICK = load("quick", BUILT_IN)
@@ -62,11 +65,15 @@ CORRUPTED = st.dictionaries(
 )
 
 
+DIFFERENCES = st.builds(
+    Difference, st.sampled_from(STAGES), TEXT | st.just("loss 3"), st.none() | VALUES, VALUES | TEXT
+)
 SIZES = st.none() | st.floats(0, 1, allow_subnormal=False) | st.just(math.nan)
 UNCERTAINTIES = st.builds(Uncertainty, SIZES, SIZES, st.integers(1, 5))
 ERRORS = st.dictionaries(NAMES, st.floats(0, 1, allow_subnormal=False), max_size=2)
 POOLED = st.builds(
     Pooled,
+    TEXT,
     NAMES,
     st.sampled_from([Status.OK, Status.IMPROVEMENT, Status.REGRESSION]),
     *[ANY_FLOAT] * 3,
@@ -91,11 +98,26 @@ def cell_results(draw, model):
         st.dictionaries(st.sampled_from(["torch", "corruptions", "b<"]), TEXT | VALUES, max_size=3)
     )
     sure = draw(st.dictionaries(NAMES, UNCERTAINTIES, max_size=3))
-    pairing = Pairing(draw(st.booleans()), draw(st.booleans()), draw(ERRORS), draw(ERRORS), {}, draw(TEXT))
+    pairing = Pairing(draw(st.booleans()), draw(st.booleans()), draw(ERRORS), draw(ERRORS), draw(TEXT))
+    sides = Sides(
+        QUICK.noise,
+        draw(st.booleans()),
+        accepted=draw(st.dictionaries(NAMES, UNCERTAINTIES, max_size=2)),
+        same_base=draw(st.booleans()),
+        each=draw(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=2)),
+        accepted_each=draw(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=2)),
+        pairing=pairing,
+        traced=draw(st.booleans()),
+    )
     warnings = tuple(draw(st.lists(TEXT, max_size=1)))
     measurement = Measurement(numbers, draw(CORRUPTED), provenance, warnings, sure, None)
     circumstances = Circumstances(
-        QUICK.noise, QUICK.false_alarms, draw(st.integers(1, 300)), QUICK.min_effect, sure, pairing=pairing
+        sides,
+        draw(st.sampled_from([1e-5, 0.01])),
+        draw(st.sampled_from([1, 5, 16])),
+        QUICK.min_effect,
+        sure,
+        differences=draw(st.none() | st.lists(DIFFERENCES, max_size=3).map(tuple)),
     )
     verdict = draw(st.sampled_from([judge(numbers, accepted, rules, METRICS, circumstances), None]))
     return CellResult(

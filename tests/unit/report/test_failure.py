@@ -4,6 +4,7 @@ import re
 from datetime import date
 
 from pytest_prunecal.baseline.file import Known
+from pytest_prunecal.judge.compared import Sides
 from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report.failure import failure, pooled_failure
 from pytest_prunecal.report.run import Against
@@ -21,7 +22,7 @@ ROOM = {
     "ece": Tolerance(abs=0.01, source="f.yaml:7"),
 }
 # The very same network on both sides: without noise, auto is exact.
-GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, pairing=Pairing(same_base=True, tuned=False))
+GIVEN = Circumstances(Sides(QUICK.noise, tuned=False, same_base=True), level=0.01)
 PLACE = ("quick", "baselines/quick/vgg19.yaml", "pytest --prunecal-update")
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from pytest_prunecal.judge.compared import Sides
 from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report import terminal
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
@@ -18,7 +19,7 @@ QUICK = load("quick", BUILT_IN)
 ACCEPTED = {"accuracy": 0.9688, "ece": 0.0096, "mpc": 0.9, "corrupted_ece": 0.05, "macs": 1604224}
 ROOM = {"accuracy": Tolerance(abs=0.01), "ece": Tolerance(abs=0.01)}
 # The very same network on both sides: without noise, auto is exact.
-GIVEN = Circumstances(QUICK.noise, QUICK.false_alarms, pairing=Pairing(same_base=True, tuned=False))
+GIVEN = Circumstances(Sides(QUICK.noise, tuned=False, same_base=True), level=0.01)
 
 
 def result(name, *, accepted=False, **measured):

@@ -314,6 +314,7 @@ JUDGING = {
     "noise: {freedom: 3}": "noise",
     "min_effect: {ece: 0.5}": "min_effect",
     "false_alarms: 0.05": "false_alarms",
+    "repeat: 2": "repeat",
 }
 MEASURING = (
     [

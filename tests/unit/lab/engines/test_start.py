@@ -136,7 +136,7 @@ def test_it_repeats_a_cell_once(setup):
     measurement = engine.measure(CELL, 3)
     assert asked() == ["made", CELL.id]
     found = engine.jitter(CELL, 2)
-    assert found == Jitter({"dense": {"ece": 0.5}}, dict.fromkeys(METRICS, [0.25, -0.25]))
+    assert found == Jitter({"dense": {"ece": 0.5}}, {name: [0.25, -0.25] for name in METRICS})
     assert asked() == ["jitter of a measurement over 3"]  # of what it has just given
     assert engine.jitter(CELL, 2) == found
     again = start(setup)

@@ -2,11 +2,9 @@
 
 import math
 
-import hypothesis
 import numpy as np
 import pytest
 import torch
-from hypothesis import strategies as st
 
 from pytest_prunecal.lab.evaluation.bootstrap import (
     FEW_RESAMPLES,

@@ -1,0 +1,50 @@
+"""The last words of a run that passed: that all is well, or the one thing to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_prunecal.report.power import compared
+from pytest_prunecal.report.wording import differing, outcome, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_prunecal.report.run import Run
+
+ENOUGH_SEEDS = 12
+"""Of a baseline: more of them show little more."""
+
+
+def lines(run: Run) -> Iterator[str]:
+    """Say it; nothing of a run that failed, which says what to do where it fails."""
+    if outcome(run) != "passed":
+        return
+    others = [result for result in run.results if not result.accepted]
+    if not others:
+        yield "accepted: look at what changed in the baseline files, and commit them"
+        return
+    known = plural(sum(bool(result.known) for result in others), "known regression")
+    if all(result.label == "identical" for result in others):
+        yield "every number is what was accepted"
+    elif any(result.known for result in others):
+        yield f"nothing else got worse by more than noise explains; {known} stands"
+    else:
+        yield "nothing got worse by more than noise explains"
+    changed = [result for result in others if result.verdict and differing(result.verdict)]
+    if changed:
+        yield (
+            f"{plural(len(changed), 'cell')} no longer computed as accepted, and as good: "
+            "accept again (--prunecal-update) if that is meant"
+        )
+    elif _few_seeds(run):
+        yield f"more accepted seeds show smaller changes: --prunecal-seeds={ENOUGH_SEEDS} --prunecal-update"
+
+
+def _few_seeds(run: Run) -> bool:
+    """Whether noise hides what matters, and accepting more seeds is likely to help."""
+    return any(
+        found.blind and found.kind == "same base" and found.accepted < ENOUGH_SEEDS
+        for model in run.models
+        for _, _, found in compared(model)
+    )
