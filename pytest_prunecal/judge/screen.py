@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 TIMES = 10
 """How many times what float arithmetic was seen to do is no difference."""
 
-FLOOR = 1e-5
-"""What is none in any case: of a number's magnitude, or of 1 where it is smaller."""
+FLOOR = 2e-6
+"""What is none in any case, besides as large a share of the number; 5e-7 was seen between processors."""
+
+EXACT = 1e-9
+"""The same for what the processor has no part in: learning rates, and pixels."""
 
 _SUBJECTS = {
     DATA: "the data set",
@@ -97,16 +100,17 @@ def screen(measured: Trace, accepted: Trace, jitter: Jitter | None) -> tuple[Dif
         names = [name for name in theirs if name in ours] if stage == DENSE else [*theirs, *ours]
         for name in dict.fromkeys(names):
             there, here = theirs.get(name), ours.get(name)
-            allowed = _allowed(there, moved.get(name, 0.0))
+            exact = stage == CORRUPTIONS or name.startswith(("rate ", "sum of rates"))
+            allowed = _allowed(there, moved.get(name, 0.0), EXACT if exact else FLOOR)
             if _differ(there, here, allowed):
                 found.append(Difference(stage, name, there, here, allowed))
     return tuple(found)
 
 
-def _allowed(value: Value | None, moved: float) -> float:
+def _allowed(value: Value | None, moved: float, floor: float) -> float:
     if not isinstance(value, float):
         return 0.0
-    return max(TIMES * moved, FLOOR * max(abs(value), 1.0))
+    return max(TIMES * moved, floor * (1.0 + abs(value)))
 
 
 def _differ(there: Value | None, here: Value | None, allowed: float) -> bool:

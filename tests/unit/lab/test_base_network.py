@@ -168,7 +168,9 @@ def test_a_checkpoint_of_a_network_with_tied_weights(bench, tmp_path):
 
 def test_an_evaluation_is_made_once_and_anew_where_that_is_asked_for(bench, monkeypatch):
     evaluated, asked = Bench.evaluate, []
-    monkeypatch.setattr(Bench, "evaluate", lambda *args: asked.append(1) or evaluated(*args))
+    monkeypatch.setattr(
+        Bench, "evaluate", lambda *args, **named: asked.append(1) or evaluated(*args, **named)
+    )
 
     def on(one):
         return BaseNetwork("resnet20", one, slimming=False).evaluated()

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from pytest_prunecal.baseline import refresh
+from pytest_prunecal.baseline.agreement import check
+from pytest_prunecal.baseline.file import parse
+from pytest_prunecal.baseline.images import dump, load
 from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
-from pytest_prunecal.lab.engines import Setup
+from pytest_prunecal.lab.engines import Setup, start
 from pytest_prunecal.lab.engines.local import LocalEngine
 from pytest_prunecal.lab.jitter import jitter
 from pytest_prunecal.lab.measure import measure_once
@@ -23,8 +27,9 @@ from pytest_prunecal.lab.trace import deviations
 from pytest_prunecal.store.sources import Sources
 from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import protocol_file
-from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.cell import Cell, cell_from_id
 from pytest_prunecal.study.extensions import Extensions
+from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.stored_trace import jitter_of
 from pytest_prunecal.study.trace import Trace
 
@@ -207,3 +212,27 @@ def test_a_jitter_needs_no_more_than_a_measurement(engine, whole):
     assert trained == [("dense", 1)]
     with pytest.raises(ValueError, match="a measurement without a trace has no jitter"):
         local.jitter(CELL, 2, replace(found, trace=None))
+
+
+def test_what_was_measured_comes_back_from_the_store_and_agrees_with_its_baseline(setup):
+    engine = start(setup)
+    cells = {cell.id: engine.measure(cell, 3) for cell in (DENSE, CELL, Cell("resnet20", "channel", 0.5))}
+    jitters = {cell: engine.jitter(cell_from_id("resnet20", cell), 0) for cell in cells}
+    other = start(setup)
+    for cell, found in cells.items():
+        again = other.measure(cell_from_id("resnet20", cell), 3)
+        assert again == replace(found, reused=True)
+        assert other.jitter(cell_from_id("resnet20", cell), 0) == jitters[cell]
+    change = refresh.Change(
+        "resnet20",
+        {"torch": "2", "device": "cpu", "threads": "1"},
+        {cell: dict(found.metrics) for cell, found in cells.items()},
+        uncertainty={cell: found.uncertainty for cell, found in cells.items()},
+    )
+    text = refresh.apply(None, change, setup.protocol, METRICS, "f.yaml")
+    assert "first: " in text
+    images = {cell: replace(found.by_image, jitter=jitters[cell]) for cell, found in cells.items()}
+    read = load(dump(images), "f.zip")
+    assert read == images
+    assert {found.seeds for found in read.values()} == {3}
+    check(read, parse(text, "f.yaml"), METRICS, "f.zip")

@@ -104,8 +104,8 @@ def test_the_precision_is_that_of_base_training_fine_tuning_and_evaluation(bench
 
     monkeypatch.setattr(Forward, "logits", note)
     measure(CELL, changed(bench, precision=precision))
-    # Base training, fine-tuning, the cell's two test sets, the base's two.
-    expected = [True] * 4 + [True] * 4 + [False] * 2 + [False] * 2
+    # Base training, the network just pruned, fine-tuning, the cell's two test sets, the base's two.
+    expected = [True] * 4 + [False] + [True] * 4 + [False] * 2 + [False] * 2
     assert passes == [(precision, training) for training in expected]
 
 
