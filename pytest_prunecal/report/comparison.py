@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.verdict import MetricVerdict, Status
-from pytest_prunecal.report.numbers import amount, finite, in_unit, number, signed
+from pytest_prunecal.report.numbers import amount, caught, finite, in_unit, number, signed
 from pytest_prunecal.report.wording import metric_of
 from pytest_prunecal.study.metric import recorded, written
 
@@ -76,7 +76,7 @@ CAUGHT: Column[MetricVerdict] = Column(
     "detectable",
     "caught from",
     lambda row: row.allowance.detectable if row.allowance else None,
-    lambda row, metric: amount(row.allowance.detectable, metric) if row.allowance else "",
+    lambda row, metric: caught(row.allowance.detectable, metric, row.baseline) if row.allowance else "",
     blind=lambda row: bool(row.allowance and row.allowance.blind),
 )
 CELL: tuple[Column[MetricVerdict], ...] = (

@@ -35,7 +35,7 @@ def lines(run: Run) -> Iterator[str]:
     if changed:
         yield (
             f"{plural(len(changed), 'cell')} no longer computed as accepted, and as good: "
-            "accept again (--prunecal-update) if that is meant"
+            "accept again (--prunecal-update) if meant"
         )
     elif _few_seeds(run):
         yield f"more accepted seeds show smaller changes: --prunecal-seeds={ENOUGH_SEEDS} --prunecal-update"

@@ -73,7 +73,7 @@ def pooled_failure(
             "",
             *comparison(POOLED, found, metrics),
             "",
-            "Each change is small; so many small ones to the same side are no noise.",
+            "Cells taken together show what each of them hides in its noise.",
             "",
             "If this change is meant, accept it:",
             f"    {against.accept}",

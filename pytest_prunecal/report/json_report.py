@@ -56,7 +56,8 @@ fixed, so that the same run gives the same text::
           measured      in full precision
           baseline      as accepted
           uncertainty   {"measured", "baseline"}, each {"se": sampling error on the test images, "sd":
-                        deviation over seeds, "seeds": of how many the number is the mean}
+                        deviation over seeds, "seeds": of how many the number is the mean, "first": the number
+                        under the first of several}
           change        measured minus baseline
           allowed       how far the metric may get worse, in its own unit
           detectable    as that of `auto`; null without it

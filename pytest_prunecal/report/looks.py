@@ -42,9 +42,11 @@ def again(result: CellResult, run: Run) -> bool:
 def why(result: CellResult, run: Run) -> str:
     """`measured over 5 seeds, because ece looked worse by more than training noise often does; ...`."""
     names = [row.metric for row in result.rows.values() if _in_doubt(row, run)] or ["something"]
+    *others, last = names
+    listed = f"{', '.join(others)} and {last}" if others else last
     return (
-        f"measured over {_seeds(result)} seeds, because {' and '.join(names)} looked worse by more than "
-        f"training noise often does; {_ending(result, run)}"
+        f"measured over {_seeds(result)} seeds, because {listed} looked worse by more than training noise "
+        f"often does; {_ending(result, run)}"
     )
 
 

@@ -40,6 +40,19 @@ def amount(value: float, metric: Metric) -> str:
     return written(in_unit(value, metric))
 
 
+def caught(value: float, metric: Metric, baseline: Number | None = None) -> str:
+    """Write the smallest change for the worse that is caught; `none` where no network gets that much worse.
+
+    Args:
+        value: that change, in the metric's unit.
+        metric: what is known of it.
+        baseline: what it is measured from; None for as good as can be.
+    """
+    best, worst = sorted(metric.bounds, reverse=metric.higher_is_better)
+    start = best if baseline is None else baseline
+    return "none" if not math.isfinite(value) or value > abs(worst - start) else amount(value, metric)
+
+
 def sure(uncertainty: Uncertainty) -> str:
     """Write an uncertainty beside its number: `±0.0043`, with deviation over seeds `±0.0043/0.0031`."""
     if uncertainty.sd is None:

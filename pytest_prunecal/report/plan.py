@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.pooled import ALL
-from pytest_prunecal.report.numbers import amount
+from pytest_prunecal.report.numbers import caught
 from pytest_prunecal.report.text_table import table
 from pytest_prunecal.report.wording import metric_of, plural, title_of
 from pytest_prunecal.study.metric import shown
@@ -137,7 +137,7 @@ def _effect(ahead: Ahead, name: str) -> float:
 def _rows(found: Sequence[Seen], seeds: Sequence[int]) -> Iterator[list[str]]:
     for one in found:
         for images in IMAGES:
-            values = (amount(one.by_place[Place(count, images)], one.metric) for count in seeds)
+            values = (caught(one.by_place[Place(count, images)], one.metric) for count in seeds)
             head = [one.over, one.metric.name] if images == IMAGES[0] else ["", ""]
             yield [*head, f"{images}x", *values]
 
@@ -149,14 +149,14 @@ def _of_cells(found: Sequence[Seen]) -> list[Seen]:
 def _now(found: Sequence[Seen], model: ModelAhead) -> str:
     here = Place(model.seeds, 1)
     values = ", ".join(
-        f"{title_of(one.metric)} from {amount(one.by_place[here], one.metric)}" for one in _of_cells(found)
+        f"{title_of(one.metric)} from {caught(one.by_place[here], one.metric)}" for one in _of_cells(found)
     )
     whose = "a baseline" if model.assumed else "this baseline"
     return f"{whose} of {plural(model.seeds, 'seed')} sees in one cell, the middle one: {values}"
 
 
 def _advice(found: Sequence[Seen], model: ModelAhead) -> str:
-    """The cheapest step that would halve what is caught in one cell; or that none is needed, or none known."""
+    """The cheapest step that would halve what one cell shows; or that none would, or none is needed."""
     here, cells = Place(model.seeds, 1), _of_cells(found)
     if all(one.by_place[here] <= SEEN_WELL * _effect(model.ahead, one.metric.name) for one in cells):
         return "that is all that matters: nothing to do"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.report.comparison import CAUGHT
-from pytest_prunecal.report.numbers import amount
+from pytest_prunecal.report.numbers import amount, caught
 from pytest_prunecal.report.text_table import table
 from pytest_prunecal.report.wording import BLIND, metric_of
 from pytest_prunecal.report.yardstick import yardstick
@@ -56,11 +56,11 @@ def blindness(rows: list[Row], run: Run) -> str:
     if not blind:
         return ""
     result, row, found = max(blind, key=lambda item: item[2].noise / max(effect_of(item[1], run), 1e-12))
+    seen = caught(found.detectable, metric_of(row.metric, run.metrics), row.baseline)
     return (
         f"{len(blind)} of {len(rows)} comparisons cannot see all that matters; the dullest is "
-        f"{result.cell.id} {row.metric}: caught from "
-        f"{amount(found.detectable, metric_of(row.metric, run.metrics))} on, {hidden(row, run)}"
-    )
+        f"{result.cell.id} {row.metric}: caught from {seen} on, {hidden(row, run)}"
+    ).replace("caught from none on", "no change is caught")
 
 
 def by_cell(rows: list[Row], run: Run) -> tuple[list[str], dict[str, dict[str, MetricVerdict]]]:

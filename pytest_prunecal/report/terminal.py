@@ -10,7 +10,7 @@ from pytest_prunecal.report.looks import looked_again
 from pytest_prunecal.report.numbers import number, signed, sure
 from pytest_prunecal.report.power import compared, listing, sight
 from pytest_prunecal.report.text_table import comparison, table
-from pytest_prunecal.report.wording import TOGETHER, differing, legend_of, reason, title_of, totals
+from pytest_prunecal.report.wording import TOGETHER, briefly, differing, legend_of, reason, title_of, totals
 from pytest_prunecal.study.metric import shown
 from pytest_prunecal.study.text import LONGEST_TEXT, flowing, line
 
@@ -87,4 +87,4 @@ def _row(result: CellResult, names: Sequence[str]) -> list[str]:
         return [*row, f"error: {reason(result)}"]
     full = result.label == "regression" or (result.label == "changed" and result.verdict.reason)
     said = result.verdict.headline if full else result.label
-    return [*row, "; ".join(part for part in (said, differing(result.verdict)) if part)]
+    return [*row, "; ".join(part for part in (said, briefly(differing(result.verdict))) if part)]

@@ -129,6 +129,11 @@ def differing(verdict: CellVerdict) -> str:
     return "" if found in verdict.reason else found
 
 
+def briefly(told: str) -> str:
+    """What differs without its numbers: `fine-tuning differs from step 3 on`."""
+    return told.partition(" (")[0].partition(": ")[0]
+
+
 def screened(verdict: CellVerdict) -> list[str]:
     """Where a failing cell's fault can lie, by what it computed before training noise set in."""
     if found := differing(verdict):

@@ -45,18 +45,25 @@ def test_a_passing_run_fits(auto):
     assert faults(report) == []
 
 
-def test_a_failing_run_fits(auto):
-    auto.edit("weight-0.5:\n    accuracy: {mean: ", "weight-0.5:\n    accuracy: {mean: 9")
-    auto.edit("  channel-0.5:", "  gone-0.5:")  # a cell without accepted numbers, and numbers without a cell
-    ret, report = report_of(auto)
+def test_a_failing_run_fits(sure):
+    sure.tune(worse=True)
+    sure.edit("  channel-0.5:", "  gone-0.5:")  # a cell without accepted numbers, and numbers without a cell
+    ret, report = report_of(sure)
     assert (ret, report["outcome"]) == (1, "failed")
-    labels = {cell["id"]: cell["label"] for cell in report["models"][0]["cells"]}
-    assert (labels["weight-0.5"], labels["channel-0.5"]) == ("regression", "missing")
+    cells = {cell["id"]: cell for cell in report["models"][0]["cells"]}
+    assert (cells["weight-0.5"]["label"], cells["channel-0.5"]["label"]) == ("regression", "missing")
+    assert cells["weight-0.5"]["screen"]["compared"]
+    assert {one["stage"] for one in cells["weight-0.5"]["screen"]["differences"]} == {"finetune"}
+    assert cells["weight-0.5"]["seeds"] > report["seeds"] == 1
+    nll = cells["weight-0.5"]["metrics"]["nll"]
+    assert (nll["comparison"]["kind"], nll["comparison"]["accepted_seeds"]) == ("same base", 3)
+    assert nll["comparison"]["seeds"] == cells["weight-0.5"]["seeds"]
+    assert report["models"][0]["comparisons"] > 0
     assert faults(report) == []
 
 
 def test_errors_known_regressions_and_fixed_tolerances_fit(auto):
-    auto.edit("tolerance: auto", "tolerance: {ece: 0.05, nll: {rel: 0.1}}", "tiny.yaml")
+    auto.edit("tolerance: auto", "tolerance: {accuracy: 0.05, ece: 0.05, nll: {rel: 0.1}}", "tiny.yaml")
     known = "weight-0.5:\n    known: {reason: no time yet}\n    accuracy: {mean: 9"
     auto.edit("weight-0.5:\n    accuracy: {mean: ", known)
     broken = (

@@ -98,11 +98,12 @@ def hint(row: MetricVerdict, run: Run) -> str:
 
 def explained(result: CellResult, run: Run) -> list[str]:
     """What was compared, over how many seeds and why, and what would show that which noise hides."""
-    hidden = [
-        f"{wording.title_of(wording.metric_of(row.metric, run.metrics))} ({why})"
-        for row in result.rows.values()
-        if (why := power.hidden(row, run))
-    ]
+    by_cure: dict[str, list[str]] = {}
+    for row in result.rows.values():
+        if why := power.hidden(row, run):
+            title = wording.title_of(wording.metric_of(row.metric, run.metrics))
+            by_cure.setdefault(why, []).append(title)
+    hidden = [f"{', '.join(names)} ({why})" for why, names in by_cure.items()]
     lines = yardstick.compared(result.verdict)
     if looks.again(result, run):
         lines.append(looks.why(result, run))

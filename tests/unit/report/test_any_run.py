@@ -103,7 +103,7 @@ def cell_results(draw, model):
     sides = Sides(
         QUICK.noise,
         draw(st.booleans()),
-        accepted=draw(st.dictionaries(NAMES, UNCERTAINTIES, max_size=2)),
+        accepted=draw(st.dictionaries(NAMES, UNCERTAINTIES.map(lambda sure: sure.recorded), max_size=2)),
         same_base=draw(st.booleans()),
         each=draw(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=2)),
         accepted_each=draw(st.dictionaries(NAMES, st.lists(VALUES, min_size=1, max_size=3), max_size=2)),

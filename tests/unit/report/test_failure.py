@@ -5,7 +5,8 @@ from datetime import date
 
 from pytest_prunecal.baseline.file import Known
 from pytest_prunecal.judge.compared import Sides
-from pytest_prunecal.judge.judging import Circumstances, judge
+from pytest_prunecal.judge.screen import Difference
+from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report.failure import failure, pooled_failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.report.wording import verdict_line
@@ -46,7 +47,7 @@ def test_a_failure_says_the_verdict_first():
         "mpc         0.9000      0.9000          =   0.0000       0.0000  auto (default)",
         "macs       1604224     1604225         +1        0            0  auto (default)         regression",
         "",
-        "auto compares brier, mpc, macs: the same network, no training in between",
+        "compared exactly, as noise has no part in it: brier, mpc, macs",
     ]
     assert lines[-2:] == ["If this change is meant, accept it:", "    pytest --prunecal-update"]
     assert all(line == line.rstrip() for line in lines)
@@ -79,8 +80,41 @@ def test_pooled_failures_name_what_got_worse(build):
     assert lines[0] == "regression over 21 cells together: accuracy -0.0123"
     assert lines[2] == "vgg19 under protocol quick, against f.yaml"
     assert lines[4:7] == [
-        "metric      cells  mean change  allowed  caught from",
-        "accuracy       21      -0.0123   0.0050       0.0071  regression",
-        "parameters     21          -12   100175       100175",
+        "metric      of           cells  mean change  allowed  caught from",
+        "accuracy    all pruners     21      -0.0123   0.0050       0.0071  regression",
+        "parameters  filter          21          -12   100175       100175",
     ]
+    assert lines[8] == "Cells taken together show what each of them hides in its noise."
     assert lines[-1] == "    pytest vgg19 --accept"
+
+
+def test_a_failure_says_what_was_compared_over_how_many_seeds_and_where_the_fault_can_lie(build):
+    over = {"accuracy": (0.85,) * 5, "ece": (0.03,) * 5}
+    step = Difference("finetune", "loss 3", 2.1, 2.25, 1e-5)
+    for differences, accepted_each, compared, screened in (
+        (None, {}, "the mean of 12 accepted seeds", None),
+        (
+            (step,),
+            {},
+            "the mean of 12 accepted seeds",
+            "not what was accepted: fine-tuning differs from step 3",
+        ),
+        (
+            (),
+            {"accuracy": (0.95,) * 12},
+            "the accepted number of the same seed",
+            "what was accepted: data, base",
+        ),
+    ):
+        found = build.noisy(
+            "weight-0.3", {"accuracy": 0.85}, each=over, most=16, accepted_seeds=12, differences=differences,
+            accepted_each=accepted_each,
+        )  # fmt: skip
+        lines = message(found.verdict)
+        assert lines[0] == "regression: accuracy 0.9500 -> 0.8500"
+        (line,) = [line for line in lines if line.startswith("compared over 5 seeds") and "accuracy" in line]
+        assert f"against {compared}" in line
+        if screened:
+            assert any(line.startswith(screened) for line in lines)
+        else:
+            assert not any("what was accepted" in line for line in lines)

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from pytest_prunecal.judge.judging import judge
+from pytest_prunecal.judge.screen import Difference
+from pytest_prunecal.judge.verdict import judge
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import wording
 from pytest_prunecal.report.run import CellResult
@@ -30,7 +31,7 @@ def test_json_says_everything(build):
     )
     run = build.run(result, CellResult(Cell("vgg19", "filter", 0.5), error="boom"), orphans=("weight-0.9",))
     document = stdlib_json.loads(json.render(run))
-    assert document["prunecal"] == 1
+    assert document["prunecal"] == 2
     assert document["outcome"] == "failed"
     assert document["totals"]["cells"] == document["totals"]["failed"] == 2
     assert (document["totals"]["regression"], document["totals"]["error"], document["totals"]["ok"]) == (
@@ -52,8 +53,8 @@ def test_json_says_everything(build):
         "measured": 0.900012345,
         "baseline": 0.95,
         "uncertainty": {
-            "measured": {"se": None, "sd": None, "seeds": 1},
-            "baseline": {"se": None, "sd": None, "seeds": 1},
+            "measured": {"se": None, "sd": None, "seeds": 1, "first": None},
+            "baseline": {"se": None, "sd": None, "seeds": 1, "first": None},
         },
         "change": -0.05,
         "allowed": 0.01,
@@ -61,7 +62,7 @@ def test_json_says_everything(build):
         "status": "regression",
         "tolerance": {"abs": 0.01, "rel": 0.0, "source": "protocol quick", "auto": False},
         "p_value": None,
-        "further": False,
+        "comparison": None,
         "auto": None,
     }
     assert list(cell["metrics"]) == list(build.NUMBERS)
@@ -110,23 +111,30 @@ def test_json_has_null_for_what_is_not_a_finite_number(build):
 
 
 def test_json_says_how_sure_and_how_sharp(build, cell_of):
-    run = build.run(build.noisy("weight-0.5", {"accuracy": 0.949}))
+    run = build.run(build.noisy("weight-0.5", {"accuracy": 0.949}, most=16))
     cell = cell_of(run)
     accuracy, ece = cell["metrics"]["accuracy"], cell["metrics"]["ece"]
     assert ece["uncertainty"] == {
-        "measured": {"se": 0.004, "sd": 0.003, "seeds": 3},
-        "baseline": {"se": 0.0041, "sd": None, "seeds": 1},
+        "measured": {"se": 0.004, "sd": 0.003, "seeds": 3, "first": None},
+        "baseline": {"se": 0.0041, "sd": None, "seeds": 1, "first": None},
     }
     assert accuracy["tolerance"]["auto"]
     auto = accuracy["auto"]
-    assert auto["basis"] == "same base network, paired by image, 1 seed"
+    assert accuracy["comparison"] == {
+        "kind": "same base",
+        "seeds": 1,
+        "accepted_seeds": 1,
+        "words": "against the one accepted seed",
+    }
     assert auto["change"] == pytest.approx(-0.001)
     assert auto["min_effect"] == 0.005 < auto["noise"] == accuracy["allowed"] < auto["detectable"]
     assert auto["blind"]
     assert auto["cure"]["seeds"] > 1
-    assert auto["cure"]["words"].startswith(f"about {auto['cure']['seeds']} seeds on both sides")
+    assert auto["cure"]["words"].startswith(
+        f"about {auto['cure']['seeds']} accepted seeds (--prunecal-seeds="
+    )
     assert cell["metrics"]["mpc"]["auto"]["cure"] == {"seeds": 0, "images": 0.0, "words": ""}
-    assert cell["evidence"]["paired"] == {"accuracy": 0.002}
+    assert cell["evidence"]["changes"] == {"accuracy": 0.002}
     document = stdlib_json.loads(json.render(run))
     assert document["protocol"]["false_alarms"] == QUICK.false_alarms
     assert document["protocol"]["min_effect"]["accuracy"]["abs"] == 0.005
@@ -134,15 +142,17 @@ def test_json_says_how_sure_and_how_sharp(build, cell_of):
 
 
 def test_every_field_of_a_noisy_cell_is_documented(build, cell_of):
+    step = Difference("finetune", "loss 1", 2.0, 3.0)
     document = stdlib_json.loads(json.render(build.run(build.noisy("weight-0.5"), pooled=(build.WORSE,))))
     named = [
         document["totals"],
         document["models"][0]["together"][0],
-        cell_of(build.run(build.noisy("weight-0.5"))),
+        cell_of(build.run(build.noisy("weight-0.5", differences=(step,)))),
     ]
-    metric = named[-1]["metrics"]["ece"]
-    named += [named[-1]["evidence"], metric, metric["auto"], metric["auto"]["cure"], metric["tolerance"]]
-    named += [metric["uncertainty"], metric["uncertainty"]["measured"]]
+    metric = named[2]["metrics"]["ece"]
+    named += [named[2]["evidence"], metric, metric["auto"], metric["auto"]["cure"], metric["tolerance"]]
+    named += [metric["uncertainty"], metric["uncertainty"]["measured"], metric["comparison"]]
+    named += [named[2]["screen"], *named[2]["screen"]["differences"]]
     for name in {key for fields in named for key in fields}:
         assert re.search(rf'(^ *{name} )|"{name}"', json.__doc__, re.MULTILINE), name
 

@@ -38,9 +38,7 @@ def test_markdown_by_example(build, columns_of):
         "0.01 (protocol quick)",
         "✗ regression",
     ]
-    assert any(
-        line.startswith("- auto compares mpc, corrupted\\_ece, parameters: the same net") for line in lines
-    )
+    assert "- compared exactly, as noise has no part in it: mpc, corrupted\\_ece, parameters" in lines
     at = lines.index("pytest --prunecal-update")
     assert (lines[at - 1], lines[at + 1]) == ("```", "```")
 
@@ -88,15 +86,15 @@ def test_markdown_says_how_sure_and_how_sharp(build, columns_of, tables_of):
     cells, compared = tables_of(text)
     assert columns_of(cells[2])[1:3] == ["0.9000 ±0.006 (-0.0500 ✗)", "0.0300 ±0.004/0.003"]
     rows = {columns_of(line)[0]: columns_of(line)[1:] for line in compared}
-    assert rows["accuracy ↑"][:4] == ["0.9500 ±0.0061", "0.9000 ±0.006", "-0.0500", "0.0147"]
+    assert rows["accuracy ↑"][:4] == ["0.9500 ±0.0061", "0.9000 ±0.006", "-0.0500", "0.0267"]
     assert rows["ECE ↓"][1] == "0.0300 ±0.004 (sd 0.003 over 3 seeds)"
     assert "± sampling error on the test images, then deviation over 3 seeds" in text
-    assert "- auto compares accuracy: same base network, paired by image, 1 seed" in text
+    assert "- compared against the one accepted seed: accuracy, ece" in text
     (line,) = [line for line in text.splitlines() if "cannot see all that matters" in line]
     assert line.startswith("- 2 of 5 comparisons")
 
 
 def test_markdown_leaves_out_cells_together_where_nothing_changed(build):
-    same = Pooled("accuracy", Status.OK, 0.0, 0.005, 0.007, 21, 1.0)
+    same = Pooled("", "accuracy", Status.OK, 0.0, 0.005, 0.007, 21, 1.0)
     text = markdown.render(build.run(build.noisy("dense"), pooled=(same,)))
     assert "together" not in text

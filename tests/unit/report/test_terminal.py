@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 
 from pytest_prunecal.judge.compared import Sides
-from pytest_prunecal.judge.judging import Circumstances, judge
+from pytest_prunecal.judge.screen import Difference
+from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report import terminal
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 from pytest_prunecal.study.cell import cell_from_id
@@ -52,12 +53,11 @@ def run_of(results, **more):
 
 
 def noisy(name, known="", **measured):
-    """A cell under `auto` from the same base network, not paired by image."""
+    """A cell under `auto` from the same base network, of which nothing lies beside the baseline file."""
     errors = {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)}
     pairing = Pairing(same_base=True, unpaired="no results by image at hand")
-    circumstances = replace(
-        GIVEN, comparisons=10, min_effect=QUICK.min_effect, measured=errors, pairing=pairing
-    )
+    sides = Sides(QUICK.noise, accepted=errors, same_base=True, pairing=pairing)
+    circumstances = Circumstances(sides, level=0.001, most=1, min_effect=QUICK.min_effect, measured=errors)
     numbers = ACCEPTED | measured
     verdict = judge(numbers, ACCEPTED, {}, METRICS, circumstances)
     measurement = Measurement(numbers, uncertainty=errors)
@@ -114,13 +114,23 @@ def test_the_summary_says_how_sure_the_numbers_are_and_what_noise_hides(build):
     lines = list(terminal.lines(run_of([noisy("weight-0.3"), noisy("weight-0.5")], pooled=(build.WORSE,))))
     assert re.fullmatch(r"weight-0\.3 +0\.9688 +±0\.006 += +0\.0096 +±0\.004/0\.003 +=.*", lines[2])
     assert "± sampling error on the test images, then deviation over 3 seeds" in lines
-    assert "compared: same base network, not paired, 1 and 3 seeds (weight-0.3, weight-0.5)" in lines
-    hint = "not paired by image, hence less sharp: no results by image at hand (weight-0.3, weight-0.5)"
+    assert "compared against the one accepted seed (weight-0.3, weight-0.5)" in lines
+    assert "compared against the mean of 3 accepted seeds (weight-0.3, weight-0.5)" in lines
+    hint = "less sharp than it could be: no results by image at hand (weight-0.3, weight-0.5)"
     assert hint in lines
     (blind,) = [line for line in lines if "cannot see all that matters" in line]
     assert blind.startswith("4 of 10 comparisons")
-    at = lines.index("all cells together, weighted by how sure each is")
-    assert lines[at + 2].split() == ["accuracy", "21", "-0.0123", "0.0050", "0.0071", "regression"]
+    at = lines.index("cells together, weighted by how sure each is")
+    assert lines[at + 2].split() == [
+        "accuracy",
+        "all",
+        "pruners",
+        "21",
+        "-0.0123",
+        "0.0050",
+        "0.0071",
+        "regression",
+    ]
 
 
 def test_the_summary_lists_what_is_caught_when_asked():
@@ -137,7 +147,32 @@ def test_the_summary_lists_what_is_caught_when_asked():
 def test_known_regressions_have_their_label():
     lines = list(terminal.lines(run_of([noisy("weight-0.3", known="issue 12", accuracy=0.5)])))
     assert lines[2].endswith(" known")
-    assert lines[-1] == "1 cell: 1 known"
+    assert lines[-3:] == [
+        "1 cell: 1 known",
+        "nothing else got worse by more than noise explains; 1 known regression stands",
+        "more accepted seeds show smaller changes: --prunecal-seeds=12 --prunecal-update",
+    ]
+
+
+def test_a_run_that_passes_ends_in_words_that_say_so_or_the_one_thing_to_do(build):
+    def end(*results, **more):
+        lines = list(terminal.lines(run_of(results, **more)))
+        return lines[[line.partition(" ")[2].startswith("cell") for line in lines].index(True) + 1 :]
+
+    same, moved = result("dense"), result("weight-0.5", ece=0.0097)
+    assert end(same) == ["every number is what was accepted"]
+    assert end(same, moved) == ["nothing got worse by more than noise explains"]
+    assert end(result("dense", ece=0.5, accepted=True)) == [
+        "accepted: look at what changed in the baseline files, and commit them"
+    ]
+    assert end(same, result("weight-0.3", ece=0.5)) == []
+    step = Difference("finetune", "loss 3", 2.1, 2.2)
+    assert end(build.noisy("weight-0.5", differences=(step,), accepted_seeds=12))[-1] == (
+        "1 cell no longer computed as accepted, and as good: accept again (--prunecal-update) if meant"
+    )
+    seeds = "more accepted seeds show smaller changes: --prunecal-seeds=12 --prunecal-update"
+    assert seeds in end(build.noisy("weight-0.5"))
+    assert seeds not in end(build.noisy("weight-0.5", accepted_seeds=12))
 
 
 def test_a_metric_of_the_users_own_stands_among_those_shown():

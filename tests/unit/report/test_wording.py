@@ -45,3 +45,15 @@ def test_reason_does_not_repeat_the_label(build):
     assert wording.reason(build.result(cell, build.NUMBERS, better)) == "in ece"
     assert wording.reason(build.result(cell, build.NUMBERS, better, label=True)) == "improvement in ece"
     assert wording.reason(build.result(cell, build.NUMBERS, None)) == "no accepted numbers for this cell"
+
+
+@pytest.mark.parametrize(
+    ("told", "brief"),
+    [
+        ("fine-tuning differs from step 3 on (loss 2.1 -> 2.2)", "fine-tuning differs from step 3 on"),
+        ("pruning differs: zeros conv1.weight 3 -> 4, and 9 more", "pruning differs"),
+        ("", ""),
+    ],
+)
+def test_what_differs_in_a_few_words(told, brief):
+    assert wording.briefly(told) == brief

@@ -178,7 +178,7 @@ def test_numbers_carry_their_errors_on_the_page(build, page_of):
     compared = page.one("table", class_="comparison")
     heads = [head.text for head in compared.all("th", scope="col")]
     assert heads[3:7] == ["change", "allowed", "caught from", "tolerance"]
-    assert compared.row("accuracy")[:4] == ["0.9500 ±0.0061", "0.9490 ±0.006", "-0.0010", "0.0147"]
+    assert compared.row("accuracy")[:4] == ["0.9500 ±0.0061", "0.9490 ±0.006", "-0.0010", "0.0267"]
     assert compared.row("ECE")[:2] == ["0.0300 ±0.0041", "0.0300 ±0.004 sd 0.003, 3 seeds"]
     assert compared.row("parameters")[3:5] == ["100175", "100175"]
     assert "sampling error on the test images, then deviation over 3 seeds" in page.text
@@ -188,11 +188,11 @@ def test_the_page_says_which_comparison_was_made_and_what_it_sees(build, page_of
     pairing = Pairing(same_base=True, unpaired="no results by image at hand")
     page = page_of(build.run(build.noisy("weight-0.5"), build.noisy("weight-0.7", pairing=pairing)))
     first, second = (cell.text for cell in page.all("details", class_="cell"))
-    assert "auto compares accuracy: same base network, paired by image, 1 seed" in first
-    assert "auto compares ece: same base network, not paired, 1 and 3 seeds" in first
+    assert "compared against the one accepted seed: accuracy, ece" in first
+    assert "compared exactly, as noise has no part in it: mpc, corrupted_ece, parameters" in first
     assert "noise hides smaller regressions that matter of accuracy (0.0050 matters; about" in first
-    assert "not paired by image" not in first
-    assert "not paired by image: no results by image at hand" in second
+    assert "less sharp" not in first
+    assert "less sharp than it could be: no results by image at hand" in second
     table = page.one("table", class_="sight")
     assert [head.text for head in table.all("th", scope="col")][:3] == ["cell", "accuracy", "ECE"]
     assert table.row("weight-0.5")[0].endswith("*")
@@ -200,5 +200,5 @@ def test_the_page_says_which_comparison_was_made_and_what_it_sees(build, page_of
     hints = [td.attributes.get("title") for td in table.all("td")]
     assert [bool(hint) for hint in hints] == [td.text.endswith("*") for td in table.all("td")]
     assert "comparisons cannot see all that matters" in page.text
-    assert "fails at most 1 % of runs" in page.one("dl").text
+    assert "fails at most 1 % of runs over a model's whole grid" in page.one("dl").text
     assert not page_of(build.run()).all("table", class_="sight")
