@@ -7,7 +7,8 @@ many seeds a cell was looked at over depends on how bad the first ones were, whi
 degrees of freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110). Cells that
 seem quieter than they are weigh more than they should; so each one's variance is that of its Student's t,
 f / (f - 2) times as large, as it is of the mean's (after Meier 1953, Biometrics 9:59). Where the prior is
-wrong, it is for all cells alike: of its degrees of freedom, the mean has no more than any cell.
+wrong, it is for all cells alike, and as wrong as it and all accepted seeds together leave it: that takes its
+own part from the degrees of freedom.
 
 What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
 of the mean by the file alone stays one.
@@ -182,7 +183,8 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     shares = [weight / total for weight in weights]
     own = sum(part.freedom - part.prior for part in parts)
     satterthwaite = 1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))
-    freedom = max(min(int(satterthwaite), own + max(part.prior for part in parts)), 1)
+    in_common = own + max(part.prior for part in parts)
+    freedom = max(round(1 / (1 / satterthwaite + 1 / in_common)), 1)
     sd = math.sqrt(1 / total / _of_t(freedom))
     bound = max(student_t.quantile(level, freedom) * sd, floor)
     status = Status.REGRESSION if worse > bound else Status.OK
