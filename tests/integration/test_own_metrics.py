@@ -87,7 +87,7 @@ def test_results_by_image_from_before_they_existed_still_read(auto):
     assert [*auto.baseline.parent.glob("*.zip")] != before
     outcome, cells = report_of(auto)
     assert outcome.cells == {"dense": "passed", "weight-0.5": "failed"}
-    assert cells["dense"]["metrics"]["margin"]["comparison"]["kind"] == "same seed"
+    assert cells["dense"]["metrics"]["margin"]["comparison"]["kind"] == "exact"
     assert cells["weight-0.5"]["metrics"]["accuracy"]["comparison"]["kind"] == "same seed"
 
 
