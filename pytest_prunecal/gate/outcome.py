@@ -10,8 +10,9 @@ from pytest_prunecal.baseline.agreement import edited
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.gate.family import family_of
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.screen import screen
-from pytest_prunecal.judge.verdict import CellVerdict, Circumstances, Status, judge
+from pytest_prunecal.judge.verdict import CellVerdict, Status
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.metric import CORRUPTED, recorded
 from pytest_prunecal.study.pairing import Pairing, pair

@@ -1,4 +1,4 @@
-"""`tolerance: auto` end to end: with what lies beside a baseline and without; what it catches and cannot see."""
+"""`tolerance: auto` end to end: what it compares, what it catches, what it says it cannot see."""
 
 from __future__ import annotations
 

@@ -200,6 +200,8 @@ def test_failure_explains_itself_to_a_stranger(gate):
         rf"^accuracy{number} +±\S+{number} +±\S+{number}{number}{number} +auto \(protocol quick\) +regression"
     )
     assert re.search(line, block, re.MULTILINE)
-    assert re.search(r"^compared over 5 seeds against the mean of \d+ accepted seeds: .*accuracy", block, re.M)
+    assert re.search(
+        r"^compared over 5 seeds against the mean of \d+ accepted seeds: .*accuracy", block, re.MULTILINE
+    )
     cell = "--prunecal-models=vgg19 --prunecal-pruners=weight --prunecal-ratios=0.5"
     assert f"pytest {cell} --prunecal-update" in block

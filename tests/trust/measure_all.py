@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from lab import SUBJECTS, Lab
+from detection import RUNS, order
+from false_alarms import lab_in
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def work(job: tuple[str, str, bool, str, int]) -> None:
-    folder, subject, pinned, fault, seed = job
-    torch.set_num_threads(1)
-    key = (folder, subject, pinned)
-    if key not in _LABS:
-        _LABS[key] = Lab(SUBJECTS[subject](), Path(folder), pinned=pinned)
-    _LABS[key].measure(seed, fault)
+PROCESSES = 2
 
 
-_LABS: dict[tuple[str, str, bool], Lab] = {}
+def work(folder: Path, job: tuple[str, int]) -> None:
+    fault, seed = job
+    lab_in(folder).measure(seed, fault)
 
 
-def measure_all(folder: Path, subject: str, jobs: list[tuple[bool, str, int]], processes: int) -> None:
-    """Measure (pinned, fault, seed) for (pinned, fault, seed), what was measured before left out."""
-    for pinned in {pinned for pinned, _, _ in jobs}:
-        Lab(SUBJECTS[subject](), folder, pinned=pinned).measure(1)  # the base network, once
-    with get_context("spawn").Pool(processes) as pool:
-        for _ in pool.imap_unordered(work, [(str(folder), subject, *job) for job in jobs], chunksize=1):
+def measure_all(folder: Path, jobs: list[tuple[str, int]]) -> None:
+    """Measure (fault, seed) for (fault, seed), what was measured before left out; then what repeats tell."""
+    lab_in(folder).measure(1)  # the base network, once
+    with get_context("spawn").Pool(PROCESSES) as pool:
+        for _ in pool.imap_unordered(partial(work, folder), jobs, chunksize=1):
             pass
+    for seed in sorted({order(run)[0] for run in range(RUNS)}):
+        lab_in(folder).jitter(seed)

@@ -7,50 +7,40 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from records import Point
 
-WIDTH, HEIGHT, MARGIN = 320, 250, 44
+WIDTH, HEIGHT, MARGIN = 320, 290, 44
 INK, PAPER, LINES = "#222", "#fff", ("#0b62a4", "#c2410c")
 
 
-def picture(curves: dict[str, list[Point]]) -> str:
-    """One panel a situation: power predicted (line) and observed (dots) against the size of the effect."""
-    panels = [_panel(title, curve, index) for index, (title, curve) in enumerate(curves.items())]
-    columns = 2
-    rows = -(-len(panels) // columns)
-    size = f'width="{columns * WIDTH}" height="{rows * HEIGHT + 30}"'
-    view = f'viewBox="0 0 {columns * WIDTH} {rows * HEIGHT + 30}"'
-    foot = rows * HEIGHT + 14
-    legend = (
-        f'<g transform="translate({MARGIN} {foot})">'
-        f'<path d="M0 0h24" stroke="{LINES[0]}" stroke-width="2"/><text x="30" y="4">predicted</text>'
-        f'<circle cx="112" cy="0" r="3.5" fill="{LINES[1]}"/><text x="122" y="4">observed</text>'
-        '<text x="200" y="4">effect: share of the smallest that is caught with 95 %</text></g>'
-    )
+def picture(found: dict[str, list[Point]]) -> str:
+    """One panel a kind of comparison: observed against claimed, and the line on which both agree."""
+    panels = [_panel(title, points, index) for index, (title, points) in enumerate(found.items())]
+    wide = len(panels) * WIDTH
+    size = f'width="{wide}" height="{HEIGHT}" viewBox="0 0 {wide} {HEIGHT}"'
+    font = f'font-family="sans-serif" font-size="11" fill="{INK}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} font-family="sans-serif" font-size="11" '
-        f'fill="{INK}"><rect width="100%" height="100%" fill="{PAPER}"/>{"".join(panels)}{legend}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>'
+        f'<rect width="100%" height="100%" fill="{PAPER}"/>{"".join(panels)}</svg>\n'
     )
 
 
-def _panel(title: str, curve: list[Point], index: int) -> str:
+def _panel(title: str, points: list[Point], index: int) -> str:
     left, top = MARGIN, 28
-    wide, high = WIDTH - MARGIN - 14, HEIGHT - top - 40
-    last = curve[-1]["effect"]
+    wide, high = WIDTH - MARGIN - 14, HEIGHT - top - 44
 
-    def place(effect: float, power: float) -> tuple[float, float]:
-        return left + wide * effect / last, top + high * (1 - power)
+    def place(claimed: float, observed: float) -> tuple[float, float]:
+        return left + wide * claimed, top + high * (1 - observed)
 
     parts = [f'<text x="{left}" y="16" font-weight="bold">{title}</text>']
     for power in (0, 0.25, 0.5, 0.75, 0.95):
         _, y = place(0, power)
+        x, foot = place(power, 0)
         parts.append(f'<path d="M{left} {y:.1f}h{wide}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{power:g}</text>')
-    for effect in (0, 0.5, 1, 1.5):
-        x, y = place(effect, 0)
-        parts.append(f'<text x="{x:.1f}" y="{y + 16:.1f}" text-anchor="middle">{effect:g}</text>')
-    line = " ".join("{:.1f},{:.1f}".format(*place(p["effect"], p["predicted"])) for p in curve)
-    parts.append(f'<polyline points="{line}" fill="none" stroke="{LINES[0]}" stroke-width="2"/>')
-    for point in curve:
-        x, y = place(point["effect"], point["observed"])
+        parts.append(f'<text x="{x:.1f}" y="{foot + 16:.1f}" text-anchor="middle">{power:g}</text>')
+    parts.append(f'<text x="{left}" y="{top + high + 34}">claimed; observed upwards</text>')
+    ends = " ".join("{:.1f},{:.1f}".format(*place(end, end)) for end in (0, 1))
+    parts.append(f'<polyline points="{ends}" fill="none" stroke="{LINES[0]}" stroke-width="2"/>')
+    for point in points:
+        x, y = place(point["claimed"], point["observed"])
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{LINES[1]}"/>')
-    x, y = (index % 2) * WIDTH, (index // 2) * HEIGHT
-    return f'<g transform="translate({x} {y})">{"".join(parts)}</g>'
+    return f'<g transform="translate({index * WIDTH} 0)">{"".join(parts)}</g>'

@@ -1,125 +1,138 @@
-"""What the study writes down: of each judged run in memory, of all runs in a JSON file."""
+"""What the study writes down, of each run in memory and of all runs in a JSON file."""
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
+from scipy import stats
 
-@dataclass(frozen=True)
-class Row:
-    """One comparison of a judged run.
-
-    Attributes:
-        worse: the measured number's change for the worse.
-        judged: the change for the worse that the gate judged.
-        bound: how far it may go.
-        sd: its deviation under no change.
-        detectable: the smallest true change for the worse that the gate claims to catch.
-        power: the claimed probability of catching each of `study.EFFECTS`.
-        basis: which comparison it is, in words.
-        measured: the measured number.
-    """
-
-    worse: float
-    judged: float
-    bound: float
-    sd: float
-    detectable: float
-    power: list[float]
-    basis: str
-    measured: float
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """One metric over the cells of a judged run.
-
-    Attributes:
-        judged: the mean change for the worse that the gate judged.
-        detectable: the smallest true one that the gate claims to catch.
-    """
-
-    judged: float
-    detectable: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What the gate said of one run.
-
-    Attributes:
-        failed: whether it failed.
-        cells_failed: whether one of its cells did by itself.
-        caught: `cell metric` of every regression.
-        fixed: what fixed bounds would have caught instead, by bound.
-        rows: by `cell metric`.
-        together: by metric.
-        size: bytes of the baseline's results by image.
-    """
-
-    failed: bool
-    cells_failed: bool
-    caught: list[str]
-    fixed: dict[float, list[str]]
-    rows: dict[str, Row]
-    together: dict[str, Pooled]
-    size: int
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class Rate(TypedDict):
-    """How many runs failed, and the 95 % interval of the rate that this tells of."""
+    """How many of some runs did something, and the 95 % interval of the rate that this tells of."""
 
     count: int
     runs: int
-    rate: float
     interval: list[float]
+    upper: float
 
 
-FalseAlarms = TypedDict(
-    "FalseAlarms",
-    {
-        "auto": Rate,
-        "auto, fresh runs": Rate,
-        "auto, cells alone": Rate,
-        "fixed 0.005": Rate,
-        "fixed 0.01": Rate,
-        "caught": dict[str, int],
-        "bases": dict[str, int],
-    },
-)
-"""Of runs without a change: how many fail, by each rule; what is caught, and which comparisons were made."""
+def rate(flags: Sequence[bool]) -> Rate:
+    """Count; intervals are Clopper and Pearson's (1934), `upper` is the one-sided limit."""
+    test = stats.binomtest(sum(flags), len(flags), alternative="two-sided")
+    above = stats.binomtest(sum(flags), len(flags), alternative="less")
+    found = test.proportion_ci(0.95)
+    return {
+        "count": sum(flags),
+        "runs": len(flags),
+        "interval": [found.low, found.high],
+        "upper": above.proportion_ci(0.95).high,
+    }
 
-Detection = TypedDict(
-    "Detection",
-    {
-        "what": str,
-        "effect": float,
-        "claimed": float,
-        "above": bool,
-        "auto": Rate,
-        "cells": Rate,
-        "fixed 0.005": Rate,
-        "fixed 0.01": Rate,
-        "caught by": list[tuple[str, int]],
-    },
-)
-"""Of a fault: where it stands out most, its true effect there, the smallest that the gate claims to catch,
-whether that is exceeded, how often each rule caught it, and what did."""
 
-Point = TypedDict(
-    "Point",
-    {"effect": float, "predicted": float, "observed": float, "by metric": dict[str, list[float]]},
-)
-"""Power at one effect, a share of the smallest claimed to be caught: predicted and observed."""
+@dataclass(frozen=True)
+class Run:
+    """What the gate said of one run.
+
+    Attributes:
+        caught: what failed, see `gate.Outcome.caught`.
+        seeds: over how many seeds each tuned cell was measured.
+        stages: of each cell whose trace differs, the first stage that does.
+        decided: over how many seeds the last of the cells that failed was measured; 0 if none failed.
+    """
+
+    caught: list[str]
+    seeds: dict[str, int]
+    stages: dict[str, str]
+    decided: int = 0
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.caught)
+
+
+class Quiet(TypedDict):
+    """Runs without a change: how many fail, by what, and what they cost."""
+
+    seeds: int
+    failed: Rate
+    cells: Rate
+    cost: float
+    looks: dict[str, int]
+    caught: dict[str, int]
+
+
+def quiet(seeds: int, runs: Sequence[Run]) -> Quiet:
+    """Sum up runs without a change, `seeds` being how many different ones they are made of."""
+    return {
+        "seeds": seeds,
+        "failed": rate([run.failed for run in runs]),
+        "cells": rate([any("together" not in one for one in run.caught) for run in runs]),
+        "cost": statistics.fmean(cost for run in runs for cost in run.seeds.values()),
+        "looks": counted(cost for run in runs for cost in run.seeds.values()),
+        "caught": counted(one for run in runs for one in run.caught),
+    }
+
+
+def counted(found: Iterable[object]) -> dict[str, int]:
+    """How often each occurs, as JSON has it, in order."""
+    counts = Counter(found)
+    return {str(key): counts[key] for key in sorted(counts, key=lambda key: (isinstance(key, str), key))}
+
+
+class Damaged(TypedDict):
+    """One cell of a real gate over many splits of its seeds."""
+
+    cell: str
+    seeds: int
+    failed: Rate
+    cost: float
+    caught: dict[str, int]
+
+
+class Detection(TypedDict):
+    """One fault over some runs: whether it is told, whether it fails, by what, and over how many seeds."""
+
+    expected: str
+    stages: dict[str, int]
+    told: Rate
+    failed: Rate
+    decided: dict[str, int]
+    caught: list[tuple[str, int]]
+    what: str
+    effect: float
+    claimed: float
+
+
+class Point(TypedDict):
+    """Comparisons for which about the same power is claimed: how much, and what was caught."""
+
+    claimed: float
+    observed: float
+    comparisons: int
+
+
+class Sight(TypedDict):
+    """What one comparison, or several pooled, can see: by metric, from which true effect on with 95 %."""
+
+    what: str
+    detectable: dict[str, float]
+
 
 Results = TypedDict(
     "Results",
     {
-        "false alarms": dict[str, FalseAlarms],
-        "detection": dict[str, dict[str, Detection]],
-        "calibration": dict[str, list[Point]],
-        "bytes of results by image": int,
+        "false alarms": Quiet,
+        "damaged": list[Damaged],
+        "detection": dict[str, Detection],
+        "power": dict[str, list[Point]],
+        "detectable": list[Sight],
     },
+    total=False,
 )
-"""All of the study: by situation and seeds of the baseline; detection by the latter and by fault."""
+"""All of the study, part by part."""

@@ -6,116 +6,130 @@ import statistics
 from typing import TYPE_CHECKING
 
 from faults import CATALOGUE
+from lab import METRICS
 
 if TYPE_CHECKING:
-    from records import Detection, FalseAlarms, Point, Rate, Results
+    from collections.abc import Sequence
+
+    from records import Damaged, Detection, Point, Quiet, Rate, Results, Sight
 
 
 def tables(results: Results) -> str:
-    """False alarms, detection and calibration, each between marks by which a page of the docs takes it in."""
-    parts = {
-        "false-alarms": _alarms(results["false alarms"]),
-        "detection": _detection(results["detection"]),
-        "power": _calibration(results["calibration"]),
-    }
+    """Every part that there is, each between marks by which a page of the docs takes it in."""
+    parts: dict[str, list[str]] = {"catalogue": _catalogue()}
+    if "false alarms" in results:
+        parts["false-alarms"] = _quiet(results["false alarms"])
+    if "damaged" in results:
+        parts["damaged"] = _damaged(results["damaged"])
+    if "detection" in results:
+        parts["detection"] = _detection(results["detection"])
+    if "power" in results:
+        parts["power"] = _power(results["power"])
+    if "detectable" in results:
+        parts["detectable"] = _detectable(results["detectable"])
     lines = []
     for name, part in parts.items():
         lines += [f"<!-- --8<-- [start:{name}] -->", *part, f"<!-- --8<-- [end:{name}] -->", ""]
     return "\n".join(lines)
 
 
-def _alarms(found: dict[str, FalseAlarms]) -> list[str]:
-    head = ["runs without a change that fail", "auto", "of these fresh", "fixed 0.005", "fixed 0.01"]
+def _quiet(found: Quiet) -> list[str]:
+    runs = found["failed"]["runs"]
+    looks = ", ".join(f"{count} over {seeds}" for seeds, count in found["looks"].items())
+    by = ", ".join(f"{what} ({count})" for what, count in found["caught"].items()) or "-"
     rows = [
-        [
-            situation,
-            _rate(entry["auto"]),
-            _rate(entry["auto, fresh runs"]),
-            _rate(entry["fixed 0.005"]),
-            _rate(entry["fixed 0.01"]),
-        ]
-        for situation, entry in found.items()
+        ["runs that fail", _rate(found["failed"])],
+        ["of these by a cell of their own", _rate(found["cells"])],
+        ["by", by],
+        ["seeds a tuned cell, mean", f"{found['cost']:.2f}"],
+        ["tuned cells by seeds looked at", looks],
     ]
-    return _table(head, rows)
+    return _table([f"{runs} runs from {found['seeds']} seeds", ""], rows)
 
 
 def _rate(entry: Rate) -> str:
-    low, high = entry["interval"]
-    return f"{entry['count']} of {entry['runs']} ({100 * low:.1f} to {100 * high:.1f} %)"
+    share = 100 * entry["count"] / entry["runs"]
+    return f"{entry['count']} of {entry['runs']} ({share:.2g} %; at most {100 * entry['upper']:.2g} %)"
 
 
-def _detection(found: dict[str, dict[str, Detection]]) -> list[str]:
-    """One row a fault, baselines of one seed and of three side by side."""
-    one, three = found["1 seed"], found["3 seeds"]
-    head = [
-        *("fault", "true effect, where it stands out most", "claimed to be seen, 1 and 3 seeds"),
-        *("caught, 1 seed", "3 seeds", "mostly by", "fixed 0.005", "fixed 0.01"),
+def _damaged(found: Sequence[Damaged]) -> list[str]:
+    head = ["cell", "seeds", "splits that fail", "by", "seeds looked at, mean"]
+    rows = [
+        [
+            one["cell"],
+            str(one["seeds"]),
+            _rate(one["failed"]),
+            ", ".join(f"{what} ({count})" for what, count in one["caught"].items()) or "-",
+            f"{one['cost']:.2f}",
+        ]
+        for one in found
     ]
+    count, runs = (sum(one["failed"][key] for one in found) for key in ("count", "runs"))
+    mean = statistics.fmean(one["cost"] for one in found)
+    return _table(head, [*rows, ["all", "", f"{count} of {runs}", "", f"{mean:.2f}"]])
+
+
+def _detection(found: dict[str, Detection]) -> list[str]:
+    head = ["fault", "told by, as expected", "told", "failed", "over seeds", "by", "true effect"]
     rows = []
-    for fault, entry in three.items():
-        by = ", ".join(name for name, _ in entry["caught by"][:2]) or "-"
-        claims = ["yes" if each[fault]["above"] else "no" for each in (one, three)]
-        share = max(entry["effect"], 0.0) / entry["claimed"]
+    for fault, entry in found.items():
+        stages = ", ".join(f"{stage or 'nothing'}" for stage in entry["stages"])
+        as_expected = [*entry["stages"]] == [entry["expected"]]
+        decided = ", ".join(f"{seeds} ({count})" for seeds, count in entry["decided"].items()) or "-"
+        share = entry["effect"] / entry["claimed"]
         rows.append(
             [
-                shown(fault),
+                fault,
+                stages if as_expected else f"{stages}; expected: {entry['expected'] or 'nothing'}",
+                _count(entry["told"]),
+                _count(entry["failed"]),
+                decided,
+                ", ".join(name for name, _ in entry["caught"][:2]) or "-",
                 f"{entry['what']} {entry['effect']:+.4f}, {_share(share)} of the claim",
-                ", ".join(claims),
-                *(_count(each[fault]["auto"]) for each in (one, three)),
-                by,
-                _count(entry["fixed 0.005"]),
-                _count(entry["fixed 0.01"]),
             ]
         )
-    return [*_table(head, rows), "", *(_kept(title, table) for title, table in found.items())]
+    return _table(head, rows)
 
 
 def _share(share: float) -> str:
-    return f"{share:.0f}" if share >= 10 else f"{share:.1f}"
+    return f"{share:.0f}" if share >= 10 else f"{share:.2g}"
 
 
 def _count(entry: Rate) -> str:
     return f"{entry['count']}/{entry['runs']}"
 
 
-def _kept(title: str, table: dict[str, Detection]) -> str:
-    """Whether the gate keeps its word."""
-    above = [entry["auto"] for entry in table.values() if entry["above"]]
-    caught, total = sum(entry["count"] for entry in above), sum(entry["runs"] for entry in above)
-    return (
-        f"- Baseline of {title}: {len(above)} faults whose true effect exceeds the claimed power, caught in "
-        f"{caught} of {total} runs ({100 * caught / total:.0f} %)."
-    )
-
-
-def _calibration(curves: dict[str, list[Point]]) -> list[str]:
-    shares = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2]
-    head = ["effect, as a share of the claim", *(f"{share:g}" for share in shares), "mean difference"]
+def _power(found: dict[str, list[Point]]) -> list[str]:
+    head = ["power", *("" for _ in range(max(map(len, found.values()))))]
     rows = []
-    for title, curve in curves.items():
-        points = {round(point["effect"], 1): point for point in curve}
-        gap = statistics.fmean(abs(point["predicted"] - point["observed"]) for point in curve)
-        rows.append([f"{title}: predicted", *(f"{points[share]['predicted']:.2f}" for share in shares), ""])
-        rows.append(
-            ["observed", *(f"{points[share]['observed']:.2f}" for share in shares), f"{100 * gap:.1f} points"]
-        )
-    return _table(head, rows)
+    for what, points in found.items():
+        rows.append([f"{what}: claimed", *(f"{point['claimed']:.2f}" for point in points)])
+        rows.append(["observed", *(f"{point['observed']:.2f}" for point in points)])
+        rows.append(["comparisons", *(str(point["comparisons"]) for point in points)])
+    lines = _table(head, rows)
+    for what, points in found.items():
+        gap = statistics.fmean(abs(point["claimed"] - point["observed"]) for point in points)
+        lines += ["", f"- {what}: {100 * gap:.1f} points apart on average over the columns."]
+    return lines
 
 
-def shown(fault: str) -> str:
-    """A fault's name with its strength: `logits x1.5`, `labels shuffled, 10 %`."""
-    kind, _, strength = fault.partition("=")
-    if not strength:
-        return kind
-    if kind == "labels shuffled":
-        return f"{kind}, {100 * float(strength):g} %"
-    return f"logits x{strength}" if kind.startswith("logits") else f"{kind} {strength}"
+def _detectable(found: Sequence[Sight]) -> list[str]:
+    head = ["caught with 95 % from", *METRICS]
+    return _table(
+        head,
+        [
+            [one["what"], *(f"{one['detectable'][metric]:.4f}" for metric in METRICS)]
+            for one in found
+            if all(metric in one["detectable"] for metric in METRICS)
+        ],
+    )
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
 
 
-def catalogue() -> list[str]:
+def _catalogue() -> list[str]:
     """The faults, in words."""
-    return _table(["fault", "what it does"], [[name, text] for name, text in CATALOGUE.items()])
+    rows = [[name, fault.does, fault.stage or "-"] for name, fault in CATALOGUE.items()]
+    return _table(["fault", "what it does", "stage that must tell it"], rows)

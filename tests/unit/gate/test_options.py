@@ -88,6 +88,7 @@ def test_what_is_not_asked_for():
         "changed": "tell",
         "fresh": False,
         "power": False,
+        "plan": False,
         "checkpoint": {},
         "pin": False,
         "data": None,

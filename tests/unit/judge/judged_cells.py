@@ -5,8 +5,8 @@ import statistics
 import numpy as np
 
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.scale import scale_of
-from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.prior import KINDS, Noise, Share
 from pytest_prunecal.study.uncertainty import Uncertainty

@@ -37,8 +37,8 @@ JITTER = Jitter({PRUNED: {"logit 0": 1e-4}, FINETUNE: {"loss 1": 1e-3}})
 def other(stage, **values):
     stages = {name: dict(found) for name, found in TRACE.stages.items()}
     for name, value in values.items():
-        name = name.replace("_", " ")
-        stages[stage].pop(name) if value is None else stages[stage].__setitem__(name, value)
+        stages[stage][name.replace("_", " ")] = value
+    stages[stage] = {name: value for name, value in stages[stage].items() if value is not None}
     return replace(TRACE, stages=stages)
 
 

@@ -9,9 +9,12 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from judged_cells import circumstances
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.judge.verdict import Circumstances, Status, judge
+from pytest_prunecal.judge.judging import judge
+from pytest_prunecal.judge.screen import Difference
+from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
@@ -32,7 +35,8 @@ HIGHER = [name for name, metric in METRICS.items() if metric.higher_is_better]
 
 def compared(found, baseline, tolerances=MappingProxyType({ALL: EXACT}), metrics=METRICS, **given):
     """Judge where nothing is said about noise: to the digit, unless tolerances say otherwise."""
-    return judge(found, baseline, tolerances, metrics, Circumstances(NOISE, 0.01, **given))
+    given = {"each": {name: [value] for name, value in found.items()}} | given
+    return judge(found, baseline, tolerances, metrics, circumstances(NOISE, 0.001, **given))
 
 
 def status(name, baseline, measured, tolerance=EXACT, metrics=METRICS):
@@ -84,7 +88,7 @@ def test_the_larger_bound_holds(absolute, relative, baseline):
 def test_without_a_rule_the_noise_decides():
     accepted = {"ece": 0.01, "nll": 0.5}
     sure = {name: Uncertainty(se=0.001) for name in accepted}
-    both = {"measured": sure, "accepted": sure}
+    both = {"measured": sure, "accepted": sure, "most": 1}
     for measured, found in ((0.0101, Status.OK), (0.2, Status.REGRESSION)):
         verdict = compared({"ece": measured, "nll": 0.5}, accepted, {}, **both)
         assert [(row.metric, row.status) for row in verdict.metrics] == [("ece", found), ("nll", Status.OK)]
@@ -126,10 +130,12 @@ def test_the_network_that_was_accepted_passes_whatever_the_mean_over_seeds():
         ({"ece": Uncertainty(sd=0.08, seeds=3)}, EXACT),  # no seed of three can be 0.1 away
         ({"ece": Uncertainty(se=0.001)}, AUTO),
         ({"ece": Uncertainty(se=0.001, sd=0.0125, seeds=99)}, AUTO),  # one of 99 could be, by bad luck
+        # That is in the file, but not by how much.
+        ({"ece": Uncertainty(se=0.001, sd=0.01, seeds=3, first=0.2)}, EXACT),
     ],
 )
 def test_a_first_seed_that_the_baseline_does_not_allow_excuses_nothing(sure, tolerance):
-    given = {"accepted": sure, "measured": {"ece": Uncertainty(se=0.001)}, "first": {"ece": 0.2}}
+    given = {"accepted": sure, "measured": {"ece": Uncertainty(se=0.001)}, "first": {"ece": 0.2}, "most": 1}
     verdict = compared({"ece": 0.2}, {"ece": 0.1}, {"ece": tolerance}, **given)
     assert (verdict.status, verdict.replayed) == (Status.REGRESSION, False)
 
@@ -183,6 +189,56 @@ def test_a_regression_is_graver_than_another_structure():
     )
     assert (verdict.status, verdict.headline) == (Status.REGRESSION, "regression in accuracy")
     assert [row.metric for row in verdict.having(Status.CHANGED)] == ["macs"]
+
+
+def test_structure_between_base_networks_that_differ_is_judged_in_both_directions_by_its_noise():
+    noise = Noise(8, 0.4, {kind: {"default": Share(value=0.02)} for kind in KINDS})
+
+    def of(measured, seeds=1, **given):
+        values = {"macs": [measured] * seeds}
+        return judge(
+            {"macs": measured}, {"macs": 1000}, {}, METRICS, circumstances(noise, each=values, **given)
+        )
+
+    for measured, status in ((400, Status.CHANGED), (1600, Status.REGRESSION)):
+        first = of(measured)
+        assert (first.status, first.more) == (Status.OK, 2)  # no single network decides
+        assert (of(measured, 5).status, of(measured, 5).more) == (status, 0)
+        assert of(measured, most=1).status is status
+        assert of(measured, most=1, min_effect={"macs": Tolerance(rel=0.7)}).status is Status.OK
+    assert (of(1010).status, of(1010).more) == (Status.OK, 0)
+
+
+RULER = Difference("corruptions", "fog 1", 0.5, 0.6)
+FINETUNE = Difference("finetune", "loss 3", 2.1, 2.2, 1e-5)
+
+
+def test_another_ruler_fails_and_says_so():
+    verdict = compared({"ece": 0.1}, {"ece": 0.1}, differences=(RULER, FINETUNE))
+    assert (verdict.status, verdict.screened, verdict.more) == (Status.CHANGED, True, 0)
+    assert verdict.headline == "changed: the corrupted images differ: fog 1 0.5 -> 0.6"
+    assert verdict.differences == (RULER, FINETUNE)
+    assert {row.status for row in verdict.metrics} == {Status.OK}
+    worse = compared({"ece": 0.2}, {"ece": 0.1}, differences=(RULER,))
+    assert (worse.status, worse.headline) == (Status.REGRESSION, "regression in ece")
+
+
+def test_another_fine_tuning_is_told_and_fails_where_that_was_asked_for():
+    same = {"ece": 0.1}
+    told = compared(same, same, differences=(FINETUNE,))
+    assert (told.status, told.differences, told.reason) == (Status.OK, (FINETUNE,), "")
+    fails = compared(same, same, differences=(FINETUNE,), changed_fails=True)
+    assert (fails.status, fails.reason) == (
+        Status.CHANGED,
+        "fine-tuning differs from step 3 on (loss 2.1 -> 2.2)",
+    )
+    assert compared(same, same, differences=(), changed_fails=True).status is Status.OK
+    assert not compared(same, same).screened
+
+
+def test_a_ruler_that_changed_is_so_where_the_numbers_are_replayed():
+    first = {"first": {"ece": 0.1}, "differences": (RULER,)}
+    assert compared({"ece": 0.1}, {"ece": 0.1}, **first).status is Status.CHANGED
 
 
 def test_names_are_compared_both_ways():
@@ -326,7 +382,7 @@ def test_measurements_cross_processes_whole():
         {"ece": Uncertainty(0.01, 0.02, 3)},
         ImageResults(
             {"ece": 0.1},
-            {"ece": 0.2},
+            {"ece": [0.2, 0.0]},
             "cafe",
             {"ece": 0.3},
             Columns(("ece",), b"\0\xff"),
@@ -335,7 +391,7 @@ def test_measurements_cross_processes_whole():
     )
     assert json.loads(json.dumps(measurement.to_dict())) == measurement.to_dict()
     assert Measurement.from_dict(measurement.to_dict()) == measurement
-    pairing = Pairing(same_base=True, paired={"ece": 0.1}, changes={"ece": -0.1}, unpaired="why")
+    pairing = Pairing(same_base=True, changes={"ece": -0.1}, change_sd={"ece": 0.2}, unpaired="why")
     assert Pairing(**json.loads(json.dumps(pairing.to_dict()))) == pairing
     assert measurement["macs"] == 3
     with pytest.raises(KeyError, match="no metric 'nll'; measured were ece, macs"):

@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.pooled import Pooled
-from pytest_prunecal.judge.verdict import Circumstances, Status, judge
+from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report
 from pytest_prunecal.report.html import page
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results

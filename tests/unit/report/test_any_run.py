@@ -14,9 +14,10 @@ from markdown_it import MarkdownIt
 
 from pytest_prunecal.baseline.file import Known
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.pooled import Pooled
 from pytest_prunecal.judge.screen import Difference
-from pytest_prunecal.judge.verdict import Circumstances, Status, judge
+from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import markdown, terminal, wording
 from pytest_prunecal.report.failure import failure
