@@ -5,8 +5,8 @@ from datetime import date
 
 from pytest_prunecal.baseline.file import Known
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.screen import Difference
-from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report.failure import failure, pooled_failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.report.wording import verdict_line

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from pytest_prunecal.judge.judging import judge
 from pytest_prunecal.judge.screen import Difference
-from pytest_prunecal.judge.verdict import judge
 from pytest_prunecal.report import json_report as json
 from pytest_prunecal.report import wording
 from pytest_prunecal.report.run import CellResult

@@ -4,8 +4,8 @@ import re
 from dataclasses import replace
 
 from pytest_prunecal.judge.compared import Sides
+from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.screen import Difference
-from pytest_prunecal.judge.verdict import Circumstances, judge
 from pytest_prunecal.report import terminal
 from pytest_prunecal.report.run import CellResult, ModelRun, Run, sort_results
 from pytest_prunecal.study.cell import cell_from_id
