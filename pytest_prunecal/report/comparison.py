@@ -72,11 +72,19 @@ def _mean_change(row: Pooled, metric: Metric) -> str:
     return signed(in_unit(row.change, metric))
 
 
+def _caught(row: MetricVerdict, metric: Metric) -> str:
+    """The smallest change that is caught; where there is noise, `none` if none that is possible is."""
+    if row.allowance is None:
+        return ""
+    detectable = row.allowance.detectable
+    return caught(detectable, metric, row.baseline) if row.allowance.sd else amount(detectable, metric)
+
+
 CAUGHT: Column[MetricVerdict] = Column(
     "detectable",
     "caught from",
     lambda row: row.allowance.detectable if row.allowance else None,
-    lambda row, metric: caught(row.allowance.detectable, metric, row.baseline) if row.allowance else "",
+    _caught,
     blind=lambda row: bool(row.allowance and row.allowance.blind),
 )
 CELL: tuple[Column[MetricVerdict], ...] = (

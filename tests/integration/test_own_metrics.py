@@ -56,7 +56,7 @@ def report_of(project, *args):
     return outcome, {cell["id"]: cell for cell in report["models"][0]["cells"]}
 
 
-def test_they_are_measured_paired_and_shown(auto):
+def test_they_are_measured_compared_and_shown(auto):
     add_metrics(auto)
     assert auto.gate("--prunecal-update").ret == 0
     outcome, cells = report_of(auto, "--prunecal-fresh")
@@ -64,9 +64,9 @@ def test_they_are_measured_paired_and_shown(auto):
     assert "my margin" in outcome.line("cell ")
     cell = cells["weight-0.5"]
     own = ("margin", "corrupted_margin")
-    assert all(name in cell["evidence"]["paired"] for name in own)
+    assert all(name in cell["evidence"]["changes"] for name in own)
     assert all(cell["metrics"][name]["uncertainty"]["measured"]["se"] > 0 for name in own)
-    assert all("paired by image" in cell["metrics"][name]["auto"]["basis"] for name in own)
+    assert {cell["metrics"][name]["comparison"]["kind"] for name in own} == {"same seed"}
     assert cell["metrics"]["convs"]["measured"] == 2
     assert set(cell["corrupted"]["contrast"]["1"]) == {"accuracy", "ece", "nll", "brier", "margin"}
     levels = [scores["margin"] for one in cell["corrupted"].values() for scores in one.values()]
@@ -79,16 +79,16 @@ def test_results_by_image_from_before_they_existed_still_read(auto):
     outcome, cells = report_of(auto)
     assert outcome.cells == {"dense": "failed", "weight-0.5": "failed"}
     assert "margin has no accepted number" in outcome.message("dense")
-    assert set(cells["weight-0.5"]["evidence"]["paired"]) == {
-        *("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece")
+    assert set(cells["weight-0.5"]["evidence"]["changes"]) == {
+        *("accuracy", "ece", "nll", "brier", "mpc", "rpc", "corrupted_ece"),
     }
-    # One cell accepted with them, the others as they were: both stand in one file, and both are paired.
+    # One cell accepted with them, the others as they were: both stand in one file, and both are compared.
     assert auto.gate("--prunecal-ratios=0", "--prunecal-update").ret == 0
     assert [*auto.baseline.parent.glob("*.zip")] != before
     outcome, cells = report_of(auto)
     assert outcome.cells == {"dense": "passed", "weight-0.5": "failed"}
-    assert "margin" in cells["dense"]["evidence"]["paired"]
-    assert "accuracy" in cells["weight-0.5"]["evidence"]["paired"]
+    assert cells["dense"]["metrics"]["margin"]["comparison"]["kind"] == "exact"
+    assert cells["weight-0.5"]["metrics"]["accuracy"]["comparison"]["kind"] == "same seed"
 
 
 def test_a_row_that_cannot_be_is_refused(project):

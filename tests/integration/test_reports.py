@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -46,7 +45,15 @@ def test_reports_say_how_sure_and_how_sharp_a_real_run_is(gated, monkeypatch):
     measured, baseline = ece["uncertainty"]["measured"], ece["uncertainty"]["baseline"]
     assert (measured["sd"], measured["seeds"]) == (baseline["sd"], baseline["seeds"]) == (None, 1)
     assert 0 < baseline["se"] == pytest.approx(measured["se"], rel=0.05)
-    assert ece["auto"]["basis"] == "same base network, paired by image, 1 seed"
+    assert ece["comparison"] == {
+        "kind": "same seed",
+        "seeds": 1,
+        "accepted_seeds": 0,
+        "words": "against the accepted number of the same seed",
+    }
+    assert cells["weight-0.3"]["screen"] == {"compared": True, "differences": []}
+    assert "every number is what was accepted" not in outcome.out
+    assert outcome.line("nothing else got worse by more than noise explains; 1 known regression stands")
     assert ece["auto"]["detectable"] > ece["allowed"] > 0
     page = (gated.path / "run.html").read_text(encoding="utf-8")
     summary = (gated.path / "summary.md").read_text(encoding="utf-8")
@@ -54,20 +61,17 @@ def test_reports_say_how_sure_and_how_sharp_a_real_run_is(gated, monkeypatch):
     assert all("tolerated: no time yet" in text for text in (page, summary))
 
 
-def test_cells_that_were_accepted_have_not_got_worse_together(auto):
-    assert auto.gate("--prunecal-update", "--prunecal-pin").ret == 0
-    text = auto.baseline.read_text()
-    head, cells = text.split("  weight-0.3:\n")
-    raised = re.sub(r"(accuracy: {mean: )([\d.]+)", lambda found: f"{found[1]}{float(found[2]) + 0.4}", cells)
-    auto.baseline.write_text(f"{head}  weight-0.3:\n{raised}")
-    worse, accepted = (
-        (auto.gate("--prunecal-json=run.json", *more).ret, json.loads((auto.path / "run.json").read_text()))
-        for more in ((), ("--prunecal-update",))
+def test_cells_that_were_accepted_have_not_got_worse_together(sure):
+    sure.tune(worse=True)
+    worse, accepted, after = (
+        (sure.gate("--prunecal-json=run.json", *more).ret, json.loads((sure.path / "run.json").read_text()))
+        for more in ((), ("--prunecal-update",), ())
     )
     assert (worse[0], worse[1]["outcome"], worse[1]["totals"]["worse_together"]) == (1, "failed", 1)
+    assert {row["group"] for row in worse[1]["models"][0]["together"]} == {"", "weight", "filter", "channel"}
     assert (accepted[0], accepted[1]["outcome"], accepted[1]["totals"]["worse_together"]) == (0, "passed", 0)
     assert accepted[1]["models"][0]["together"] == []
-    assert auto.baseline.read_text() == text
+    assert (after[0], after[1]["totals"]["identical"], after[1]["models"][0]["together"]) == (0, 7, [])
 
 
 def test_only_a_session_that_writes_a_page_loads_the_templates_engine(gated):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from pytest_prunecal.report.numbers import amount, finite, in_unit, number, signed, sure
+from pytest_prunecal.report.numbers import amount, caught, finite, in_unit, number, signed, sure
 from pytest_prunecal.study.metric import METRICS, Metric
 from pytest_prunecal.study.uncertainty import Uncertainty
 
@@ -45,3 +45,20 @@ def test_metrics_that_count_have_whole_numbers_and_say_so_in_their_row():
     assert amount(138.84, METRICS["nll"]) == "138.8400"
     assert amount(138.84, Metric("rules", higher_is_better=False, count=True)) == "139"
     assert amount(math.inf, METRICS["macs"]) == "inf"
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "baseline", "written"),
+    [
+        (0.0123, "accuracy", 0.95, "0.0123"),
+        (0.96, "accuracy", 0.95, "none"),  # it cannot fall below 0
+        (0.96, "accuracy", None, "0.9600"),
+        (0.2, "ece", 0.85, "none"),  # nor an error rise above 1
+        (1e21, "rpc", 0.95, "none"),
+        (3.0, "nll", 0.1, "3.0000"),
+        (math.inf, "nll", 0.1, "none"),
+        (1575.2, "parameters", 315010, "1575"),
+    ],
+)
+def test_what_is_caught_is_none_where_no_network_gets_that_much_worse(value, metric, baseline, written):
+    assert caught(value, METRICS[metric], baseline) == written
