@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEAST_FREEDOM = 8
 """Degrees of freedom that a variance has at least, however few seeds were accepted.
 
-With the prior's own four, Student's t allows five times as much as one training's noise was ever seen to do: of
+With the prior's own four, Student's t allows many times what the noise of a training was ever seen to do: of
 splits of 60 real trainings of each of four damaged cells, at most 0.3 % failed without a change with eight.
 """
 
