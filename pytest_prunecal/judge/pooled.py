@@ -71,9 +71,14 @@ class Pooled:
 
 @dataclass(frozen=True)
 class _Part:
-    """One cell's part, in the metric's unit: its change for the worse, and how sure that is."""
+    """One cell's part, in the metric's unit: its change for the worse, and how sure that is.
+
+    `moved` is the change on the metric's scale, where noise is no likelier to go far to the bad side, divided
+    by the slope of the scale.
+    """
 
     worse: float
+    moved: float
     variance: float
     freedom: int
     prior: int
@@ -163,9 +168,15 @@ def _group(
 
 
 def _part(change: Change, metric: Metric | None, effect: float) -> _Part:
-    deviation = change.deviation / scale_of(metric).slope(change.yardstick)
+    slope = scale_of(metric).slope(change.yardstick)
+    deviation = change.deviation / slope
     return _Part(
-        change.worse, deviation * deviation * _of_t(change.freedom), change.freedom, change.prior, effect
+        worse=change.worse,
+        moved=change.scaled / slope,
+        variance=deviation * deviation * _of_t(change.freedom),
+        freedom=change.freedom,
+        prior=change.prior,
+        floor=effect,
     )
 
 
@@ -179,6 +190,7 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     weights = [1 / part.variance for part in parts]
     total = math.fsum(weights)
     worse = math.fsum(weight * part.worse for weight, part in zip(weights, parts, strict=True)) / total
+    moved = math.fsum(weight * part.moved for weight, part in zip(weights, parts, strict=True)) / total
     floor = math.fsum(weight * part.floor for weight, part in zip(weights, parts, strict=True)) / total
     shares = [weight / total for weight in weights]
     own = sum(part.freedom - part.prior for part in parts)
@@ -186,15 +198,20 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     in_common = own + max(part.prior for part in parts)
     freedom = max(round(1 / (1 / satterthwaite + 1 / in_common)), 1)
     sd = math.sqrt(1 / total / _of_t(freedom))
-    bound = max(student_t.quantile(level, freedom) * sd, floor)
-    status = Status.REGRESSION if worse > bound else Status.OK
+    noise = student_t.quantile(level, freedom) * sd
+    bound = max(noise, floor)
+    status = Status.OK
+    if worse > floor and moved > noise:
+        status = Status.REGRESSION
+    elif -worse > bound and -moved > noise:
+        status = Status.IMPROVEMENT
     return Pooled(
         group,
         name,
-        Status.IMPROVEMENT if -worse > bound else status,
+        status,
         scale_of(metric).sign * worse,
         bound,
         bound + student_t.quantile(1 - POWER, freedom) * sd,
         len(parts),
-        student_t.tail(worse / sd, freedom) if worse > floor else 1.0,
+        student_t.tail(moved / sd, freedom) if worse > floor else 1.0,
     )
