@@ -105,10 +105,7 @@ def _circumstances(
             dense=dense.metrics if dense else {},
             levels=family.levels,
             same_base=_same_base(file, cell, measurement),
-            share_base=(
-                measurement.provenance.get("base") is not None,
-                _accepted_base(file, cell) is not None,
-            ),
+            share_base=(_shares_base(measurement), _accepted_base(file, cell) is not None),
             each=measurement.each,
             accepted_each=each,
             pairing=replace(pairing, tuned=cell.pruner is not None),
@@ -124,6 +121,12 @@ def _circumstances(
         differences=differences,
         changed_fails=settings.options.changed == "fail",
     )
+
+
+def _shares_base(measurement: Measurement) -> bool:
+    """Whether all measured seeds started from one base network, and would under any number of seeds."""
+    said = measurement.provenance
+    return said.get("base") is not None or (said.get("bases") == 1 and said.get("seeds") != 1)
 
 
 def _screened(measurement: Measurement, images: ImageResults | None) -> tuple[Difference, ...] | None:

@@ -111,9 +111,7 @@ def _model(file: GateFile, settings: Settings) -> plan.ModelAhead:
     given_base = all(environment.get("base") is not None for environment in environments)
     ahead = _accepted(file, found, settings)
     traced = any(images.trace is not None for images in file.images.values())
-    return plan.ModelAhead(
-        file.model, file.name, ahead, file.seeds, given_base=given_base, traced=traced
-    )
+    return plan.ModelAhead(file.model, file.name, ahead, file.seeds, given_base=given_base, traced=traced)
 
 
 def _accepted(file: GateFile, found: Baseline, settings: Settings) -> Ahead:

@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from pytest_prunecal.judge import student_t
+from pytest_prunecal.judge.noise import LEAST_FREEDOM
+from pytest_prunecal.judge.rate import LOOKED_AT, LOOKED_AT_ONCE
 from pytest_prunecal.judge.scale import Scale, scale_of
 from pytest_prunecal.judge.sequence import EARLIEST, MOST, Plan, deviation
 
@@ -140,6 +142,7 @@ class Allowance:
         yardstick: the number that it is compared with, in the metric's unit.
         plan: the looks at it; None where there is no noise.
         by_images: share of the variance that more test images would lower.
+        prior: how many degrees of freedom the protocol's prior has.
     """
 
     kind: Kind
@@ -154,6 +157,7 @@ class Allowance:
     yardstick: float = 0.0
     plan: Plan | None = None
     by_images: float = 0.0
+    prior: int = 0
 
     @property
     def detectable(self) -> float:
@@ -177,7 +181,7 @@ class Allowance:
     @property
     def wanted_seeds(self) -> int | None:
         """How many accepted seeds would cure that; 0 if nothing is hidden, None if not `MOST_SEEDS`."""
-        return _seeds(self.plan) if self.plan and self.blind else 0
+        return _seeds(self.plan, self.prior) if self.plan and self.blind else 0
 
     @property
     def wanted_images(self) -> float | None:
@@ -195,7 +199,9 @@ def plan_of(change: Change, terms: Terms, metric: Metric | None) -> Plan:
     scale, yardstick = scale_of(metric), change.yardstick
     floor = (scale.of(yardstick + scale.sign * terms.min_effect) - scale.of(yardstick)) / change.sd
     most = terms.most if change.accepted else min(terms.most, change.known)
-    return Plan(change.accepted, change.freedom, terms.level, max(most, change.seeds), floor, change.one_base)
+    # Where the noise is that of one base network, further looks are no further chances to fail.
+    level = terms.level * LOOKED_AT_ONCE / LOOKED_AT if change.one_base else terms.level
+    return Plan(change.accepted, change.freedom, level, max(most, change.seeds), floor, change.one_base)
 
 
 def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
@@ -227,16 +233,16 @@ def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
         yardstick=yardstick,
         plan=plan,
         by_images=change.by_images,
+        prior=change.prior,
     )
 
 
-def _seeds(plan: Plan) -> int | None:
+def _seeds(plan: Plan, prior: int) -> int | None:
     """Accepted seeds that bring the noise of the last look down to the smallest effect that matters."""
     if not plan.accepted:
         return None
-    prior = plan.freedom - plan.accepted + 1
     for seeds in range(plan.accepted + 1, MOST_SEEDS + 1):
-        more = replace(plan, accepted=seeds, freedom=prior + seeds - 1)
+        more = replace(plan, accepted=seeds, freedom=max(prior + seeds - 1, LEAST_FREEDOM))
         if more.noise(plan.looks[-1]) <= plan.floor:
             return seeds
     return None
@@ -260,4 +266,4 @@ def coupled(spread: Spread, repeats: list[float], slope: float, freedom: int) ->
     expected = 2 * COUPLING * COUPLING * spread.variance
     moved = [one * slope for one in repeats if math.isfinite(one)]
     variance = (freedom * expected + sum(one * one for one in moved)) / (freedom + len(moved))
-    return math.sqrt(min(variance, 2 * spread.variance)), freedom + len(moved)
+    return math.sqrt(min(variance, 2 * spread.variance)), max(freedom + len(moved), LEAST_FREEDOM)

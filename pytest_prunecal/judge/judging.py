@@ -205,7 +205,7 @@ def _look(change: Change, terms: Terms, metric: Metric | None) -> _Look:
     if plan is None:
         return _Look(room, p_value, rejected=p_value == 0, more=0)
     more = next_look(change.seeds, plan.most)
-    if p_value <= terms.level:
+    if p_value <= plan.level:
         # A single training that went wrong must not be a regression.
         return _Look(room, p_value, rejected=plan.decides(change.seeds), more=more)
     goes_on = change.scaled / change.sd > plan.goes_on(change.seeds)

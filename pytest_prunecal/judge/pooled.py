@@ -7,7 +7,8 @@ many seeds a cell was looked at over depends on how bad the first ones were, whi
 degrees of freedom of the mean's variance are Satterthwaite's (1946, Biometrics Bulletin 2:110). Cells that
 seem quieter than they are weigh more than they should; so each one's variance is that of its Student's t,
 f / (f - 2) times as large, as it is of the mean's (after Meier 1953, Biometrics 9:59). Where the prior is
-wrong, it is for all cells alike: of its degrees of freedom, the mean has no more than any cell.
+wrong, it is for all cells alike, and as wrong as it and all accepted seeds together leave it: that takes its
+own part from the degrees of freedom.
 
 What lies beside a baseline file makes cells sharper, and so weighs them. Nobody can review it: a regression
 of the mean by the file alone stays one.
@@ -70,9 +71,14 @@ class Pooled:
 
 @dataclass(frozen=True)
 class _Part:
-    """One cell's part, in the metric's unit: its change for the worse, and how sure that is."""
+    """One cell's part, in the metric's unit: its change for the worse, and how sure that is.
+
+    `moved` is the change on the metric's scale, where noise is no likelier to go far to the bad side, divided
+    by the slope of the scale.
+    """
 
     worse: float
+    moved: float
     variance: float
     freedom: int
     prior: int
@@ -162,9 +168,15 @@ def _group(
 
 
 def _part(change: Change, metric: Metric | None, effect: float) -> _Part:
-    deviation = change.deviation / scale_of(metric).slope(change.yardstick)
+    slope = scale_of(metric).slope(change.yardstick)
+    deviation = change.deviation / slope
     return _Part(
-        change.worse, deviation * deviation * _of_t(change.freedom), change.freedom, change.prior, effect
+        worse=change.worse,
+        moved=change.scaled / slope,
+        variance=deviation * deviation * _of_t(change.freedom),
+        freedom=change.freedom,
+        prior=change.prior,
+        floor=effect,
     )
 
 
@@ -178,21 +190,28 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     weights = [1 / part.variance for part in parts]
     total = math.fsum(weights)
     worse = math.fsum(weight * part.worse for weight, part in zip(weights, parts, strict=True)) / total
+    moved = math.fsum(weight * part.moved for weight, part in zip(weights, parts, strict=True)) / total
     floor = math.fsum(weight * part.floor for weight, part in zip(weights, parts, strict=True)) / total
     shares = [weight / total for weight in weights]
     own = sum(part.freedom - part.prior for part in parts)
     satterthwaite = 1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))
-    freedom = max(min(int(satterthwaite), own + max(part.prior for part in parts)), 1)
+    in_common = own + max(part.prior for part in parts)
+    freedom = max(round(1 / (1 / satterthwaite + 1 / in_common)), 1)
     sd = math.sqrt(1 / total / _of_t(freedom))
-    bound = max(student_t.quantile(level, freedom) * sd, floor)
-    status = Status.REGRESSION if worse > bound else Status.OK
+    noise = student_t.quantile(level, freedom) * sd
+    bound = max(noise, floor)
+    status = Status.OK
+    if worse > floor and moved > noise:
+        status = Status.REGRESSION
+    elif -worse > bound and -moved > noise:
+        status = Status.IMPROVEMENT
     return Pooled(
         group,
         name,
-        Status.IMPROVEMENT if -worse > bound else status,
+        status,
         scale_of(metric).sign * worse,
         bound,
         bound + student_t.quantile(1 - POWER, freedom) * sd,
         len(parts),
-        student_t.tail(worse / sd, freedom) if worse > floor else 1.0,
+        student_t.tail(moved / sd, freedom) if worse > floor else 1.0,
     )

@@ -25,6 +25,9 @@ There are several looks, and trainings of damaged cells have heavier tails than 
 one such cell in three hundred failed without a change. It costs a twentieth of what can be seen.
 """
 
+LOOKED_AT_ONCE = 0.5
+"""The same where further looks tell nothing new: a base network in the place of another."""
+
 FEWEST = 2
 """Cells that can be pooled."""
 

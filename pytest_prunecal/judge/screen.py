@@ -34,6 +34,9 @@ TIMES = 10
 FLOOR = 2e-6
 """What is none in any case, besides as large a share of the number; 5e-7 was seen between processors."""
 
+NORM = 3e-7
+"""The same for the norm of all parameters, which sums rounding errors away; 1e-8 was seen."""
+
 EXACT = 1e-9
 """The same for what the processor has no part in: learning rates, and pixels."""
 
@@ -100,11 +103,16 @@ def screen(measured: Trace, accepted: Trace, jitter: Jitter | None) -> tuple[Dif
         names = [name for name in theirs if name in ours] if stage == DENSE else [*theirs, *ours]
         for name in dict.fromkeys(names):
             there, here = theirs.get(name), ours.get(name)
-            exact = stage == CORRUPTIONS or name.startswith(("rate ", "sum of rates"))
-            allowed = _allowed(there, moved.get(name, 0.0), EXACT if exact else FLOOR)
+            allowed = _allowed(there, moved.get(name, 0.0), _floor(stage, name))
             if _differ(there, here, allowed):
                 found.append(Difference(stage, name, there, here, allowed))
     return tuple(found)
+
+
+def _floor(stage: str, name: str) -> float:
+    if stage == CORRUPTIONS or name.startswith(("rate ", "sum of rates")):
+        return EXACT
+    return NORM if name == "norm of parameters" else FLOOR
 
 
 def _allowed(value: Value | None, moved: float, floor: float) -> float:

@@ -49,6 +49,7 @@ class Bench:
         base_results: what evaluating base networks gave, by digest of their weights and of all that they
             were evaluated with.
         protocol: the setup's, under this bench's seed.
+        one_base: whether this seed starts from the base network of the protocol's.
         observer: looks on while cells are fine-tuned, see `loop.Pressure`; None where nobody does.
         admitted: models of the user's own that were found to work, with a pruner or (empty) by themselves.
     """
@@ -59,6 +60,7 @@ class Bench:
     sources: Sources = field(default_factory=Sources)
     base_results: dict[str, Evaluated] = field(default_factory=dict)
     protocol: Protocol = field(init=False)
+    one_base: bool = field(init=False, default=False)
     observer: Callable[[nn.Module, Tensor, float], bool] | None = field(init=False, default=None)
     admitted: set[tuple[str, str]] = field(init=False, default_factory=set)
 
@@ -69,7 +71,7 @@ class Bench:
     @property
     def base_seed(self) -> int:
         """Seed that base networks are trained under: all seeds share what is pinned."""
-        return self.setup.protocol.seed if self.setup.pin else self.protocol.seed
+        return self.setup.protocol.seed if self.setup.pin or self.one_base else self.protocol.seed
 
     def at(self, seed: int) -> Bench:
         """The same bench under another seed; what was loaded is shared."""
@@ -85,10 +87,18 @@ class Bench:
         other.observer = observer
         return other
 
-    def over_seeds(self, seeds: int) -> Iterator[Bench]:
-        """The same bench under each of some seeds, from the protocol's on."""
+    def over_seeds(self, seeds: int, *, one_base: bool = False) -> Iterator[Bench]:
+        """The same bench under each of some seeds, from the protocol's on.
+
+        Args:
+            seeds: how many.
+            one_base: whether all start from the first one's base network.
+        """
         for seed in range(self.protocol.seed, self.protocol.seed + seeds):
-            yield self.at(seed)
+            bench = self.at(seed)
+            if one_base and bench is not self:
+                bench.one_base = True
+            yield bench
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:

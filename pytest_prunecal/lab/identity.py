@@ -41,14 +41,20 @@ class Identity:
     data: str
     sources: Sources
 
-    def of(self, cell: Cell, seeds: int) -> str:
-        """Digest of all that the measurement of a cell over some seeds depends on."""
+    def of(self, cell: Cell, seeds: int, *, one_base: bool = False) -> str:
+        """Digest of all that the measurement of a cell over some seeds depends on.
+
+        Args:
+            cell: the cell.
+            seeds: how many.
+            one_base: whether all start from the first one's base network.
+        """
         setup, protocol = self.setup, self.setup.protocol
         given = {kind: base for (model, kind), base in setup.bases.items() if model == cell.model}
         return digest(
             {
                 "cell": [cell.model, cell.pruner, cell.ratio],
-                "seeds": [seeds, setup.pin],
+                "seeds": [seeds, setup.pin or (one_base and seeds > 1)],
                 "protocol": [protocol.name, protocol.threads, protocol.measuring],
                 "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
                 "data": self.data,

@@ -84,7 +84,8 @@ def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
     return Measurement(
         metrics=means,
         corrupted=_mean_scores([trial.measurement.corrupted for trial in trials]),
-        provenance=first.provenance | {"seconds": round(seconds, 3), "seeds": len(trials)},
+        provenance=first.provenance
+        | {"seconds": round(seconds, 3), "seeds": len(trials), "bases": len(set(bases))},
         warnings=tuple(dict.fromkeys(text for trial in trials for text in trial.measurement.warnings)),
         uncertainty=uncertainty,
         by_image=ImageResults(

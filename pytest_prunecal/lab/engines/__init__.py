@@ -40,15 +40,17 @@ class Engine(Protocol):
         """
         ...
 
-    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
+    def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell over the protocol's seed and those that follow it.
+
+        With `one_base` all start from the first one's base network, even where each would train its own.
 
         A session may ask again for more seeds of the cell that it asked for last, and then for its jitter.
         Meanwhile other processes that want the same cell wait, for what is then in the store.
         """
         ...
 
-    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+    def trained_bases(self, cell: Cell, seeds: int, *, one_base: bool = False) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given.
 
         Asked after the cell was measured: what is kept of it counts as long as these are what they were. An

@@ -40,7 +40,7 @@ class LocalEngine(Engine):
 
     def __init__(self, setup: Setup, store: Store, sources: Sources) -> None:
         self._bench = Bench(setup, store, resolve_device(setup.device, setup.worker), sources)
-        self._cell: Cell | None = None
+        self._cell: tuple[Cell | None, bool] = None, False
         self._trials: list[Trial] = []
 
     @property
@@ -53,11 +53,13 @@ class LocalEngine(Engine):
         """Digest of the images, and of published corrupted ones; see `identity.data_of`."""
         return digest([self._bench.dataset.digest, self._bench.corrupted.digest])
 
-    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
+    def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell; of the one that was measured last, only the seeds that are missing."""
-        if cell != self._cell:
-            self._cell, self._trials = cell, []
-        for bench in islice(self._bench.over_seeds(seeds), len(self._trials), None):
+        if (cell, one_base) != self._cell:
+            # The first seed's base network is its own in either case.
+            self._trials = self._trials[:1] if cell == self._cell[0] else []
+            self._cell = cell, one_base
+        for bench in islice(self._bench.over_seeds(seeds, one_base=one_base), len(self._trials), None):
             self._trials.append(measure_once(cell, bench))
         return combine(self._trials[:seeds], self._bench.metrics)
 
@@ -69,9 +71,10 @@ class LocalEngine(Engine):
         first = {name: values[0] for name, values in found.each.items()}
         return jitter(cell, self._bench, found.trace, first, repeats)
 
-    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+    def trained_bases(self, cell: Cell, seeds: int, *, one_base: bool = False) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given."""
-        places = (base_of(cell, bench).place for bench in self._bench.over_seeds(seeds))
+        benches = self._bench.over_seeds(seeds, one_base=one_base)
+        places = (base_of(cell, bench).place for bench in benches)
         return [place for place in dict.fromkeys(places) if place]
 
 

@@ -23,6 +23,7 @@ from pytest_prunecal.study.stored_measurement import measurement_of
 from pytest_prunecal.study.stored_trace import jitter_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pytest_prunecal.lab.setup import Setup
@@ -69,19 +70,19 @@ class ReusingEngine(Engine):
             found = data_of(self._setup.protocol, self._setup.data, self._sources) or of_images
         return found
 
-    def measure(self, cell: Cell, seeds: int = 1) -> Measurement:
+    def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell, or give what was measured before."""
+        measure = partial(self._measuring_of, cell, seeds, one_base=one_base)
         try:
-            key = self._identity.of(cell, seeds)
+            key = self._identity.of(cell, seeds, one_base=one_base)
         except OSError:  # a file is not there or cannot be read; measuring says so better
-            return self._measuring.measure(cell, seeds)
-        kind: Kind[Measurement] = Kind(
-            "measurement", ".json", partial(self._save, cell, seeds), partial(self._load, seeds)
-        )
+            return measure()
+        save = partial(self._save, partial(self.trained_bases, cell, seeds, one_base=one_base))
+        kind: Kind[Measurement] = Kind("measurement", ".json", save, partial(self._load, seeds))
         found = self._store.remember(
             kind,
             key,
-            lambda: self._measuring.measure(cell, seeds),
+            measure,
             anew=self._setup.fresh and key not in self._measured,
             unfit=self._edited,
         )
@@ -94,9 +95,12 @@ class ReusingEngine(Engine):
         warnings = (*found.content.warnings, *told)
         return replace(found.content, reused=found.reused, warnings=warnings)
 
-    def trained_bases(self, cell: Cell, seeds: int) -> list[str]:
+    def _measuring_of(self, cell: Cell, seeds: int, *, one_base: bool) -> Measurement:
+        return self._measuring.measure(cell, seeds, one_base=one_base)
+
+    def trained_bases(self, cell: Cell, seeds: int, *, one_base: bool = False) -> list[str]:
         """Places in the store of the base networks that were trained for a cell."""
-        return self._measuring.trained_bases(cell, seeds)
+        return self._measuring.trained_bases(cell, seeds, one_base=one_base)
 
     def jitter(self, cell: Cell, repeats: int, measured: Measurement | None = None) -> Jitter:
         """Measure how far float arithmetic moves a cell, or give what was measured before."""
@@ -139,15 +143,14 @@ class ReusingEngine(Engine):
         edited = self._sources.edited()
         return f"{edited} was edited meanwhile" if edited else ""
 
-    def _save(self, cell: Cell, seeds: int, measurement: Measurement, path: Path) -> None:
-        self._write({"measurement": measurement.to_dict()}, cell, seeds, path)
+    def _save(self, places: Callable[[], list[str]], measurement: Measurement, path: Path) -> None:
+        self._write({"measurement": measurement.to_dict()}, places(), path)
 
     def _save_jitter(self, cell: Cell, jitter: Jitter, path: Path) -> None:
-        self._write({"jitter": jitter.to_dict()}, cell, 1, path)
+        self._write({"jitter": jitter.to_dict()}, self._measuring.trained_bases(cell, 1), path)
 
-    def _write(self, content: dict[str, object], cell: Cell, seeds: int, path: Path) -> None:
+    def _write(self, content: dict[str, object], places: list[str], path: Path) -> None:
         """Store what was measured, and which trained base networks it started from."""
-        places = self._measuring.trained_bases(cell, seeds)
         bases = {place: self._digest_of(place) for place in places}
         path.write_text(json.dumps(content | {"bases": bases}), encoding="utf-8")
 

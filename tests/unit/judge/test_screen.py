@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pytest_prunecal.judge.screen import FLOOR, TIMES, Difference, by_stage, ruler, screen, told
+from pytest_prunecal.judge.screen import EXACT, FLOOR, TIMES, Difference, by_stage, ruler, screen, told
 from pytest_prunecal.study.trace import (
     CORRUPTIONS,
     DATA,
@@ -49,17 +49,18 @@ def differences(stage, jitter=JITTER, **values):
 def test_the_same_is_the_same():
     assert screen(TRACE, TRACE, None) == screen(TRACE, TRACE, JITTER) == ()
     assert ruler(()) == told(()) == ""
-    assert (TIMES, FLOOR) == (10, 1e-5)
+    assert (TIMES, FLOOR, EXACT) == (10, 2e-6, 1e-9)
 
 
 @pytest.mark.parametrize(
     ("stage", "name", "near", "far"),
     [
-        (CORRUPTIONS, "fog 1", 0.500009, 0.500011),  # of 1, as smaller numbers have that of 1
+        (CORRUPTIONS, "fog 1", 0.5 + 1.4e-9, 0.5 + 1.6e-9),  # the processor has no part in pixels
+        (FINETUNE, "rate 1", 0.05 + 1.0e-9, 0.05 + 1.1e-9),  # nor in learning rates
         (PRUNED, "logit 0", 12.5009, 12.5011),  # ten times what was seen
-        (PRUNED, "nll", 0.300009, 0.300011),
+        (PRUNED, "nll", 0.3000025, 0.3000027),
         (FINETUNE, "loss 1", 2.3125, 2.3127),
-        (FINETUNE, "loss 2", 2.10002, 2.10003),  # of its magnitude
+        (FINETUNE, "loss 2", 2.100006, 2.1000065),  # of 1 and of its magnitude
     ],
 )
 def test_what_float_arithmetic_does_is_no_difference(stage, name, near, far):
