@@ -154,23 +154,29 @@ def over_bases(outcome):
     return {cell: found["provenance"]["bases"] for cell, found in outcome.watcher.measured.items()}
 
 
-def test_further_looks_at_a_cell_of_one_accepted_seed_keep_its_base_network(auto):
-    auto.tune(worse=True)
-    before = bases(auto)
-    outcome = auto.gate("--prunecal-ratios=0,0.5", "--prunecal-pruners=weight,channel")
-    assert outcome.cells == {"dense": "passed", "weight-0.5": "failed", "channel-0.5": "failed"}
-    assert outcome.seeds == {"dense": 1, "weight-0.5": 5, "channel-0.5": 5}
-    assert {*over_bases(outcome).values()} == {1}
-    assert len(bases(auto) - before) == 2  # a plain one and one for the channel pruner
+@pytest.fixture
+def single(project):
+    """A project under `auto` of one accepted seed, nothing pinned, whose data show what fine-tuning does."""
+    project.allow_noise()
+    project.edit("train: 150, test: 60", "train: 600, test: 400", "tiny.yaml")
+    project.edit("base: {epochs: 6,", "base: {epochs: 10,", "tiny.yaml")
+    assert project.gate("--prunecal-update", *FEW).ret == 0
+    return project
 
 
-def test_what_is_accepted_has_base_networks_of_its_own(auto):
-    auto.tune(worse=True)
-    looked = auto.gate(*FEW)
-    assert (looked.seeds["weight-0.5"], over_bases(looked)["weight-0.5"]) == (5, 1)
-    outcome = auto.gate("--prunecal-update", "--prunecal-seeds=5", *FEW)
-    assert over_bases(outcome) == {"dense": 5, "weight-0.5": 5}
-    assert seeds_of(auto)["weight-0.5"] == 5
+def test_further_looks_at_a_cell_of_one_accepted_seed_keep_its_base_network(single):
+    single.tune(worse=True)
+    before = bases(single)
+    outcome = single.gate(*FEW)
+    assert outcome.cells == {"dense": "passed", "weight-0.5": "failed"}
+    assert outcome.seeds == {"dense": 1, "weight-0.5": 5}
+    assert over_bases(outcome) == {"dense": 1, "weight-0.5": 1}
+    assert len(bases(single) - before) == 1
+    # What is accepted has base networks of its own.
+    outcome = single.gate("--prunecal-update", "--prunecal-seeds=3", *FEW)
+    assert over_bases(outcome) == {"dense": 3, "weight-0.5": 3}
+    assert len(bases(single) - before) == 3
+    assert seeds_of(single) == {"dense": 3, "weight-0.5": 3}
 
 
 def test_a_bare_update_measures_as_many_seeds_as_the_file_has(sure):

@@ -20,7 +20,6 @@ from records import counted, rate
 
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.file import AcceptedCell
-from pytest_prunecal.judge.sequence import MOST
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.measure import measure_once
 from pytest_prunecal.lab.setup import Setup
@@ -29,6 +28,7 @@ from pytest_prunecal.study import protocol_file
 from pytest_prunecal.study.cell import cell_from_id
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
+from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.measurement import Measurement, mean_of
 from pytest_prunecal.study.metric import recorded
 from pytest_prunecal.study.uncertainty import Uncertainty

@@ -18,7 +18,7 @@ from lab import METRICS, drawn, tiny
 from records import counted, rate
 
 from pytest_prunecal.judge.scale import scale_of
-from pytest_prunecal.judge.sequence import MOST
+from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.metric import METRICS as KNOWN
 from pytest_prunecal.study.trace import RULER, STAGES
 

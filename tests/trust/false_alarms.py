@@ -11,7 +11,7 @@ from lab import Lab, drawn, tiny
 from records import Run, quiet
 
 from pytest_prunecal.judge.screen import by_stage
-from pytest_prunecal.judge.sequence import MOST
+from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

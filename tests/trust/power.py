@@ -18,8 +18,8 @@ from gate import Gate
 from lab import METRICS, drawn, tiny
 
 from pytest_prunecal.judge.scale import scale_of
-from pytest_prunecal.judge.sequence import MOST
 from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.metric import METRICS as KNOWN
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from pytest_prunecal.judge.sequence import (
     EARLIEST,
     LIMITS,
     LOOKS,
-    MOST,
     POWER,
     Plan,
     deviation,
@@ -21,6 +20,7 @@ from pytest_prunecal.judge.sequence import (
     next_look,
 )
 from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.study.looks import MOST
 
 FRESH = Plan(accepted=12, freedom=15, level=1e-5, most=16)
 
