@@ -81,11 +81,11 @@ def pairs(folder: Path, *, same_seed: bool) -> list[tuple[float, bool]]:
     effects = {share: true_effects(folder, share) for share in SHARES}
     for number in range(RUNS):
         if same_seed:
-            gate, seeds = gate_of(folder, number), order(number)
+            gate, seeds = gate_of(folder, number), order(number)[:FAULT_SEEDS]
         else:
             fresh = drawn(number, range(FAULT_SEEDS + 1, SEEDS + 1), BASELINE)
             gate = Gate(tiny(), [trials(folder, seed) for seed in fresh])
-            seeds = drawn(number, range(1, FAULT_SEEDS + 1), MOST)
+            seeds = drawn(number, range(1, FAULT_SEEDS + 1), min(MOST, FAULT_SEEDS))
         for share, by_row in effects.items():
             run = [trials(folder, seed, fault_of(share)) for seed in seeds]
             for cell in gate.file.cells:
