@@ -5,7 +5,7 @@ moderated by what the protocol's prior expects of the cell (Smyth 2004, Stat. Ap
 eq. 1):
 
     v = (freedom s0 + (K - 1) sd^2) / (freedom + K - 1)
-    s0 = a (paired + error^2) se^2 + b (damage (y - dense))^2
+    s0 = a (paired + error^2) se^2 + b (damage (harm by which y is worse than the dense cell))^2
 
 a and b, one of each a metric, fit the prior to the model's cells by the logarithms of their variances (ibid.,
 section 6.2): where pruning does harm, some models mend it in every training alike and others do not. Both are
@@ -180,8 +180,11 @@ class _Parts(NamedTuple):
 
 def _expected(kind: str, name: str, metric: Metric | None, accepted: Accepted, noise: Noise) -> _Parts:
     share, se = noise.share(kind, name), accepted.uncertainty.se or 0.0
-    harm = 0.0 if accepted.dense is None else abs(accepted.mean - accepted.dense)
-    squared = scale_of(metric).slope(accepted.mean) ** 2
+    scale = scale_of(metric)
+    harm = 0.0 if accepted.dense is None else scale.sign * (accepted.mean - accepted.dense)
+    # A cell that is better than the dense one was not harmed; of a count, either direction tells how much.
+    harm = abs(harm) if scale.best is None else max(harm, 0.0)
+    squared = scale.slope(accepted.mean) ** 2
     images = (noise.paired + share.error * share.error) * se * se * squared
     damage = share.variance(0.0, harm, accepted.mean) * squared
     return _Parts(*(min(_LARGEST, part) for part in (images, damage)))

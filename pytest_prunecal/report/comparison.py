@@ -53,9 +53,14 @@ def rule_of(row: MetricVerdict) -> str:
 
 
 def allowed(row: MetricVerdict, metric: Metric) -> str:
-    """How far a metric may get worse; under `auto` what was compared where that is not the change itself."""
+    """How far a metric may get worse; under `auto` what was compared where that is not the change itself.
+
+    `any` where noise explains more than there can be.
+    """
     if row.bound is None:
         return ""
+    if row.allowance and row.allowance.sd and caught(row.bound, metric, row.baseline) == "none":
+        return "any"
     bound = written(in_unit(row.bound, metric, math.floor))
     if row.allowance and row.allowance.against_base:
         return f"{bound} for {signed(recorded(row.allowance.change))} against the base"

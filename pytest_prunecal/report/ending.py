@@ -37,14 +37,14 @@ def lines(run: Run) -> Iterator[str]:
             f"{plural(len(changed), 'cell')} no longer computed as accepted, and as good: "
             "accept again (--prunecal-update) if meant"
         )
-    elif _few_seeds(run):
+    else:
+        yield from _sharper(run)
+
+
+def _sharper(run: Run) -> Iterator[str]:
+    """The step that helps most where noise hides what matters; nothing where none is likely to."""
+    blind = [found for model in run.models for _, _, found in compared(model) if found.blind]
+    if any(found.kind in ("another base", "change from the base") for found in blind):
+        yield "runs from the same base network show smaller changes: --prunecal-update --prunecal-pin"
+    elif any(found.kind == "same base" and found.accepted < ENOUGH_SEEDS for found in blind):
         yield f"more accepted seeds show smaller changes: --prunecal-seeds={ENOUGH_SEEDS} --prunecal-update"
-
-
-def _few_seeds(run: Run) -> bool:
-    """Whether noise hides what matters, and accepting more seeds is likely to help."""
-    return any(
-        found.blind and found.kind == "same base" and found.accepted < ENOUGH_SEEDS
-        for model in run.models
-        for _, _, found in compared(model)
-    )

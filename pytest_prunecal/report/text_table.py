@@ -58,4 +58,4 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_number(text: str) -> bool:
-    return text == "none" or not text.strip("+-=.0123456789±/")
+    return text in ("none", "any") or not text.strip("+-=.0123456789±/")

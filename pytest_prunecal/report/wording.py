@@ -125,6 +125,8 @@ def reason(result: CellResult) -> str:
 
 def differing(verdict: CellVerdict) -> str:
     """What a cell computed otherwise than the accepted one; empty if nothing, or if the verdict says it."""
+    if any(one.of_ruler for one in verdict.differences):
+        return ""  # the rest follows from it
     found = told(verdict.differences)
     return "" if found in verdict.reason else found
 

@@ -55,7 +55,7 @@ def noisy(name, numbers=None, **more):
     """A cell under `auto`, from the same base network; its numbers differ from NUMBERS as given.
 
     Its first look is its last, unless `more` says otherwise by `most`, `each`, `accepted_each`,
-    `differences` or `accepted_seeds`.
+    `differences`, `accepted_seeds` or `same_base`.
     """
     measured = {**NUMBERS, **(numbers or {})}
     sure = more.pop("sure", {"accuracy": Uncertainty(0.006), "ece": Uncertainty(0.004, 0.003, 3)})
@@ -73,7 +73,7 @@ def noisy(name, numbers=None, **more):
                 "ece": Uncertainty(0.0041, sd, seeds),
             },
             dense=NUMBERS,
-            same_base=True,
+            same_base=more.pop("same_base", True),
             each={key: (value,) for key, value in measured.items()} | each,
             accepted_each=accepted_each,
             pairing=pairing,

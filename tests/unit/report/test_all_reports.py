@@ -115,7 +115,8 @@ def test_what_a_cell_computes_otherwise_is_told_and_a_ruler_fails(build, page_of
             {"stage": "finetune", "name": "loss 3", "accepted": 2.1, "measured": 2.25, "allowed": 1e-5}
         ],
     }
-    run = build.run(build.noisy("weight-0.5", differences=(fog,)))
+    run = build.run(build.noisy("weight-0.5", differences=(fog, step)))  # the second follows from the first
+    assert "fine-tuning differs" not in page_of(run).text + markdown.render(run)
     says = "the corrupted images differ: fog 1 0.5 -> 0.6"
     assert (wording.outcome(run), wording.reason(run.results[0])) == ("failed", says)
     assert run.results[0].label == "changed"

@@ -53,3 +53,10 @@ def test_a_bound_of_a_metric_that_counts_is_what_it_may_reach():
     assert allowed(row, Metric("rules", higher_is_better=False, count=True)) == "1"
     assert allowed(row, Metric("rules", higher_is_better=False)) == "1.3900"
     assert allowed(replace(row, baseline=None), METRICS["macs"]) == ""
+
+
+def test_a_bound_that_nothing_reaches_allows_any_change(build):
+    (row,) = [row for row in build.noisy("weight-0.5").verdict.metrics if row.metric == "ece"]
+    wide = replace(row, allowance=replace(row.allowance, bound=34.5))
+    assert 0.005 < float(allowed(row, METRICS["ece"])) < 0.1
+    assert allowed(wide, METRICS["ece"]) == "any"

@@ -173,6 +173,10 @@ def test_a_run_that_passes_ends_in_words_that_say_so_or_the_one_thing_to_do(buil
     seeds = "more accepted seeds show smaller changes: --prunecal-seeds=12 --prunecal-update"
     assert seeds in end(build.noisy("weight-0.5"))
     assert seeds not in end(build.noisy("weight-0.5", accepted_seeds=12))
+    other = end(build.noisy("weight-0.5", same_base=False, pairing=Pairing()))
+    assert (
+        other[-1] == "runs from the same base network show smaller changes: --prunecal-update --prunecal-pin"
+    )
 
 
 def test_a_metric_of_the_users_own_stands_among_those_shown():
