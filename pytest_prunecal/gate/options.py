@@ -12,6 +12,7 @@ import pytest
 
 from pytest_prunecal.gate import readers
 from pytest_prunecal.gate.readers import Written
+from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -93,7 +94,7 @@ class Options:
     repeat: int | None = _option(
         "N",
         "measure a cell that is in doubt over at most N seeds (default: the protocol's)",
-        readers.whole(1, 100),
+        readers.whole(1, MOST),
         repeated=True,
     )
     changed: str = _option(

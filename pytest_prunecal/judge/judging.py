@@ -171,7 +171,7 @@ def _compare(
     elif _improved(both[which], found, terms):
         status = Status.IMPROVEMENT
     p_value = min(one.p_value for one in judged[:2])
-    if compared.first and _agrees(compared.first, terms, known) and judged[1].p_value > terms.level:
+    if compared.first and _agrees(compared.first, terms, known) and not judged[1].condemned:
         judged = judged[:1]
     return replace(
         row,
@@ -186,10 +186,14 @@ def _compare(
 
 
 class _Look(NamedTuple):
-    """What a look at one comparison comes to: a regression, or over how many seeds to look next (0: none)."""
+    """What a look at one comparison comes to: a regression, or over how many seeds to look next (0: none).
+
+    What is condemned is beyond noise, and a regression where the look may decide.
+    """
 
     allowance: Allowance
     p_value: float
+    condemned: bool
     rejected: bool
     more: int
 
@@ -203,13 +207,13 @@ def _look(change: Change, terms: Terms, metric: Metric | None) -> _Look:
     room, p_value = allowance(change, terms, metric), _p_value(change, terms)
     plan = room.plan
     if plan is None:
-        return _Look(room, p_value, rejected=p_value == 0, more=0)
+        return _Look(room, p_value, condemned=p_value == 0, rejected=p_value == 0, more=0)
     more = next_look(change.seeds, plan.most)
     if p_value <= plan.level:
         # A single training that went wrong must not be a regression.
-        return _Look(room, p_value, rejected=plan.decides(change.seeds), more=more)
+        return _Look(room, p_value, condemned=True, rejected=plan.decides(change.seeds), more=more)
     goes_on = change.scaled / change.sd > plan.goes_on(change.seeds)
-    return _Look(room, p_value, rejected=False, more=more if goes_on else 0)
+    return _Look(room, p_value, condemned=False, rejected=False, more=more if goes_on else 0)
 
 
 def _improved(change: Change, room: Allowance, terms: Terms) -> bool:

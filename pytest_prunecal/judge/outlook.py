@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge.auto_tolerance import Change, Terms, allowance
-from pytest_prunecal.judge.noise import AS_EXPECTED, levels, spread
+from pytest_prunecal.judge.noise import AS_EXPECTED, LEAST_FREEDOM, levels, spread
 from pytest_prunecal.judge.pooled import ALL, pool
 from pytest_prunecal.judge.rate import FEWEST, shared
 from pytest_prunecal.study.tolerance import EXACT
@@ -74,7 +74,7 @@ class Ahead:
             worse=0.0,
             by_seed=(0.0,),
             sd=0.0 if exact else math.sqrt(found.variance * left),
-            freedom=self.noise.freedom + count - 1,
+            freedom=max(self.noise.freedom + count - 1, LEAST_FREEDOM),
             accepted=count,
             seeds=1,
             yardstick=accepted.mean,

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge import student_t
+from pytest_prunecal.judge.noise import LEAST_FREEDOM
 from pytest_prunecal.judge.rate import FEWEST
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.judge.sequence import POWER
@@ -74,13 +75,14 @@ class _Part:
     """One cell's part, in the metric's unit: its change for the worse, and how sure that is.
 
     `moved` is the change on the metric's scale, where noise is no likelier to go far to the bad side, divided
-    by the slope of the scale.
+    by the slope of the scale; `own` are the degrees of freedom that the cell's own trainings gave.
     """
 
     worse: float
     moved: float
     variance: float
     freedom: int
+    own: int
     prior: int
     floor: float
 
@@ -175,9 +177,15 @@ def _part(change: Change, metric: Metric | None, effect: float) -> _Part:
         moved=change.scaled / slope,
         variance=deviation * deviation * _of_t(change.freedom),
         freedom=change.freedom,
+        own=_own(change),
         prior=change.prior,
         floor=effect,
     )
+
+
+def _own(change: Change) -> int:
+    # The fewest that there are is a belief about all cells, like the prior: none of it is a cell's own.
+    return change.freedom - change.prior if change.freedom > LEAST_FREEDOM else max(change.accepted - 1, 0)
 
 
 def _of_t(freedom: int) -> float:
@@ -193,9 +201,9 @@ def _pool(group: str, name: str, parts: Sequence[_Part], metric: Metric | None, 
     moved = math.fsum(weight * part.moved for weight, part in zip(weights, parts, strict=True)) / total
     floor = math.fsum(weight * part.floor for weight, part in zip(weights, parts, strict=True)) / total
     shares = [weight / total for weight in weights]
-    own = sum(part.freedom - part.prior for part in parts)
+    own = sum(part.own for part in parts)
     satterthwaite = 1 / sum(share * share / part.freedom for share, part in zip(shares, parts, strict=True))
-    in_common = own + max(part.prior for part in parts)
+    in_common = max(own + max(part.prior for part in parts), LEAST_FREEDOM)
     freedom = max(round(1 / (1 / satterthwaite + 1 / in_common)), 1)
     sd = math.sqrt(1 / total / _of_t(freedom))
     noise = student_t.quantile(level, freedom) * sd

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pytest_prunecal.judge import student_t
+from pytest_prunecal.study.looks import MOST
 
 LIMITS = {1: 1.4, 2: 2.1, 3: 2.6, 5: 2.8, 9: 3.2}
 """By number of seeds: by how many of its deviations a change may be for the worse without a further look."""
 
-LOOKS = (*LIMITS, 16)
+LOOKS = (*LIMITS, MOST)
 EARLIEST = 5
 """Seeds below which nothing is a regression, if there may be more."""
 
-MOST = LOOKS[-1]
 POWER = 0.95
 
 _SURELY_LESS = 2.33  # deviations: what is this far below the smallest effect that matters is so with 99 %

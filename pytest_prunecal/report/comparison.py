@@ -77,6 +77,11 @@ def _mean_change(row: Pooled, metric: Metric) -> str:
     return signed(in_unit(row.change, metric))
 
 
+def _mean_allowed(row: Pooled, metric: Metric) -> str:
+    """How far the mean may get worse; `any` where noise explains more than there can be."""
+    return "any" if caught(row.bound, metric) == "none" else amount(row.bound, metric)
+
+
 def _caught(row: MetricVerdict, metric: Metric) -> str:
     """The smallest change that is caught; where there is noise, `none` if none that is possible is."""
     if row.allowance is None:
@@ -121,12 +126,12 @@ POOLED: tuple[Column[Pooled], ...] = (
     Column("group", "of", lambda row: row.group, lambda row, _: row.group or "all pruners", "text"),
     Column("cells", "cells", lambda row: row.cells, lambda row, _: str(row.cells)),
     Column("change", "mean change", lambda row: row.change, _mean_change),
-    Column("allowed", "allowed", lambda row: row.bound, lambda row, metric: amount(row.bound, metric)),
+    Column("allowed", "allowed", lambda row: row.bound, _mean_allowed),
     Column(
         "detectable",
         "caught from",
         lambda row: row.detectable,
-        lambda row, metric: amount(row.detectable, metric),
+        lambda row, metric: caught(row.detectable, metric),
     ),
     Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
 )

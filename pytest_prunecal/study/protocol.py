@@ -111,7 +111,7 @@ class Protocol:
         min_effect: by metric, the change below which nobody cares.
         false_alarms: rate of runs over a model's whole grid that may fail although nothing changed, in (0,
             0.5].
-        repeat: how many seeds a cell that is in doubt is measured over at most, >= 1.
+        repeat: how many seeds a cell that is in doubt is measured over at most, from 1 to `looks.MOST`.
     """
 
     name: str

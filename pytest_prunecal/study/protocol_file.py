@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study import yaml_reader
 from pytest_prunecal.study.cell import unique_ratios
+from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.paths import found, written
 from pytest_prunecal.study.prior import DEFAULT, KINDS, Noise, Share
 from pytest_prunecal.study.protocol import Evaluation, Protocol, Recipe, Slimming
@@ -133,7 +134,7 @@ def _protocol(name: str) -> Reader[Protocol]:
         noise=_NOISE,
         min_effect=checked(partial(read_tolerances, source=f"min_effect of protocol {name}"), _in_numbers),
         false_alarms=number(1e-9, 0.5),
-        repeat=integer(1, 100),
+        repeat=integer(1, MOST),
     )
 
 

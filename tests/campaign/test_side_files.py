@@ -158,16 +158,16 @@ def means(cell: dict[str, Any]) -> dict[str, float]:
 def first_is_measured(index: Any, _: dict[str, bytes], alone: dict[str, Any], __: random.Random) -> None:  # noqa: ANN401
     for key, row in alone.items():
         cell_id, name = key.split()
-        index["cells"][cell_id]["first"][name] = row["measured"]
+        index["cells"][cell_id]["each"][name][0] = row["measured"]
 
 
 def first_is_nothing(index: Any, _: dict[str, bytes], __: dict[str, Any], ___: random.Random) -> None:  # noqa: ANN401
     for cell in index["cells"].values():
-        cell["first"] = {}
+        cell["each"] = {}
 
 
 def odd_numbers(index: Any, _: dict[str, bytes], __: dict[str, Any], draw: random.Random) -> None:  # noqa: ANN401
-    field = draw.choice(("metrics", "first", "change_sd", "base_metrics"))
+    field = draw.choice(("metrics", "each", "change_sd", "base_metrics"))
     owners = (
         index["bases"]
         if field == "base_metrics"
@@ -178,7 +178,7 @@ def odd_numbers(index: Any, _: dict[str, bytes], __: dict[str, Any], draw: rando
     )
     names = draw.choice((["accuracy"], list(BETTER), ["nonsense"]))
     for owner in owners.values():
-        owner.update(dict.fromkeys(names, value))
+        owner.update(dict.fromkeys(names, [value] if field == "each" else value))
 
 
 def wide_spread(index: Any, _: dict[str, bytes], __: dict[str, Any], draw: random.Random) -> None:  # noqa: ANN401

@@ -74,9 +74,9 @@ def refused(project, *args, parallel=((),)):
         *[
             (
                 [MODELS, f"--prunecal-repeat={most}"],
-                f"--prunecal-repeat={most}: give a whole number from 1 to ",
+                f"--prunecal-repeat={most}: give a whole number from 1 to 16",
             )
-            for most in ("0", "many", "101")
+            for most in ("0", "many", "17")
         ],
         ([MODELS, "--prunecal-changed=warn"], "--prunecal-changed=warn: give tell or fail"),
         ([MODELS, "--prunecal-device=gpu"], "unknown device 'gpu'; use auto, cpu, cuda or cuda:1"),

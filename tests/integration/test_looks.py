@@ -22,10 +22,10 @@ def pytest_prunecal_models(config):
 if "PYTEST_XDIST_WORKER" in os.environ:
     measure = ReusingEngine.measure
 
-    def dying(self, cell, seeds=1):
+    def dying(self, cell, seeds=1, **how):
         if seeds > 2:
             os._exit(3)
-        return measure(self, cell, seeds)
+        return measure(self, cell, seeds, **how)
 
     ReusingEngine.measure = dying
 """
@@ -45,10 +45,10 @@ def break_off(monkeypatch):
     def breaking(error):
         measure = ReusingEngine.measure
 
-        def measured(self, cell, seeds=1):
+        def measured(self, cell, seeds=1, **how):
             if seeds > 2:
                 raise error
-            return measure(self, cell, seeds)
+            return measure(self, cell, seeds, **how)
 
         monkeypatch.setattr(ReusingEngine, "measure", measured)
 
@@ -144,6 +144,33 @@ def test_the_same_cell_is_allowed_the_same_whatever_else_is_selected(sure):
     for selection in (FEW, ("-k", "weight-0.5"), (f"{sure.FILE}::prune[weight-0.5]",)):
         assert sure.run("--prunecal-models=tinynet", *selection, asked).ret == 0
         assert allowed(sure)["weight-0.5"] == whole["weight-0.5"], selection
+
+
+def bases(project):
+    return {path.name for path in (project.path / ".prunecal" / "base").glob("*.safetensors")}
+
+
+def over_bases(outcome):
+    return {cell: found["provenance"]["bases"] for cell, found in outcome.watcher.measured.items()}
+
+
+def test_further_looks_at_a_cell_of_one_accepted_seed_keep_its_base_network(auto):
+    auto.tune(worse=True)
+    before = bases(auto)
+    outcome = auto.gate("--prunecal-ratios=0,0.5", "--prunecal-pruners=weight,channel")
+    assert outcome.cells == {"dense": "passed", "weight-0.5": "failed", "channel-0.5": "failed"}
+    assert outcome.seeds == {"dense": 1, "weight-0.5": 5, "channel-0.5": 5}
+    assert {*over_bases(outcome).values()} == {1}
+    assert len(bases(auto) - before) == 2  # a plain one and one for the channel pruner
+
+
+def test_what_is_accepted_has_base_networks_of_its_own(auto):
+    auto.tune(worse=True)
+    looked = auto.gate(*FEW)
+    assert (looked.seeds["weight-0.5"], over_bases(looked)["weight-0.5"]) == (5, 1)
+    outcome = auto.gate("--prunecal-update", "--prunecal-seeds=5", *FEW)
+    assert over_bases(outcome) == {"dense": 5, "weight-0.5": 5}
+    assert seeds_of(auto)["weight-0.5"] == 5
 
 
 def test_a_bare_update_measures_as_many_seeds_as_the_file_has(sure):

@@ -18,13 +18,13 @@ from pytest_prunecal.judge.auto_tolerance import (
     coupled,
     plan_of,
 )
-from pytest_prunecal.judge.noise import Spread
+from pytest_prunecal.judge.noise import LEAST_FREEDOM, Spread
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.metric import METRICS
 
 ECE = METRICS["ece"]
 CHANGE = Change(
-    "same base", worse=0.02, by_seed=(0.2,), sd=0.1, freedom=15, accepted=12, seeds=1, yardstick=0.08
+    "same base", worse=0.02, by_seed=(0.2,), sd=0.1, freedom=15, accepted=12, seeds=1, yardstick=0.08, prior=4
 )
 TERMS = Terms(level=1e-5, min_effect=0.005)
 
@@ -79,7 +79,11 @@ def test_more_seeds_of_one_base_network_lower_no_noise():
     shared = replace(CHANGE, kind="another base", one_base=True)
     for seeds in (1, 5, 16):
         assert replace(shared, seeds=seeds).deviation == CHANGE.deviation
-    assert plan_of(shared, TERMS, ECE).one_base
+    plan = plan_of(shared, TERMS, ECE)
+    assert plan.one_base
+    # Further looks are no further chances to fail: each has the share of one.
+    assert plan.level == pytest.approx(10 * TERMS.level)
+    assert plan_of(CHANGE, TERMS, ECE).level == TERMS.level
 
 
 def test_without_noise_the_smallest_effect_that_matters_is_all_that_is_allowed():
@@ -148,14 +152,14 @@ def test_what_is_detectable_is_caught_with_a_probability_of_95_percent(change):
 @hypothesis.settings(max_examples=30)
 @hypothesis.given(st.floats(0.01, 0.1), st.floats(0.002, 0.05), st.floats(0.1, 1.0))
 def test_the_cure_cures(sd, effect, by_images):
-    change = replace(CHANGE, sd=sd, freedom=6, accepted=3, by_images=by_images)
+    change = replace(CHANGE, sd=sd, freedom=8, accepted=3, by_images=by_images)
     terms = replace(TERMS, min_effect=effect)
     found = allowance(change, terms, None)
     if seeds := found.wanted_seeds:
         assert found.blind
-        cured = replace(change, accepted=seeds, freedom=4 + seeds - 1)
+        cured = replace(change, accepted=seeds, freedom=max(4 + seeds - 1, 8))
         assert not allowance(cured, terms, None).blind
-        fewer = replace(change, accepted=seeds - 1, freedom=4 + seeds - 2)
+        fewer = replace(change, accepted=seeds - 1, freedom=max(4 + seeds - 2, 8))
         assert seeds == 4 or allowance(fewer, terms, None).blind
     if images := found.wanted_images:
         variance = sd * sd * (1 - by_images + by_images / images)
@@ -176,17 +180,18 @@ NOISE = Spread(variance=0.04, freedom=15, seeds=12, by_images=0.5)
 
 def test_a_seed_against_itself_by_hand():
     expected = 2 * 0.3**2 * 0.04
-    assert coupled(NOISE, [], 10.0, 4) == (pytest.approx(math.sqrt(expected)), 4)
+    assert coupled(NOISE, [], 10.0, 4) == (pytest.approx(math.sqrt(expected)), 8)
     sd, freedom = coupled(NOISE, [0.001, -0.002], 10.0, 4)
     assert sd == pytest.approx(math.sqrt((4 * expected + 0.01**2 + 0.02**2) / 6))
-    assert freedom == 6
+    assert freedom == LEAST_FREEDOM == 8  # four of the prior, two of the repeats, and no fewer than that
+    assert coupled(NOISE, [0.001] * 5, 10.0, 4)[1] == 9
 
 
 @hypothesis.given(st.lists(st.floats(), max_size=5), st.floats(1, 50))
 def test_a_seed_against_itself_is_never_noisier_than_two_trainings(repeats, slope):
     sd, freedom = coupled(NOISE, repeats, slope, 4)
     assert 0 < sd <= math.sqrt(2 * 0.04) * (1 + 1e-9)
-    assert 4 <= freedom <= 4 + len(repeats)
+    assert freedom == max(4 + sum(map(math.isfinite, repeats)), 8)
 
 
 @hypothesis.settings(max_examples=40)

@@ -63,7 +63,7 @@ def test_the_same_seed():
     found = of(traced)
     assert found.alone == of(SIDES).alone
     one, scale = found.found, scale_of(ECE)
-    assert (one.kind, one.accepted, one.seeds, one.known, one.freedom) == ("same seed", 0, 5, 12, 6)
+    assert (one.kind, one.accepted, one.seeds, one.known, one.freedom) == ("same seed", 0, 5, 12, 8)
     pairs = list(zip(HERE, THERE, strict=False))
     assert one.by_seed == pytest.approx([scale.of(a) - scale.of(b) for a, b in pairs])
     assert one.worse == pytest.approx(sum(a - b for a, b in pairs) / 5)
@@ -133,7 +133,7 @@ def test_the_change_from_the_base():
         replace(anew, share_base=(False, True)),
     ):
         one = of(sides).found
-        assert (one.kind, one.accepted, one.freedom) == ("change from the base", 1, 4)
+        assert (one.kind, one.accepted, one.freedom) == ("change from the base", 1, 8)
         assert one.sd == pytest.approx(math.sqrt(prior))
     for nonsense in ({"ece": math.nan}, {"ece": math.inf}, {"nll": 0.1}):
         assert of(replace(anew, pairing=Pairing(changes=nonsense))).found.kind == "another base"
@@ -148,7 +148,7 @@ def test_seeds_of_one_base_network_tell_nothing_of_others():
     assert of(ours).alone.one_base
     assert of(ours).alone.deviation == pytest.approx(of(ours).alone.sd * math.sqrt(1 + 1 / 12))
     theirs = of(replace(SIDES, same_base=False, share_base=(False, True))).alone
-    assert (theirs.one_base, theirs.accepted, theirs.freedom) == (False, 1, 4)
+    assert (theirs.one_base, theirs.accepted, theirs.freedom) == (False, 1, 8)
     assert theirs.sd == pytest.approx(math.sqrt((0.4 + 9) * 0.1**2))
     assert not of(SIDES).alone.one_base
 

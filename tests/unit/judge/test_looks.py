@@ -129,7 +129,7 @@ def test_a_seed_that_came_out_again_as_it_was_accepted_settles_the_cell():
 
 
 def test_more_seeds_of_another_single_base_network_end_too():
-    given = {"same_base": False, "share_base": (True, True), "level": 0.01}
+    given = {"same_base": False, "share_base": (True, True), "level": 0.001}
     verdicts = looks_at({"ece": [0.9] * 16}, MEANS, ERRORS, **given)
     assert [one.seeds for one in verdicts] == [1, 2, 3, 5]
     assert verdicts[-1].status is Status.REGRESSION

@@ -62,10 +62,10 @@ def test_the_priors_error_is_that_of_all_cells_alike():
     # Of single accepted seeds only the prior is known, however many cells there are.
     (found,) = pool([cell(0.01) for _ in range(20)])
     sd = math.sqrt(1.4 * 2 / 20) * 0.01
-    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 4) * sd)
+    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 8) * sd)
     (several,) = pool([cell(0.01, sd=math.sqrt(1.4) * 0.01, seeds=2) for _ in range(20)])
-    freedom = round(1 / (1 / (5 * 20) + 1 / (4 + 20)))
-    sd = math.sqrt(1.4 * 1.5 / 20 * 5 / 3 * (freedom - 2) / freedom) * 0.01
+    freedom = round(1 / (1 / (8 * 20) + 1 / (4 + 20)))
+    sd = math.sqrt(1.4 * 1.5 / 20 * 8 / 6 * (freedom - 2) / freedom) * 0.01
     assert several.bound == pytest.approx(stats.t.isf(LEVEL, freedom) * sd)
 
 

@@ -10,7 +10,7 @@ from scipy import stats
 from pytest_prunecal.judge.student_t import quantile, tail
 
 freedoms = st.integers(1, 200)
-settings = hypothesis.settings(max_examples=200)
+settings = hypothesis.settings(max_examples=80)
 
 
 @settings

@@ -152,6 +152,14 @@ def test_what_only_selects_or_judges_measures_nothing_else(project, change):
     assert project.identity() == before
 
 
+def test_seeds_of_one_base_network_are_not_those_of_their_own(project):
+    setup = Setup(QUICK, "store", "auto", None, project.extensions, bases=project.bases)
+    identity = Identity(setup, "cpu", "data", Sources())
+    own, one = ([identity.of(CELL, seeds, one_base=which) for seeds in (1, 2)] for which in (False, True))
+    assert own[0] == one[0]  # the first seed's base network is its own
+    assert len({*own, *one}) == 3
+
+
 def test_the_weights_of_another_model_do_not_count(project):
     before = project.identity()
     project.bases |= {("vgg19", "plain"): GivenBase(project.path / "unrelated.txt")}

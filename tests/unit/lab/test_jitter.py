@@ -202,6 +202,28 @@ def test_more_seeds_of_a_cell_train_those_that_are_missing(engine):
     assert trained[3:] == [("dense", 1), ("weight-0.5", 1)]
 
 
+def test_further_seeds_may_keep_the_first_ones_base_network(engine):
+    local, trained = engine
+    first = local.measure(CELL, one_base=True)
+    found = local.measure(CELL, 2, one_base=True)
+    assert trained == [("weight-0.5", 1), ("weight-0.5", 2)]
+    assert [one.provenance["bases"] for one in (first, found)] == [1, 1]
+    assert found.by_image.base == first.by_image.base == first.trace.base
+    assert found.each["nll"][0] == first.metrics["nll"] != found.each["nll"][1]
+    (place,) = local.trained_bases(CELL, 2, one_base=True)
+    # Bases of their own are others, and only the first seed need not be trained again.
+    own = local.measure(CELL, 2)
+    assert trained[2:] == [("weight-0.5", 2)]
+    assert own.provenance["bases"] == 2
+    assert own.by_image.base != found.by_image.base
+    assert own.each["nll"][0] == found.each["nll"][0]
+    assert own.each["nll"][1] != found.each["nll"][1]
+    places = local.trained_bases(CELL, 2)
+    assert (places[0], len(places)) == (place, 2)
+    assert local.measure(CELL, one_base=True).metrics == first.metrics
+    assert len(trained) == 3
+
+
 def test_a_jitter_needs_no_more_than_a_measurement(engine, whole):
     local, trained = engine
     found = local.measure(CELL, 2)

@@ -62,7 +62,7 @@ def test_one_trial_stays_as_it_is():
     found = combine([one])
     assert found.metrics == one.measurement.metrics
     assert found.corrupted == one.measurement.corrupted
-    assert found.provenance == one.measurement.provenance | {"seeds": 1}
+    assert found.provenance == one.measurement.provenance | {"seeds": 1, "bases": 1}
     assert set(found.uncertainty) == set(PAIRED)
     for name, sure in found.uncertainty.items():
         assert sure == Uncertainty(float(one.sampled.replicates[name].std()))
@@ -88,7 +88,7 @@ def test_several_trials_by_hand():
     )
     assert "sparsity" not in found.uncertainty
     assert found.corrupted["fog"]["1"] == pytest.approx({"accuracy": 0.7 / 3, "ece": 0.5})
-    assert found.provenance == {"seconds": 4.5, "seed": 1, "torch": "2", "seeds": 3}
+    assert found.provenance == {"seconds": 4.5, "seed": 1, "torch": "2", "seeds": 3, "bases": 1}
     assert found.warnings == ("floored", "seed 1", "seed 2", "seed 4")
     assert found.by_image.first == trials[0].measurement.metrics
     assert found.by_image.metrics == pytest.approx(found.metrics)
@@ -102,6 +102,7 @@ def test_the_base_of_several_seeds_is_known_by_all_of_them():
     one, other = combine([trial(1)]), combine([trial(1), trial(2, base="beef")])
     assert combine([trial(1), trial(2)]).by_image.base == one.by_image.base == "cafe"
     assert other.by_image.base != "cafe"
+    assert [found.provenance["bases"] for found in (one, other)] == [1, 2]
     assert combine([trial(1), trial(2, base="beef")]).by_image.base == other.by_image.base
     assert combine([trial(1, base="beef"), trial(2)]).by_image.base != other.by_image.base
 

@@ -232,6 +232,8 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("tolerance: {ece: {absolute: 1}}", 2, "unknown key 'absolute'"),
         ("precision: float16", 2, "precision is 'float16'; it must be one of float32, bfloat16"),
         ("threads: 0", 2, "must lie in"),
+        ("repeat: 17", 2, "repeat is 17; it must lie in [1, 16]"),
+        ("repeat: 0", 2, "repeat is 0; it must lie in [1, 16]"),
         ("prunecal: 2", 2, "format 2 is not known here"),
         ("prunecal: 2\ncolour: red", 2, "format 2 is not known here"),
         ("noise:\n  change: [1]", 3, "noise.change must be a mapping"),

@@ -49,8 +49,8 @@ class Cluster:
         asked.append("device")
         return "Many GPUs"
 
-    def measure(self, cell, seeds=1):
-        asked.append(cell.id)
+    def measure(self, cell, seeds=1, *, one_base=False):
+        asked.append(f"{cell.id} from one base" if one_base else cell.id)
         if cell.ratio > 0.8:
             raise OSError(f"no node for {cell.id}")
         if seeds > 5:
@@ -66,7 +66,7 @@ class Cluster:
             },
         )
 
-    def trained_bases(self, cell, seeds):
+    def trained_bases(self, cell, seeds, *, one_base=False):
         return []
 
     def jitter(self, cell, repeats, measured=None):
@@ -112,6 +112,15 @@ def test_it_measures_what_the_store_does_not_have(setup):
     again = start(setup).measure(CELL)
     assert again == measured(setup, 1, reused=True)
     assert asked() == []
+
+
+def test_seeds_of_one_base_network_are_kept_apart_from_those_of_their_own(setup):
+    engine = start(setup)
+    for one_base, reused in ((False, False), (True, False), (True, True), (False, True)):
+        assert engine.measure(CELL, 2, one_base=one_base).reused is reused
+    assert asked() == ["made", CELL.id, f"{CELL.id} from one base"]
+    # Of a single seed both are the same.
+    assert [engine.measure(CELL, one_base=one_base).reused for one_base in (True, False)] == [False, True]
 
 
 def test_it_measures_again_what_is_to_be_fresh_once(setup):
