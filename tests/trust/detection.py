@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gate import Outcome
     from records import Detection, Run
 
-FAULT_SEEDS = 16
+FAULT_SEEDS = 9
 RULER_SEEDS = 6
 """A fault in the ruler fails on the first seed or never: fewer are measured."""
 RUNS = 20

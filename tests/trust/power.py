@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FAULT = "predictions turned"
 SHARES = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
-RUNS = 60
+RUNS = 20
 BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.93, 0.97, 0.9999, 1.1)
 """Of claimed power; the one from 0.93 to 0.97 is what `detectable` promises."""
 
