@@ -27,7 +27,8 @@ from pytest_prunecal.judge import student_t
 from pytest_prunecal.judge.noise import LEAST_FREEDOM
 from pytest_prunecal.judge.rate import LOOKED_AT, LOOKED_AT_ONCE
 from pytest_prunecal.judge.scale import Scale, scale_of
-from pytest_prunecal.judge.sequence import EARLIEST, MOST, Plan, deviation
+from pytest_prunecal.judge.sequence import EARLIEST, Plan, deviation
+from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
     from pytest_prunecal.judge.noise import Spread
@@ -132,7 +133,7 @@ class Allowance:
     Attributes:
         kind: which comparison it is.
         change: the change that is judged, in the metric's unit: measured minus yardstick.
-        noise: how far noise alone takes it for the worse over as many seeds as decide, in the metric's unit.
+        noise: how far noise alone takes it for the worse at the last look, in the metric's unit.
         bound: how far it may go: the larger of `noise` and the smallest effect that matters.
         sd: standard deviation of the change as measured, in the metric's unit, >= 0.
         seeds: seeds that were measured.
@@ -218,8 +219,8 @@ def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
         room = terms.min_effect
         return Allowance(change.kind, moved, 0.0, room, 0.0, change.seeds, change.accepted)
     plan = plan_of(change, terms, metric)
-    decisive = max(change.seeds, next(look for look in plan.looks if plan.decides(look)))
-    noise = scale.worsening(yardstick, plan.noise(decisive) * change.sd)
+    # Of the last look: a change that more seeds would make a regression is looked at over them.
+    noise = scale.worsening(yardstick, plan.noise(max(change.seeds, plan.looks[-1])) * change.sd)
     return Allowance(
         kind=change.kind,
         change=moved,

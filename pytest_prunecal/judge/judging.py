@@ -9,8 +9,9 @@ from pytest_prunecal.judge.auto_tolerance import Terms, allowance, plan_of
 from pytest_prunecal.judge.compared import compare
 from pytest_prunecal.judge.replay import replayed
 from pytest_prunecal.judge.screen import ruler, told
-from pytest_prunecal.judge.sequence import MOST, next_look
+from pytest_prunecal.judge.sequence import next_look
 from pytest_prunecal.judge.verdict import CellVerdict, MetricVerdict, Status
+from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.metric import in_order, recorded
 from pytest_prunecal.study.tolerance import EXACT, Tolerance, rule_of
 from pytest_prunecal.study.uncertainty import UNKNOWN

@@ -95,8 +95,8 @@ def together(
 ) -> tuple[Pooled, ...]:
     """Compare those cells of a model together that changed.
 
-    Whether a cell repeats the baseline's own seeds may be known from beside the file; by the file alone,
-    such a cell counts like any other.
+    Whether a cell repeats the baseline's own seeds may be known from beside the file alone; then, by the
+    file, such a cell counts like any other.
 
     Args:
         cells: each one's pruner, None for the dense cell, and its verdict.
@@ -115,7 +115,7 @@ def together(
     for group in groups:
         verdicts = [cell for pruner, cell in cells if group in (ALL, pruner)]
         sharp = [row for cell in verdicts if not cell.identical for row in cell.metrics]
-        plain = [row for cell in verdicts if not cell.unchanged for row in cell.metrics]
+        plain = [row for cell in verdicts if not (cell.unchanged or cell.reviewed) for row in cell.metrics]
         by_metric = _group(group, sharp, 0, metrics, min_effect, level)
         for name, one in _group(group, plain, 1, metrics, min_effect, level).items():
             if one.status is Status.REGRESSION and (

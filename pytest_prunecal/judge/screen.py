@@ -144,7 +144,8 @@ def _told(differences: Sequence[Difference]) -> str:
         return ""
     subject = _SUBJECTS[differences[0].stage]
     here = [one for one in differences if _SUBJECTS[one.stage] == subject]
-    shown, more = here[0], len(here) - 1
+    # A score says more to people than the mean of a logit.
+    shown, more = min(here, key=lambda one: one.name.startswith("logit ")), len(here) - 1
     if found := _STEP.fullmatch(shown.name):
         return f"{subject} differs from step {found[1]} on ({shown})"
     verb = "differ" if subject.endswith("images") else "differs"

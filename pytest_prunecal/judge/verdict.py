@@ -123,6 +123,14 @@ class CellVerdict:
         return self.status is Status.OK and unchanged
 
     @property
+    def reviewed(self) -> bool:
+        """Whether the numbers are those of the first seed as the baseline file itself has them."""
+        return self.identical and all(
+            row.change == 0 or (row.baseline_uncertainty.first == row.measured and self.seeds == 1)
+            for row in self.metrics
+        )
+
+    @property
     def headline(self) -> str:
         """The verdict in one line."""
         if self.reason:
