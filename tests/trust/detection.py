@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gate import Outcome
     from records import Detection, Run
 
-FAULT_SEEDS = 16
+FAULT_SEEDS = 9
 RULER_SEEDS = 6
 """A fault in the ruler fails on the first seed or never: fewer are measured."""
 RUNS = 20
@@ -43,7 +43,12 @@ def order(run: int) -> list[int]:
     """The seeds of a run, in the order in which it looks at them."""
     first = 1 + run % FAULT_SEEDS
     others = [seed for seed in range(1, FAULT_SEEDS + 1) if seed != first]
-    return [first, *drawn(run, others, MOST - 1)]
+    return [first, *drawn(run, others, min(MOST, FAULT_SEEDS) - 1), *_further(run)]
+
+
+def _further(run: int) -> list[int]:
+    """Seeds of a baseline under which no fault was measured, where it has more than those that were."""
+    return drawn(run, range(FAULT_SEEDS + 1, SEEDS + 1), max(BASELINE - FAULT_SEEDS, 0))
 
 
 @cache

@@ -111,9 +111,9 @@ class Gate:
         return Outcome(verdicts, self.pooled(verdicts))
 
     def looks(self, cell: Cell, run: Sequence[Mapping[str, Trial]]) -> list[CellVerdict]:
-        """A cell's verdicts at every look there may be, whether or not it comes to it."""
+        """A cell's verdicts at every look that the run's seeds allow, whether or not it comes to it."""
         found, seeds = [], 1
-        while seeds:
+        while 0 < seeds <= len(run):
             found.append(self.verdict(cell, run[:seeds]))
             seeds = next_look(seeds, self.settings.protocol.repeat)
         return found

@@ -120,18 +120,42 @@ class Point(TypedDict):
 class Sight(TypedDict):
     """What one comparison, or several pooled, can see: by metric, from which true effect on with 95 %."""
 
+    model: str
     what: str
     detectable: dict[str, float]
+
+
+class Elsewhere(TypedDict):
+    """One session of the shipped gate in another environment.
+
+    Attributes:
+        what: the environment.
+        cells: how many were measured.
+        compared: how many of them had a trace to compare with.
+        differ: what differs in the screen.
+        labels: how many cells have each.
+        cost: seeds looked at, the mean of tuned cells.
+        worst: by metric, the largest change for the worse of any cell.
+    """
+
+    what: str
+    cells: int
+    compared: int
+    differ: list[str]
+    labels: dict[str, int]
+    cost: float
+    worst: dict[str, float]
 
 
 Results = TypedDict(
     "Results",
     {
-        "false alarms": Quiet,
+        "false alarms": dict[str, Quiet],
         "damaged": list[Damaged],
         "detection": dict[str, Detection],
         "power": dict[str, list[Point]],
         "detectable": list[Sight],
+        "environments": list[Elsewhere],
     },
     total=False,
 )

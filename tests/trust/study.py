@@ -1,10 +1,11 @@
 """What the gate promises, measured: false alarms, detection, the power that it claims, what it can see.
 
-    python tests/trust/study.py FOLDER measure           # two hours on two cores
-    python tests/trust/study.py FOLDER report [PART...]  # minutes a part; results.json and the docs
+    python tests/trust/study.py FOLDER measure [WHAT...]  # two hours each on two cores
+    python tests/trust/study.py FOLDER report [PART...]   # minutes a part; results.json and the docs
 
-What lies in FOLDER is not measured again. PART is one of false-alarms, damaged, detection, power and
-detectable; the last needs nothing but the shipped baseline.
+WHAT is `tiny`, the small gate of the other parts, or `damaged`, cells of the shipped one. What lies in FOLDER
+is not measured again. PART is one of false-alarms, damaged, detection, power, detectable (from the shipped
+baselines alone) and environments (which sums up the reports of sessions in FOLDER/environments).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import damaged
 import detectable
 import detection
+import environments
 import false_alarms
 import power
 from faults import CATALOGUE
@@ -42,19 +44,24 @@ def jobs() -> list[tuple[str, int]]:
     return found
 
 
+MEASURED: dict[str, Callable[[Path], None]] = {
+    "tiny": lambda folder: measure_all(folder, jobs()),
+    "damaged": damaged.measure,
+}
 PARTS: dict[str, Callable[[Path], object]] = {
     "false alarms": false_alarms.report,
     "damaged": damaged.report,
     "detection": detection.report,
     "power": power.report,
     "detectable": lambda _: detectable.report(),
+    "environments": environments.report,
 }
 
 
 def main(folder: Path, what: str, parts: list[str]) -> None:
     if what == "measure":
-        measure_all(folder, jobs())
-        damaged.measure(folder)
+        for one in parts or MEASURED:
+            MEASURED[one](folder)
         return
     kept = HERE / "results.json"
     results = json.loads(kept.read_text()) if kept.exists() else {}

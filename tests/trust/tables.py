@@ -9,9 +9,9 @@ from faults import CATALOGUE
 from lab import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from records import Damaged, Detection, Point, Quiet, Rate, Results, Sight
+    from records import Damaged, Detection, Elsewhere, Point, Quiet, Rate, Results, Sight
 
 
 def tables(results: Results) -> str:
@@ -27,24 +27,37 @@ def tables(results: Results) -> str:
         parts["power"] = _power(results["power"])
     if "detectable" in results:
         parts["detectable"] = _detectable(results["detectable"])
+    if "environments" in results:
+        parts["environments"] = _environments(results["environments"])
     lines = []
     for name, part in parts.items():
         lines += [f"<!-- --8<-- [start:{name}] -->", *part, f"<!-- --8<-- [end:{name}] -->", ""]
     return "\n".join(lines)
 
 
-def _quiet(found: Quiet) -> list[str]:
-    runs = found["failed"]["runs"]
-    looks = ", ".join(f"{count} over {seeds}" for seeds, count in found["looks"].items())
-    by = ", ".join(f"{what} ({count})" for what, count in found["caught"].items()) or "-"
-    rows = [
-        ["runs that fail", _rate(found["failed"])],
-        ["of these by a cell of their own", _rate(found["cells"])],
-        ["by", by],
-        ["seeds a tuned cell, mean", f"{found['cost']:.2f}"],
-        ["tuned cells by seeds looked at", looks],
-    ]
-    return _table([f"{runs} runs from {found['seeds']} seeds", ""], rows)
+def _quiet(found: dict[str, Quiet]) -> list[str]:
+    def row(what: str, told: Callable[[Quiet], str]) -> list[str]:
+        return [what, *map(told, found.values())]
+
+    head = row("seeds of the baseline", lambda _: "")
+    head[1:] = found
+    return _table(
+        head,
+        [
+            row("runs that fail", lambda one: _rate(one["failed"])),
+            row("of these by a cell of their own", lambda one: _rate(one["cells"])),
+            row("by", lambda one: _counts(one["caught"])),
+            row("seeds a tuned cell, mean", lambda one: f"{one['cost']:.2f}"),
+            row(
+                "tuned cells by seeds looked at",
+                lambda one: ", ".join(f"{count} over {seeds}" for seeds, count in one["looks"].items()),
+            ),
+        ],
+    )
+
+
+def _counts(found: dict[str, int]) -> str:
+    return ", ".join(f"{what} ({count})" for what, count in found.items()) or "-"
 
 
 def _rate(entry: Rate) -> str:
@@ -59,7 +72,7 @@ def _damaged(found: Sequence[Damaged]) -> list[str]:
             one["cell"],
             str(one["seeds"]),
             _rate(one["failed"]),
-            ", ".join(f"{what} ({count})" for what, count in one["caught"].items()) or "-",
+            _counts(one["caught"]),
             f"{one['cost']:.2f}",
         ]
         for one in found
@@ -114,15 +127,31 @@ def _power(found: dict[str, list[Point]]) -> list[str]:
 
 
 def _detectable(found: Sequence[Sight]) -> list[str]:
-    head = ["caught with 95 % from", *METRICS]
+    head = ["model", "caught with 95 % from", *METRICS]
     return _table(
         head,
         [
-            [one["what"], *(f"{one['detectable'][metric]:.4f}" for metric in METRICS)]
+            [one["model"], one["what"], *(f"{one['detectable'][metric]:.4f}" for metric in METRICS)]
             for one in found
             if all(metric in one["detectable"] for metric in METRICS)
         ],
     )
+
+
+def _environments(found: Sequence[Elsewhere]) -> list[str]:
+    head = ["other than the baseline's", "cells", "differ in the screen", "verdicts", "seeds, mean"]
+    rows = [
+        [
+            one["what"],
+            str(one["cells"]),
+            ", ".join(one["differ"]) or f"none of {one['compared']}",
+            _counts(one["labels"]),
+            f"{one['cost']:.2f}",
+            *(f"{one['worst'][metric]:.4f}" for metric in METRICS),
+        ]
+        for one in found
+    ]
+    return _table([*head, *METRICS], rows)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
