@@ -122,7 +122,7 @@ def test_a_metric(apply, gate):
     assert number["uncertainty"]["measured"]["se"] > 0
     status, out, cells = gate("--prunecal-ratios=0", "--prunecal-fresh")
     assert status == 0, out
-    assert "confidence" in cells["dense"]["evidence"]["paired"]
+    assert "confidence" in cells["dense"]["evidence"]["changes"]
 
 
 def test_a_pruner(apply, gate):
