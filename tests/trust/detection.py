@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gate import Outcome
+    from lab import Subject
     from records import Detection, Run
 
 FAULT_SEEDS = 9
@@ -51,12 +53,18 @@ def _further(run: int) -> list[int]:
     return drawn(run, range(FAULT_SEEDS + 1, SEEDS + 1), max(BASELINE - FAULT_SEEDS, 0))
 
 
+def subject() -> Subject:
+    """The tiny gate, looking at no more seeds than faults were measured under."""
+    found = tiny()
+    return replace(found, protocol=replace(found.protocol, repeat=FAULT_SEEDS))
+
+
 @cache
 def gate_of(folder: Path, run: int) -> Gate:
     """The gate that a run is judged by: the same seeds without a fault."""
     seeds = order(run)
     jitter = lab_in(folder).jitter(seeds[0])
-    return Gate(tiny(), [trials(folder, seed) for seed in seeds[:BASELINE]], jitter)
+    return Gate(subject(), [trials(folder, seed) for seed in seeds[:BASELINE]], jitter)
 
 
 def judged(folder: Path, fault: str, run: int) -> Outcome:
@@ -111,7 +119,7 @@ def claimed(folder: Path) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     for number in range(RUNS):
         seeds = drawn(number, range(FAULT_SEEDS + 1, SEEDS + 1), BASELINE + 1)
-        gate = Gate(tiny(), [trials(folder, seed) for seed in seeds[:BASELINE]])
+        gate = Gate(subject(), [trials(folder, seed) for seed in seeds[:BASELINE]])
         for cell in gate.file.cells:
             verdict = gate.verdict(cell, [trials(folder, seeds[-1])])
             for row in verdict.metrics:

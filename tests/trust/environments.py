@@ -42,7 +42,7 @@ def _session(name: str, report: dict[str, Any]) -> Elsewhere:
         ],
         "labels": counted(cell["label"] for cell in cells),
         "cost": statistics.fmean(cell["seeds"] for cell in tuned),
-        "worst": {metric: max(_worse(cell, metric) for cell in cells) for metric in METRICS},
+        "worst": {metric: max(0.0, *(_worse(cell, metric) for cell in cells)) for metric in METRICS},
     }
 
 

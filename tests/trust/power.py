@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from detection import FAULT_SEEDS, gate_of, order
+from detection import FAULT_SEEDS, gate_of, order, subject
 from false_alarms import BASELINE, SEEDS, trials
 from gate import Gate
 from lab import METRICS, drawn, tiny
@@ -84,7 +84,7 @@ def pairs(folder: Path, *, same_seed: bool) -> list[tuple[float, bool]]:
             gate, seeds = gate_of(folder, number), order(number)[:FAULT_SEEDS]
         else:
             fresh = drawn(number, range(FAULT_SEEDS + 1, SEEDS + 1), BASELINE)
-            gate = Gate(tiny(), [trials(folder, seed) for seed in fresh])
+            gate = Gate(subject(), [trials(folder, seed) for seed in fresh])
             seeds = drawn(number, range(1, FAULT_SEEDS + 1), min(MOST, FAULT_SEEDS))
         for share, by_row in effects.items():
             run = [trials(folder, seed, fault_of(share)) for seed in seeds]
