@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
-LOADED = ("plugin", "hookspecs", "errors", "gate", "gate.options", "gate.readers", "gate.named", "gate.stash")
+LOADED = (
+    *("plugin", "hookspecs", "errors", "study", "study.looks"),
+    *("gate", "gate.options", "gate.readers", "gate.named", "gate.stash"),
+)
 COSTLY = {"torch", "numpy", "yaml", "safetensors", "fsspec", "PIL"}
 
 
