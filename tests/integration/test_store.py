@@ -83,7 +83,7 @@ def drop_sum(entry, _):
 def swap(entry, draw):
     """Another entry in its place, of the same kind where there is one."""
     others = [path for path in entry.parent.iterdir() if path != entry]
-    others = others or [path for path in entry.parents[1].glob("base/*") if path != entry]
+    others = others or [path for path in entry.parents[1].glob("*/*.safetensors") if path != entry]
     other = draw.choice(sorted(others))
     put(entry, other.read_bytes())
     put(sum_of(entry), sum_of(other).read_bytes())
