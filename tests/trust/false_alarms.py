@@ -28,7 +28,7 @@ BASELINE = 12
 SEEDS = 540
 """Seeds without a change, all from one base network."""
 
-RUNS = {BASELINE: 1000, 3: 300, 1: 300}
+RUNS = {BASELINE: 1000, 5: 1000, 3: 1000, 1: 1000}
 """By the seeds of a baseline, how many random splits are judged."""
 
 
