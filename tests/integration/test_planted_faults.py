@@ -159,6 +159,7 @@ def test_sound_code_passes(gate):
     assert gate().failed == set(), gate().text
 
 
+@pytest.mark.slow  # a cell that fails is measured over five seeds
 def test_weight_pruner_keeping_the_smallest_weights(gate):
     sound, faulty = gate(), gate(SMALLEST_WEIGHTS_KEPT)
     assert "weight-0.5" in faulty.failed

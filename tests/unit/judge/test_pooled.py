@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from judged_cells import PRIOR, accepted, drawn, judged, scaled_prior
 from scipy import stats
 
-from pytest_prunecal.judge.pooled import ALL, together
+from pytest_prunecal.judge.pooled import ALL, OF_FEW_SEEDS, together
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study.metric import METRICS
 from pytest_prunecal.study.tolerance import Tolerance
@@ -62,11 +62,12 @@ def test_the_priors_error_is_that_of_all_cells_alike():
     # Of single accepted seeds only the prior is known, however many cells there are.
     (found,) = pool([cell(0.01) for _ in range(20)])
     sd = math.sqrt(1.4 * 2 / 20) * 0.01
-    assert found.bound == pytest.approx(stats.t.isf(LEVEL, 8) * sd)
+    assert found.bound == pytest.approx(stats.t.isf(OF_FEW_SEEDS * LEVEL, 8) * sd)
     (several,) = pool([cell(0.01, sd=math.sqrt(1.4) * 0.01, seeds=2) for _ in range(20)])
     freedom = round(1 / (1 / (8 * 20) + 1 / (4 + 20)))
     sd = math.sqrt(1.4 * 1.5 / 20 * 8 / 6 * (freedom - 2) / freedom) * 0.01
-    assert several.bound == pytest.approx(stats.t.isf(LEVEL, freedom) * sd)
+    assert several.bound == pytest.approx(stats.t.isf(OF_FEW_SEEDS * LEVEL, freedom) * sd)
+    assert OF_FEW_SEEDS == 0.1  # as measured
 
 
 def test_a_regression_that_no_cell_shows():
