@@ -27,6 +27,8 @@ Turns = list[tuple[int, int]]
 """Who goes on next, and for how many operations."""
 
 TWO = ("--prunecal-seeds=2",)
+ACCEPT = ("--prunecal-update", "--prunecal-seeds=1")  # an update keeps the seeds that a file has
+
 ENDLESS = 10_000
 
 
@@ -71,7 +73,7 @@ def test_eight_at_once(places: Places, family: Opener) -> None:
             places.accepted()
             delays = [draw.choice((0.0, draw.uniform(0.0, 0.3))) for _ in cells]
             children = [
-                start(folder, "--prunecal-update", *only(cell), orders=Orders(delay=delay))
+                start(folder, *ACCEPT, *only(cell), orders=Orders(delay=delay))
                 for cell, delay in zip(cells, delays, strict=True)
             ]
             ended = [child.wait() for child in children]
@@ -129,7 +131,7 @@ def take_turns(
     sessions = []
     for cell in cells:
         ours, theirs = multiprocessing.Pipe()
-        child = start(folder, "--prunecal-update", *only(cell), orders=orders, line=theirs)
+        child = start(folder, *ACCEPT, *only(cell), orders=orders, line=theirs)
         sessions.append(Session(child, ours))
         theirs.close()
     assert all(session.listen(LIMIT) for session in sessions), "it hangs"
