@@ -24,7 +24,7 @@ from pytest_prunecal.study.trace import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pytest_prunecal.study.trace import Jitter, Trace, Value
 
@@ -150,11 +150,3 @@ def _told(differences: Sequence[Difference]) -> str:
         return f"{subject} differs from step {found[1]} on ({shown})"
     verb = "differ" if subject.endswith("images") else "differs"
     return f"{subject} {verb}: {shown}" + (f", and {more} more" if more else "")
-
-
-def by_stage(differences: Sequence[Difference]) -> Mapping[str, list[Difference]]:
-    """The differences by stage, in the order in which a cell comes to them."""
-    found: dict[str, list[Difference]] = {}
-    for one in differences:
-        found.setdefault(one.stage, []).append(one)
-    return found

@@ -10,7 +10,6 @@ from gate import Gate
 from lab import Lab, drawn, tiny
 from records import Run, quiet
 
-from pytest_prunecal.judge.screen import by_stage
 from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
@@ -60,11 +59,7 @@ def summed_up(outcome: Outcome) -> Run:
     return Run(
         outcome.caught,
         {name: cell.seeds for name, cell in outcome.cells.items() if name != "dense"},
-        {
-            name: next(iter(by_stage(cell.differences)))
-            for name, cell in outcome.cells.items()
-            if cell.differences
-        },
+        {name: cell.differences[0].stage for name, cell in outcome.cells.items() if cell.differences},
         max(failing, default=1 if outcome.failed else 0),
     )
 

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from pytest_prunecal.judge.screen import EXACT, FLOOR, TIMES, Difference, by_stage, ruler, screen, told
+from pytest_prunecal.judge.screen import EXACT, FLOOR, TIMES, Difference, ruler, screen, told
 from pytest_prunecal.study.trace import (
     CORRUPTIONS,
     DATA,
@@ -128,9 +128,12 @@ def test_in_words():
     assert ruler(dense) == "the evaluation of the base network differs: ece 0.02 -> 0.03"
 
 
-def test_by_stage_in_the_order_of_the_cell():
-    found = [*differences(PRUNED, nll=0.4), *differences(FINETUNE, loss_1=9.0, loss_2=9.0)]
-    assert {stage: len(ones) for stage, ones in by_stage(found).items()} == {PRUNED: 1, FINETUNE: 2}
+def test_differences_stand_in_the_order_of_the_cell():
+    stages = dict(reversed(TRACE.stages.items()))
+    stages[FINETUNE] = {**stages[FINETUNE], "loss 1": 9.0}
+    stages[PRUNED] = {**stages[PRUNED], "nll": 9.0}
+    found = screen(Trace(TRACE.base, stages), TRACE, JITTER)
+    assert [(one.stage, one.name) for one in found] == [(PRUNED, "nll"), (FINETUNE, "loss 1")]
     assert [one.of_ruler for one in (Difference(stage, "x", 1, 2) for stage in STAGES)] == [True] * 3 + [
         False
     ] * 3
