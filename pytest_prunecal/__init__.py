@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from pytest_prunecal.errors import PrunecalError
     from pytest_prunecal.lab.datasets.base import Dataset
     from pytest_prunecal.lab.models.groups import ChannelGroup
-    from pytest_prunecal.lab.pruners.base import Pruned, Pruner
+    from pytest_prunecal.lab.pruners.base import Pruned
     from pytest_prunecal.study.measurement import Measurement
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.pruner import Pruner
 
 __version__ = "0.1.0"
 
@@ -36,7 +37,7 @@ _HOMES = {
     "Metric": "study.metric",
     "PrunecalError": "errors",
     "Pruned": "lab.pruners.base",
-    "Pruner": "lab.pruners.base",
+    "Pruner": "study.pruner",
 }
 
 

@@ -1,4 +1,4 @@
-"""Hooks that a conftest.py may implement to bring in its own models, pruners, data sets and metrics.
+"""Hooks that a conftest.py may implement to bring in its own: models, pruners, data, metrics, candidates.
 
 Every hook but the last returns a mapping from name to what it adds; a text `package.module:attribute` is
 imported only when a cell is measured, which keeps torch out of processes that measure nothing.
@@ -47,6 +47,18 @@ def pytest_prunecal_datasets(config: pytest.Config) -> Mapping[str, str | Callab
 @pytest.hookspec
 def pytest_prunecal_metrics(config: pytest.Config) -> Mapping[str, Metric]:
     """Add metrics: name to a `pytest_prunecal.Metric` with a `function`, which says what it measures."""
+    raise NotImplementedError
+
+
+@pytest.hookspec
+def pytest_prunecal_candidates(config: pytest.Config) -> Mapping[str, str | Path | Callable[..., nn.Module]]:
+    """Add candidates: finished networks that are measured as they are, beside the cells of their models.
+
+    Returns:
+        `MODEL:NAME` to a file (a path, relative ones below the root directory; see `--prunecal-candidate`),
+        or to a builder, itself or as `package.module:callable`, that is called as a model's is and returns
+        the finished network in evaluation mode.
+    """
     raise NotImplementedError
 
 

@@ -109,11 +109,12 @@ def _pin(
     file: GateFile, results: list[CellResult], removed: Collection[str], settings: Settings
 ) -> dict[str, baseline.PinnedBase]:
     """Put the base networks that this run trained beside the baseline file."""
-    needed = file.grid | (set(file.baseline.cells if file.baseline else ()) - set(removed))
-    if missing := needed - {result.cell.id for result in results if result.measurement}:
+    started = [result for result in results if not result.cell.candidate]
+    needed = file.grid | (file.trained - set(removed))
+    if missing := needed - {result.cell.id for result in started if result.measurement}:
         raise PrunecalError(f"{file.name}: not pinned: {min(missing)} was not measured from the new base")
     bases = {}
-    for result in results:
+    for result in started:
         provenance = result.measurement.provenance if result.measurement else {}
         kind = str(provenance["base_kind"])
         if kind not in bases:

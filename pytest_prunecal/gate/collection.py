@@ -144,6 +144,9 @@ class CellItem(pytest.Item):
     def _measured(self, settings: Settings) -> tuple[Measurement, Outcome]:
         """Measure over as many seeds as it takes, and what then becomes of the cell."""
         engine, update = engine_of(self.config), settings.options.update
+        if self.cell.candidate:  # nothing is trained, so no seed makes a difference
+            measurement = engine.measure(self.cell)
+            return measurement, self._outcome(measurement, settings)
         seeds = settings.options.seeds or (self.file.seeds if update == "all" else 1)
         # A second base network in the looks of a gate would be noise that the first look had not, and dear.
         accepted = self.file.accepted(self.cell)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar, cast
 import pytest
 
 from pytest_prunecal.gate import readers
-from pytest_prunecal.gate.readers import Written
+from pytest_prunecal.gate.readers import Given, Written
 from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
@@ -112,6 +112,22 @@ class Options:
         "MODEL=FILE",
         "start from this trained network (safetensors) instead of base training; may be repeated",
         readers.checkpoints,
+        default="",
+        several=True,
+        repeated=True,
+    )
+    candidate: tuple[Given, ...] = _option(
+        "MODEL:NAME=FILE",
+        "measure this finished network as it is, beside the cells of MODEL; may be repeated",
+        readers.candidates,
+        default="",
+        several=True,
+        gates=True,
+    )
+    trust: tuple[Path, ...] = _option(
+        "FILE",
+        "load this candidate though its kind of file (TorchScript) runs code on loading; may be repeated",
+        readers.trusted,
         default="",
         several=True,
         repeated=True,

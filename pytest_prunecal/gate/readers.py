@@ -40,6 +40,24 @@ class Written(NamedTuple):
         return f"--prunecal-{self.name}={self.text}"
 
 
+class Given(NamedTuple):
+    """A candidate as an option names it.
+
+    Attributes:
+        model: the model's name.
+        name: the candidate's.
+        path: its file.
+        text: the whole as it was written.
+        given: whether it stands on the command line.
+    """
+
+    model: str
+    name: str
+    path: Path
+    text: str
+    given: bool
+
+
 def as_written(written: Written) -> Written:
     """For an option whose value is made where more is known."""
     return written
@@ -176,12 +194,42 @@ def checkpoints(written: Written) -> dict[str, Path]:
                 raise PrunecalError(f"{what}: write MODEL=FILE, such as resnet20=base.safetensors")
             if model in found:
                 raise PrunecalError(f"--prunecal-{written.name} names {model!r} twice; give one file a model")
-            found[model] = _checkpoint(place, written)
-            there = _there(found[model], written)
-            if there != "a file":
-                says = f"{found[model]} is {there}" if there else f"there is no file {found[model]}"
-                raise PrunecalError(f"{what}: {says}")
+            found[model] = _existing(place, written, what)
     return found
+
+
+def candidates(written: Written) -> tuple[Given, ...]:
+    """Read `MODEL:NAME=FILE`, one a line; what is inside a file is checked where all is known."""
+    from pytest_prunecal.study.candidate import check_name  # noqa: PLC0415 - as `path`
+
+    found: list[Given] = []
+    for text in filter(None, map(str.strip, written.text.splitlines())):
+        what = f"--prunecal-{written.name}={text}"
+        whose, equals, place = text.partition("=")
+        model, _, name = whose.rpartition(":")
+        if not (equals and place and model and name):
+            raise PrunecalError(f"{what}: write MODEL:NAME=FILE, such as resnet20:v2=v2.onnx")
+        check_name(name, what)
+        if any((model, name) == (other.model, other.name) for other in found):
+            raise PrunecalError(
+                f"--prunecal-{written.name} gives {whose} twice; give each candidate one file"
+            )
+        path = _existing(place, written, what)
+        found.append(Given(model, name, path, text, written.given))
+    return tuple(found)
+
+
+def trusted(written: Written) -> tuple[Path, ...]:
+    """Read files that may run code, one a line."""
+    places = filter(None, map(str.strip, written.text.splitlines()))
+    return tuple(_existing(place, written, f"--prunecal-{written.name}={place}") for place in places)
+
+
+def _existing(place: str, written: Written, what: str) -> Path:
+    path = _checkpoint(place, written)
+    if (there := _there(path, written)) != "a file":
+        raise PrunecalError(f"{what}: {f'{path} is {there}' if there else f'there is no file {path}'}")
+    return path
 
 
 def _checkpoint(place: str, written: Written) -> Path:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.baseline.file import CELL_FIELDS
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, MODELS, PRUNERS
+from pytest_prunecal.study.cell import CANDIDATE, DENSE
 from pytest_prunecal.study.metric import METRICS, Metric, known, problem_of
+from pytest_prunecal.study.pruner import Pruner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pytest_prunecal.gate.options import Options
     from pytest_prunecal.study.extensions import Extensions
@@ -46,6 +48,11 @@ def _listed(names: tuple[str, ...] | None, what: str, known: Sequence[str]) -> t
         if (names or ()).count(name) > 1:
             raise PrunecalError(f"{what} {name!r} is given twice; name each {what} once")
     return names
+
+
+def is_registered(name: str, extensions: Extensions) -> bool:
+    """Whether something builds the networks of a model."""
+    return name in MODELS or name in extensions.models or _PATH.fullmatch(name) is not None
 
 
 def check_model(name: str, extensions: Extensions, where: str = "") -> None:
@@ -97,6 +104,10 @@ def check_extensions(extensions: Extensions) -> None:
                 raise PrunecalError(
                     f"conftest.py adds {what} {name!r}, which is built in; give it another name"
                 )
+            if what == "pruner" and str(name).lower() in (DENSE, CANDIDATE):
+                raise PrunecalError(
+                    f"conftest.py adds pruner {name!r}, which names other cells; call it otherwise"
+                )
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise PrunecalError(f"conftest.py adds {what} {name!r}; use letters, digits and underscores")
             if problem := _misfit(what, name, entry):
@@ -120,8 +131,33 @@ def _misfit(what: str, name: str, entry: object) -> str:
     if isinstance(entry, str):
         return "" if _PATH.fullmatch(entry) else f"as {entry!r}; write package.module:attribute"
     if what == "pruner":
-        return ""  # to know a Pruner takes torch: checked when one is measured
+        return _misfit_of_pruner(entry)
     return "" if callable(entry) else f"as {entry!r}; it must be callable"
+
+
+def _misfit_of_pruner(entry: object) -> str:
+    """What is wrong with a pruner's row, as far as can be told without importing it; empty if nothing."""
+    if not isinstance(entry, Pruner):
+        return f"as {entry!r}; it must be a pytest_prunecal.Pruner"
+    if isinstance(entry.prune, str) and not _PATH.fullmatch(entry.prune):
+        return f"with the function {entry.prune!r}; write package.module:attribute"
+    levels = entry.levels
+    if levels is None:
+        return ""
+    if not isinstance(levels, (tuple, list)) or not all(isinstance(one, str) for one in levels):
+        return f"with the levels {levels!r}; give a tuple of names, empty for none"
+    bad = [one for one in levels if not _NAME.fullmatch(one) or [*levels].count(one) > 1]
+    return f"with the level {bad[0]!r}; name each once, of letters, digits and underscores" if bad else ""
+
+
+def levels_of(pruners: Iterable[str], extensions: Extensions) -> dict[str, tuple[str, ...]]:
+    """By name of those pruners that take no ratio, the levels that they take."""
+    rows = {name: extensions.pruners.get(name) or PRUNERS.get(name) for name in pruners}
+    return {
+        name: tuple(row.levels)
+        for name, row in rows.items()
+        if isinstance(row, Pruner) and row.levels is not None
+    }
 
 
 def check_protocol(protocol: Protocol, extensions: Extensions) -> None:

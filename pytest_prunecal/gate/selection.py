@@ -14,7 +14,7 @@ from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.family import family_of
-from pytest_prunecal.gate.registry import check_model, models_of, pruners_of
+from pytest_prunecal.gate.registry import check_model, is_registered, levels_of, models_of, pruners_of
 from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.gate.family import Family
     from pytest_prunecal.gate.options import Options
+    from pytest_prunecal.study.candidate import Candidate, Candidates
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.metric import Metric
@@ -72,14 +73,45 @@ class GateFile:
         return self.baseline.cells.get(cell.id) if self.baseline else None
 
     @property
+    def trained(self) -> set[str]:
+        """Ids of the accepted cells that start from a base network; candidates do not."""
+        accepted = self.baseline.cells if self.baseline else ()
+        return {cell_id for cell_id in accepted if not cell_from_id("", cell_id).candidate}
+
+    @property
     def seeds(self) -> int:
         """Over how many seeds most of its accepted cells were measured; 1 if there are none."""
-        counts = Counter(cell.seeds for cell in (self.baseline.cells.values() if self.baseline else ()))
+        counts = Counter(self.baseline.cells[cell_id].seeds for cell_id in self.trained if self.baseline)
         return max(counts, key=lambda seeds: (counts[seeds], seeds), default=1)
 
 
+@dataclass(frozen=True)
+class Narrowed:
+    """How the command line narrows what is measured.
+
+    Attributes:
+        grid: whether it names pruners or ratios: only such cells are measured, and candidates that it gives.
+        models: whether it names models: no others are, but for those of candidates that it gives.
+        candidates: whether it gives candidates, and no models: nothing but these is measured.
+    """
+
+    grid: bool = False
+    models: bool = False
+    candidates: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether some cells of a model that the project knows are left out."""
+        return self.grid or self.candidates
+
+
 def select(
-    options: Options, extensions: Extensions, protocol: Protocol, named: Sequence[Path], *, narrowed: bool
+    options: Options,
+    extensions: Extensions,
+    protocol: Protocol,
+    named: Sequence[Path],
+    candidates: Candidates,
+    narrowed: Narrowed,
 ) -> tuple[GateFile, ...]:
     """Select the gate's cells and read their baselines.
 
@@ -88,13 +120,14 @@ def select(
         extensions: the user's own.
         protocol: whose grid is narrowed.
         named: files and folders at or below the baselines folder that the command line names.
-        narrowed: whether the command line narrows the grid.
+        candidates: all that the session knows.
+        narrowed: how the command line narrows the grid.
 
     Raises:
         PrunecalError: the selection is empty or names what is not there, or a baseline cannot be used.
     """
     folder = options.baselines / protocol.name
-    if not folder.is_dir() and options.update is None and not options.plan:
+    if not (folder.is_dir() or options.update or options.plan or protocol.recovery):
         raise PrunecalError(
             f"there is no folder {shown(folder)} with baselines of protocol {protocol.name!r}; "
             "accept this machine's numbers with --prunecal-update, or name another folder with "
@@ -103,22 +136,43 @@ def select(
     asked = pruners_of(options, extensions) or list(protocol.pruners)
     pruners = sorted(asked, key=lambda name: canonical_order(Cell("", name, 0), protocol.pruners))
     ratios = protocol.ratios if options.ratios is None else options.ratios
+    levels = levels_of({*pruners, *protocol.pruners}, extensions)
+    # Whoever names ratios means the pruners that take one, and those that are named.
+    taken = [one for one in pruners if one not in levels or options.ratios is None or options.pruners]
+    chosen = _chosen(candidates, narrowed)
+    models = () if narrowed.candidates else _models(options, extensions, folder, named, chosen)
     files = []
-    for model in _models(options, extensions, folder, named):
+    for model in dict.fromkeys(
+        (*models, *(one.model for one in chosen if _joins(one, models, named, narrowed)))
+    ):
         path = baselines.path_of(options.baselines, protocol.name, model)
         found = baselines.read(path, shown(path)) if path.exists() else None
-        cells = tuple(grid(model, pruners, ratios))
+        gridded = model in models and is_registered(model, extensions)
+        cells = grid(model, taken, ratios, levels) if gridded else []
+        cells += [Cell(model, None, 0.0, candidate=one.name) for one in chosen if one.model == model]
         if not cells:
             raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")
-        full = frozenset(cell.id for cell in grid(model, protocol.pruners, protocol.ratios))
+        whole = grid(model, protocol.pruners, protocol.ratios, levels) if gridded else []
+        full = frozenset(cell.id for cell in whole)
         orphans = _orphans(found, options, extensions, protocol)
-        file = GateFile(model, path, shown(path), found, cells, full, orphans=orphans)
-        if options.pin:
-            _check_pinned_whole(file, removable=() if narrowed else orphans)
+        file = GateFile(model, path, shown(path), found, tuple(cells), full, orphans=orphans)
+        if options.pin and gridded:
+            _check_pinned_whole(file, removable=() if narrowed.any else orphans)
         metrics = known(extensions.metrics.values())
         replaced = {cell.id for cell in cells} if options.update == "all" else ()
         files.append(_checked_file(file, protocol, metrics, replaced))
     return tuple(files)
+
+
+def _chosen(candidates: Candidates, narrowed: Narrowed) -> list[Candidate]:
+    """The candidates to measure: those that the command line gives, and the others unless it names cells."""
+    alone = narrowed.grid or narrowed.candidates
+    return [one for one in candidates.values() if one.given or not alone]
+
+
+def _joins(candidate: Candidate, models: Sequence[str], named: Sequence[Path], narrowed: Narrowed) -> bool:
+    """Whether a candidate is measured although its model is not among those to gate."""
+    return candidate.model in models or candidate.given or not (named or narrowed.models)
 
 
 def reread(
@@ -169,14 +223,23 @@ def _orphans(
 ) -> tuple[str, ...]:
     pruners = {None, *PRUNERS, *extensions.pruners, *protocol.pruners}
     ratios = {0.0, *protocol.ratios, *(options.ratios or ())}
+    levels = levels_of([name for name in pruners if name], extensions)
     cells = [cell_from_id("", cell_id) for cell_id in (found.cells if found else ())]
-    return tuple(cell.id for cell in cells if cell.pruner not in pruners or cell.ratio not in ratios)
+
+    def makes(cell: Cell) -> bool:
+        if cell.candidate:
+            return True  # whoever has its file can give it again
+        if cell.pruner in levels:
+            return cell.ratio == 0 and cell.level in (levels[cell.pruner] or ("",))
+        by_ratio = cell.dense or (cell.ratio > 0 and not cell.level)
+        return cell.pruner in pruners and by_ratio and cell.ratio in ratios
+
+    return tuple(cell.id for cell in cells if not makes(cell))
 
 
 def _check_pinned_whole(file: GateFile, removable: Collection[str]) -> None:
     """Refuse to renew base networks from which some cells would not be measured."""
-    accepted = set(file.baseline.cells if file.baseline else ()) - set(removable)
-    left_out = sorted((accepted | file.grid) - {cell.id for cell in file.cells})
+    left_out = sorted((file.trained - set(removable) | file.grid) - {cell.id for cell in file.cells})
     if left_out:
         raise PrunecalError(
             f"{file.name}: --prunecal-pin needs the whole grid: {left_out[0]} would keep numbers of another "
@@ -250,7 +313,13 @@ def _check_stale(found: Baseline, protocol: Protocol, left_out: Sequence[str], *
         raise PrunecalError(reason + (f"; this selection leaves out {left_out[0]}" if left_out else ""))
 
 
-def _models(options: Options, extensions: Extensions, folder: Path, named: Sequence[Path]) -> Sequence[str]:
+def _models(
+    options: Options,
+    extensions: Extensions,
+    folder: Path,
+    named: Sequence[Path],
+    candidates: Sequence[Candidate],
+) -> Sequence[str]:
     """Models to gate: those asked for, else those whose baseline files are named, else all in the folder."""
     asked = models_of(options, extensions)
     if asked is not None:
@@ -258,7 +327,7 @@ def _models(options: Options, extensions: Extensions, folder: Path, named: Seque
     paths = [path for path in named if path.is_file()]
     if not paths or any(path.is_dir() for path in named):
         paths = sorted(folder.glob("*.yaml"))
-    if not paths:
+    if not (paths or candidates):
         raise PrunecalError(f"{shown(folder)} has no baselines; say what to gate with --prunecal-models=A,B")
     models = []
     for path in dict.fromkeys(paths):
@@ -269,7 +338,8 @@ def _models(options: Options, extensions: Extensions, folder: Path, named: Seque
                 f"{name}: is a baseline of model {found.model!r}, so its name must be "
                 f"{baseline_name(found.model)}.yaml"
             )
-        check_model(found.model, extensions, f"{name}: ")
+        if not all(cell_from_id("", cell_id).candidate for cell_id in found.cells) or not found.cells:
+            check_model(found.model, extensions, f"{name}: ")
         models.append(found.model)
     return models
 

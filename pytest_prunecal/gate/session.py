@@ -12,6 +12,7 @@ import pytest
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate import options, settings
+from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.stash import BEGAN, SETTINGS, Began, worker_of
 from pytest_prunecal.gate.surroundings import surroundings
 from pytest_prunecal.gate.user_code import extensions
@@ -40,7 +41,11 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         found = _build(config, asked, named, gated=gated)
         if gathers and not found.options.plan:
             settings.check_device(found)
-            settings.check_writable(found, measures=not config.getoption("collectonly", default=False))
+            measures = not config.getoption("collectonly", default=False)
+            settings.check_writable(found, measures=measures)
+            config.stash[SETTINGS] = found
+            if measures:
+                _admit(config, found)
     except PrunecalError as error:
         raise pytest.UsageError(line(f"prunecal: {error}", LONGEST_ERROR)) from None
     except (OSError, UnicodeError) as error:
@@ -55,6 +60,13 @@ def configure(config: pytest.Config, asked: Mapping[str, Written], named: list[P
         if len(named) == len(config.args) or config.args == [str(found.folder)]:
             _hand_out_singly(config)
         _gather(config, found)
+
+
+def _admit(config: pytest.Config, found: Settings) -> None:
+    """Try every candidate before anything is measured; raises PrunecalError for one that cannot be."""
+    candidates = [cell for file in found.files for cell in file.cells if cell.candidate]
+    for cell in candidates:
+        engine_of(config).admit(cell)
 
 
 def is_gated(config: pytest.Config, asked: Mapping[str, Written], named: list[Path]) -> bool:

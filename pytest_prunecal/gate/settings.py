@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from pytest_prunecal.baseline.atomic import make_folder
 from pytest_prunecal.baseline.file import BASE_KINDS
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.gate.candidates import candidates_of
 from pytest_prunecal.gate.options import ROWS, Options
 from pytest_prunecal.gate.readers import Written
-from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol
-from pytest_prunecal.gate.selection import GateFile, pinned, select, shown
+from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol, levels_of
+from pytest_prunecal.gate.selection import GateFile, Narrowed, pinned, select, shown
 from pytest_prunecal.study import metric, weights_file
-from pytest_prunecal.study.cell import grid
+from pytest_prunecal.study.cell import Cell, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 from pytest_prunecal.study.paths import reason
 from pytest_prunecal.study.protocol_file import built_in_names, load
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.candidate import Candidates
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
@@ -49,6 +50,7 @@ class Settings:
         folder: where this protocol's baselines lie.
         files: the gate, model by model; empty if the session has none.
         bases: trained networks to start from instead of base training.
+        candidates: finished networks that are measured as they are, all that the session knows.
         started: when the session began, in seconds since the epoch.
     """
 
@@ -62,28 +64,51 @@ class Settings:
     folder: Path
     files: tuple[GateFile, ...]
     bases: Bases
+    candidates: Candidates
     started: float
 
     def accept_command(self, file: GateFile, cells: Sequence[Cell]) -> str:
         """The command that accepts the numbers of these cells of a model and of no others; empty for none."""
         if not cells:
             return ""
-        words = ["pytest", *self.surroundings, f"--prunecal-models={file.model}", *self.repeated]
+        by_grid = [cell for cell in cells if not cell.candidate]
+        words = ["pytest", *self.surroundings]
+        words += [f"--prunecal-models={file.model}"] if by_grid else []
+        words += [*self.repeated, *self._candidates(file.model, cells)]
         # An update of the whole grid may remove cells: no command does that which was not asked to.
         if self.narrowed or file.orphans or set(cells) != set(file.cells):
-            words += _narrowing(file.model, cells)
+            words += self._narrowing(file.model, by_grid, cells)
         return shlex.join([*words, "--prunecal-update"])
 
+    def _candidates(self, model: str, cells: Sequence[Cell]) -> list[str]:
+        """Options that give again those of the cells that a command line gave."""
+        wanted = {cell.candidate for cell in cells}
+        return [
+            f"--prunecal-candidate={given.text}"
+            for given in self.options.candidate
+            if given.model == model and given.name in wanted and given.given
+        ]
 
-def _narrowing(model: str, cells: Sequence[Cell]) -> list[str]:
-    """Options that select some cells of a model and no others."""
-    pruners = list(dict.fromkeys(cell.pruner for cell in cells if cell.pruner))
-    ratios = list(dict.fromkeys(cell.ratio for cell in cells))
-    words = [f"--prunecal-pruners={','.join(pruners)}"] if pruners else []
-    words.append(f"--prunecal-ratios={','.join(f'{ratio:g}' for ratio in ratios)}")
-    if set(grid(model, pruners, ratios)) != set(cells):
-        words += ["-k", " or ".join(f"prune[{cell.id}]" for cell in cells)]
-    return words
+    def _narrowing(self, model: str, by_grid: Sequence[Cell], cells: Sequence[Cell]) -> list[str]:
+        """Options that select some cells of a model and no others."""
+        pruners = list(dict.fromkeys(cell.pruner for cell in by_grid if cell.pruner))
+        levels = levels_of(pruners, self.extensions)
+        ratios = list(dict.fromkeys(cell.ratio for cell in by_grid if cell.pruner not in levels))
+        words = [f"--prunecal-pruners={','.join(pruners)}"] if pruners else []
+        if by_grid and (ratios or not levels):
+            words.append(f"--prunecal-ratios={','.join(f'{ratio:g}' for ratio in ratios)}")
+        selected = {
+            cell.id
+            for cell in (grid(model, pruners, ratios or self.protocol.ratios, levels) if words else ())
+        }
+        selected |= {
+            Cell(model, None, 0.0, candidate=one.name).id
+            for one in self.candidates.values()
+            if one.given or not by_grid
+        }
+        if selected != {cell.id for cell in cells}:
+            words += ["-k", " or ".join(f"prune[{cell.id}]" for cell in cells)]
+        return words
 
 
 def build(
@@ -119,8 +144,9 @@ def build(
     _check_pin(options)
     if not gated:
         _check_reports(asked)
-    narrowed = any(name in asked and asked[name].given for name in ("pruners", "ratios"))
-    files = select(options, extensions, protocol, named, narrowed=narrowed) if gated else ()
+    candidates = candidates_of(options, extensions, root)
+    narrowed = _narrowed(asked)
+    files = select(options, extensions, protocol, named, candidates, narrowed) if gated else ()
     bases = ({} if options.pin else pinned(files, protocol)) | _checkpoints(options, extensions)
     if gated:
         _check_gated(asked, options, files, narrowed=bool(named))
@@ -128,7 +154,7 @@ def build(
         weights_file.check(base.path, base.name)
     return Settings(
         options=options,
-        narrowed=narrowed,
+        narrowed=narrowed.any,
         surroundings=surroundings,
         repeated=_repeated(asked, inferred),
         protocol=protocol,
@@ -137,8 +163,15 @@ def build(
         folder=options.baselines / protocol.name,
         files=files,
         bases=bases,
+        candidates=candidates,
         started=started,
     )
+
+
+def _narrowed(asked: Mapping[str, Written]) -> Narrowed:
+    given = {name for name, written in asked.items() if written.given}
+    models = "models" in given
+    return Narrowed(bool(given & {"pruners", "ratios"}), models, "candidate" in given and not models)
 
 
 def _repeated(asked: Mapping[str, Written], inferred: Written | None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.extensions import Registrar
 
 
-_KINDS = ("models", "pruners", "datasets", "metrics")
+_KINDS = ("models", "pruners", "datasets", "metrics", "candidates")
 
 
 def extensions(config: pytest.Config) -> Extensions:

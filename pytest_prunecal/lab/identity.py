@@ -13,6 +13,7 @@ from pytest_prunecal.lab.datasets.files import files_of, published_digest, publi
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.digest import digest
+from pytest_prunecal.study.pruner import Pruner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +54,10 @@ class Identity:
         given = {kind: base for (model, kind), base in setup.bases.items() if model == cell.model}
         return digest(
             {
-                "cell": [cell.model, cell.pruner, cell.ratio],
+                "cell": [cell.model, cell.id],
                 "seeds": [seeds, setup.pin or (one_base and seeds > 1)],
                 "protocol": [protocol.name, protocol.threads, protocol.measuring],
+                "candidate": self._candidate(cell),
                 "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
                 "data": self.data,
                 "code": self._code(cell),
@@ -64,21 +66,40 @@ class Identity:
             }
         )
 
+    def _candidate(self, cell: Cell) -> object:
+        """What a candidate is: the bytes of its file, or the code that builds it."""
+        if not cell.candidate:
+            return None
+        found, own = self.setup.candidates[cell.model, cell.candidate], self.setup.extensions
+        return self._file(found.path) if found.path else self.sources.of_code(found.source, own.registrars)
+
     def _file(self, path: Path) -> str:
         return self.sources.of_files([("", path)])
+
+    def _model(self, name: str) -> object:
+        """The code of a model; None for a candidate's that nothing builds."""
+        own = self.setup.extensions
+        return self.sources.of_code(model_entry(name, own), own.registrars) if _is_known(name, own) else None
 
     def _code(self, cell: Cell) -> dict[str, Any]:
         """Whatever of the user's own takes part in a cell."""
         own = self.setup.extensions
         code: dict[str, Any] = {
-            "model": self.sources.of_code(model_entry(cell.model, own), own.registrars),
+            "model": self._model(cell.model),
             "metrics": own_metrics(own, self.sources),
             "files": declared(own, self.sources),
             "plugins": self.sources.of_files(own.plugins),
         }
         if cell.pruner is not None:
-            code["pruner"] = self.sources.of_code(pruner_entry(cell.pruner, own), own.registrars)
+            entry = pruner_entry(cell.pruner, own)
+            row = [entry.slimming, entry.tunes] if isinstance(entry, Pruner) else []
+            function = entry.prune if isinstance(entry, Pruner) else entry
+            code["pruner"] = [self.sources.of_code(function, own.registrars), *row]
         return code
+
+
+def _is_known(name: str, extensions: Extensions) -> bool:
+    return name in MODELS or name in extensions.models or ":" in name
 
 
 def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
@@ -86,8 +107,8 @@ def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
     return extensions.models.get(name) or MODELS.get(name, name)
 
 
-def pruner_entry(name: str, extensions: Extensions) -> object:
-    """How a pruner is registered: the user's own, or built in."""
+def pruner_entry(name: str, extensions: Extensions) -> Pruner | str:
+    """How a pruner is registered: its row, built in or the user's own, or where that is."""
     return extensions.pruners.get(name) or PRUNERS[name]
 
 

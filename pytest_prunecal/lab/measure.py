@@ -5,17 +5,19 @@ from __future__ import annotations
 import copy
 import time
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
+from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
 from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
-from pytest_prunecal.lab.pruners.base import Pruned, Pruner
+from pytest_prunecal.lab.pruners.base import Pruned
 from pytest_prunecal.lab.pruners.call import prune
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
@@ -24,6 +26,7 @@ from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import NETWORK
+from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
@@ -39,7 +42,12 @@ if TYPE_CHECKING:
 
 
 def measure_once(cell: Cell, bench: Bench) -> Trial:
-    """Measure one cell under one seed: base network, pruning, fine-tuning, evaluation.
+    """Measure one cell under one seed; raises PrunecalError for something the user can mend."""
+    return measure_candidate(cell, bench) if cell.candidate else _of_grid(cell, bench)
+
+
+def _of_grid(cell: Cell, bench: Bench) -> Trial:
+    """Measure a cell of the grid: base network, pruning, fine-tuning, evaluation.
 
     The dense cell is the base network as trained. Every other cell prunes the base network of its pruner
     (sparsity-trained for the channel pruner) and fine-tunes it with a fresh optimiser; what is evaluated is
@@ -104,15 +112,23 @@ def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
 
 
 def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
-    """The cell's pruner; None in the dense cell."""
+    """The cell's pruner, its function imported; None in the dense cell.
+
+    Raises:
+        PrunecalError: it cannot be imported, or is no `Pruner` that gives such a cell.
+    """
     if cell.pruner is None:
         return None
-    pruner = imported(pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}")
-    if not isinstance(pruner, Pruner):
+    entry, what = pruner_entry(cell.pruner, bench.setup.extensions), f"pruner {cell.pruner!r}"
+    row = imported(entry, what)
+    if not isinstance(row, Pruner):
+        raise PrunecalError(f"{what} is a {type(row).__name__}; it must be a Pruner instance")
+    if row is not entry and (row.levels is not None or not row.tunes):
         raise PrunecalError(
-            f"pruner {cell.pruner!r} is a {type(pruner).__name__}; it must be a Pruner instance"
+            f"{what} is registered by a text, and takes no ratio or is not fine-tuned, which must be known "
+            "without importing it; register Pruner('package.module:function', levels=..., tunes=...) instead"
         )
-    return pruner
+    return replace(row, prune=imported(row.prune, what))
 
 
 def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
@@ -145,7 +161,7 @@ def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:
     if pruner is None or cell.pruner is None:
         return Pruned(network)
     with stage(bench.device, bench.protocol.seed, "prune", cell.model, cell.id):
-        pruned = prune(cell.pruner, pruner, network, cell.ratio)
+        pruned = prune(cell, pruner, network)
     if cell.model not in MODELS or cell.pruner not in PRUNERS:
         bench.trainer.entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
     return pruned

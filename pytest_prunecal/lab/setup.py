@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_prunecal.study import protocol
+    from pytest_prunecal.study.candidate import Candidates
     from pytest_prunecal.study.extensions import Extensions
     from pytest_prunecal.study.given_base import Bases
 
@@ -25,6 +26,7 @@ class Setup:
         data: the user's data folder, or None.
         extensions: the user's own models, pruners, data sets and metrics.
         bases: trained networks to start from instead of base training.
+        candidates: finished networks that are measured as they are.
         pin: whether all seeds start from the base network of the protocol's seed.
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
         started: when the session began, see `sources.Sources`.
@@ -37,6 +39,7 @@ class Setup:
     data: Path | None
     extensions: Extensions
     bases: Bases = field(default_factory=dict)
+    candidates: Candidates = field(default_factory=dict)
     pin: bool = False
     worker: int = 0
     started: float = math.inf

@@ -3,6 +3,8 @@
 Nothing is imported before it is needed, so that knowing a name takes neither torch nor numpy.
 """
 
+from pytest_prunecal.study.pruner import Pruner
+
 MODELS: dict[str, str] = {
     "vgg19": "pytest_prunecal.lab.models.vgg:vgg19",
     "resnet20": "pytest_prunecal.lab.models.resnet:resnet20",
@@ -13,12 +15,13 @@ MODELS: dict[str, str] = {
 }
 """Model name -> `module:callable`; the callable takes `num_classes` and `width`."""
 
-PRUNERS: dict[str, str] = {
-    "weight": "pytest_prunecal.lab.pruners.weight:weight",
-    "filter": "pytest_prunecal.lab.pruners.filter:filter",
-    "channel": "pytest_prunecal.lab.pruners.channel:channel",
+_PRUNERS = "pytest_prunecal.lab.pruners"
+PRUNERS: dict[str, Pruner] = {
+    "weight": Pruner(f"{_PRUNERS}.weight:prune"),
+    "filter": Pruner(f"{_PRUNERS}.filter:prune"),
+    "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
 }
-"""Pruner name -> `module:attribute`; the attribute is a `pytest_prunecal.lab.pruners.base.Pruner`."""
+"""Pruner name -> its row, whose function is named and not imported."""
 
 DATASETS: dict[str, str] = {
     "digits": "pytest_prunecal.lab.datasets.digits:digits",

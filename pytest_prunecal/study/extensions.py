@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.pruner import Pruner
 
 Registrar = tuple[str, Path]
 """A module that adds something: its name and its file."""
@@ -21,18 +22,20 @@ class Extensions:
 
     Attributes:
         models: builders of networks.
-        pruners: `pytest_prunecal.lab.pruners.base.Pruner` instances.
+        pruners: rows of pruners, or where such a row is; the latter take a ratio.
         datasets: loaders `(root, **options) -> Dataset`.
         metrics: metrics whose `function` takes logits (N, classes) and labels (N,).
+        candidates: finished networks, by `MODEL:NAME`: their files, or what builds them.
         registrars: the modules whose hooks add these.
         plugins: every conftest.py and other plugin of the user's own; they may do anything to this process.
         files: files that any of them reads, such as a table beside a model.
     """
 
     models: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
-    pruners: dict[str, str | object] = field(default_factory=dict)
+    pruners: dict[str, str | Pruner] = field(default_factory=dict)
     datasets: dict[str, str | Callable[..., Any]] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
+    candidates: dict[str, str | Path | Callable[..., Any]] = field(default_factory=dict)
     registrars: tuple[Registrar, ...] = ()
     plugins: tuple[Registrar, ...] = ()
     files: tuple[Path, ...] = ()

@@ -9,11 +9,12 @@ from pytest_prunecal.study.digest import digest
 
 if TYPE_CHECKING:
     from pytest_prunecal.study.prior import Noise
+    from pytest_prunecal.study.recovery import Recovery
     from pytest_prunecal.study.tolerance import Tolerance
 
 _NOT_MEASURING = {
     *("name", "description", "ratios", "pruners", "threads"),
-    *("tolerance", "noise", "min_effect", "false_alarms", "repeat"),
+    *("tolerance", "noise", "min_effect", "false_alarms", "repeat", "recovery"),
 }
 
 
@@ -111,6 +112,7 @@ class Protocol:
         min_effect: by metric, the change below which nobody cares.
         false_alarms: rate of runs over a model's whole grid that may fail although nothing changed, in (0,
             0.5].
+        recovery: by metric, what a compressed network keeps of the dense one of the same run.
         repeat: how many seeds a cell that is in doubt is measured over at most, from 1 to `looks.MOST`.
     """
 
@@ -136,6 +138,7 @@ class Protocol:
     min_effect: dict[str, Tolerance]
     false_alarms: float
     repeat: int
+    recovery: dict[str, Recovery] = field(default_factory=dict)
 
     def width_of(self, model: str) -> float:
         """Multiplier of one model's channel counts."""

@@ -66,7 +66,7 @@ def forward_flops(model: str, width: float, pruner: str | None = None, ratio: fl
     """FLOPs of one image's forward pass through a network, dense or pruned: two per multiply-accumulate."""
     network = built(model, width)
     if pruner:
-        network = resolve(PRUNERS[pruner], pruner).prune(network, ratio).model
+        network = resolve(PRUNERS[pruner].prune, pruner)(network, ratio).model
     return 2 * macs(network, SHAPE)
 
 
@@ -101,7 +101,7 @@ def test_sets(protocol: Protocol) -> int:
 def _parts(cell: Cell, protocol: Protocol) -> Iterator[Part]:
     """What a cell takes, in the order of `pytest_prunecal.lab.measure.measure_once`."""
     model, width = cell.model, protocol.width_of(cell.model)
-    slimming = cell.pruner is not None and resolve(PRUNERS[cell.pruner], cell.pruner).slimming
+    slimming = cell.pruner is not None and PRUNERS[cell.pruner].slimming
     kind = f"{model} {'slimmed' if slimming else 'plain'}"
     dense, factor = forward_flops(model, width), training_factor(model, width)
     tested = test_sets(protocol) * TESTED

@@ -12,7 +12,7 @@ from torch import nn
 
 from pytest_prunecal.lab.datasets.arrayio import to_images, to_labels
 from pytest_prunecal.lab.datasets.base import Dataset
-from pytest_prunecal.lab.pruners.base import Pruned, Pruner
+from pytest_prunecal import Pruned, Pruner
 
 
 def raising(num_classes):

@@ -209,8 +209,8 @@ def test_another_tolerance_does_not(measured):
 def test_a_pruner_and_a_metric_of_ones_own(measured):
     measured.write(
         {
-            "mine.py": "from pytest_prunecal.lab.pruners.weight import weight\n"
-            "import ranks\nhalving = weight\n"
+            "mine.py": "from pytest_prunecal import Pruner\n"
+            "import ranks\nhalving = Pruner('pytest_prunecal.lab.pruners.weight:prune')\n"
             "def first(logits, labels):\n    return ranks.share\n",
             "ranks.py": "share = 0.5\n",
         }

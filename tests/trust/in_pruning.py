@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.pruners import filter as filter_pruner
@@ -11,12 +11,14 @@ from pytest_prunecal.lab.pruners import weight
 from pytest_prunecal.lab.pruners.base import magnitudes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from planting import Plant, Put
     from torch import Tensor, nn
 
     from pytest_prunecal.lab.bench import Bench
-    from pytest_prunecal.lab.pruners.base import Pruner
     from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.pruner import Pruner
 
 
 def _wrong_end(put: Put, _bench: Bench, _strength: float | None) -> None:
@@ -31,7 +33,7 @@ def _ratio(put: Put, _bench: Bench, strength: float | None) -> None:
         pruner = pruner_of(cell, bench)
         if pruner is None:
             return None
-        prune = pruner.prune
+        prune = cast("Callable[..., Any]", pruner.prune)  # `pruner_of` has imported it
         return replace(pruner, prune=lambda model, ratio: prune(model, min(ratio + more, 0.95)))
 
     put(measure, "pruner_of", off)

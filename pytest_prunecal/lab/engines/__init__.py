@@ -40,6 +40,13 @@ class Engine(Protocol):
         """
         ...
 
+    def admit(self, cell: Cell) -> None:
+        """Make sure, before anything is measured, that a candidate can be; raises PrunecalError if not.
+
+        Asked in the process that configures the session, which may measure nothing itself.
+        """
+        ...
+
     def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell over the protocol's seed and those that follow it.
 

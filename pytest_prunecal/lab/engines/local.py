@@ -9,6 +9,7 @@ import torch
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.bench import Bench
+from pytest_prunecal.lab.candidates.measure import admit
 from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.jitter import jitter
 from pytest_prunecal.lab.measure import base_of, measure_once
@@ -52,6 +53,10 @@ class LocalEngine(Engine):
     def data(self) -> str:
         """Digest of the images, and of published corrupted ones; see `identity.data_of`."""
         return digest([self._bench.dataset.digest, self._bench.corrupted.digest])
+
+    def admit(self, cell: Cell) -> None:
+        """Load a candidate and run two images through it."""
+        admit(cell, self._bench)
 
     def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell; of the one that was measured last, only the seeds that are missing."""

@@ -70,6 +70,17 @@ class ReusingEngine(Engine):
             found = data_of(self._setup.protocol, self._setup.data, self._sources) or of_images
         return found
 
+    def admit(self, cell: Cell) -> None:
+        """Try a candidate, unless its numbers are known: then it has been tried."""
+        try:
+            known = not self._setup.fresh and self._store.find(
+                f"measurement/{self._identity.of(cell, 1)}.json"
+            )
+        except OSError:
+            known = None
+        if not known:
+            self._measuring.admit(cell)
+
     def measure(self, cell: Cell, seeds: int = 1, *, one_base: bool = False) -> Measurement:
         """Measure one cell, or give what was measured before."""
         measure = partial(self._measuring_of, cell, seeds, one_base=one_base)

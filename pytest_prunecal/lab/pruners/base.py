@@ -1,4 +1,4 @@
-"""What every pruner is made of: its interface, its ratio, the floor, the global threshold."""
+"""What every pruner is made of: what it gives, its ratio, the floor, the global threshold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class PruneWarning(MeasurementWarning):
@@ -34,28 +34,6 @@ class Pruned:
 
     model: nn.Module
     masks: dict[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Pruner:
-    """One way to prune.
-
-    Attributes:
-        prune: takes the trained network and a ratio, 0 <= ratio < 1; leaves the network as it is and
-            prunes nothing at ratio 0.
-        slimming: the network must have been trained with an L1 penalty on its BN scales.
-
-    Example:
-        A pruner that leaves everything as it is, whatever the ratio:
-
-        >>> from copy import deepcopy
-        >>> idle = Pruner(lambda model, ratio: Pruned(deepcopy(model)))
-        >>> idle.prune(nn.Conv2d(3, 8, 3), 0.5).model
-        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
-    """
-
-    prune: Callable[[nn.Module, float], Pruned]
-    slimming: bool = False
 
 
 def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:

@@ -14,27 +14,34 @@ from pytest_prunecal.lab.pruners.base import Pruned
 from pytest_prunecal.study.builtin import PRUNERS
 
 if TYPE_CHECKING:
-    from pytest_prunecal.lab.pruners.base import Pruner
+    from pytest_prunecal.study.cell import Cell
+    from pytest_prunecal.study.pruner import Pruner
 
 
-def prune(name: str, pruner: Pruner, network: nn.Module, ratio: float) -> Pruned:
-    """Prune a network.
+def prune(cell: Cell, pruner: Pruner, network: nn.Module) -> Pruned:
+    """Prune a network as a cell says.
 
     Args:
-        name: the pruner's, for messages.
-        pruner: built in, or the user's own, whose errors come out as they are.
+        cell: of a pruner.
+        pruner: built in, or the user's own, whose errors come out as they are; its function imported.
         network: the trained network.
-        ratio: 0 < ratio < 1.
 
     Raises:
         PrunecalError: the pruner cannot be called so, gives no `Pruned` network, or masks what is not there;
             a built-in one does not fit the network.
     """
-    if not callable(pruner.prune) or (problem := misfit(pruner.prune, network, ratio)):
-        problem = problem if callable(pruner.prune) else f"it is a {type(pruner.prune).__name__}"
-        raise PrunecalError(f"pruner {name!r}: its function is called with a network and a ratio: {problem}")
+    name, function = str(cell.pruner), pruner.prune
+    arguments: tuple[object, ...] = network, cell.ratio
+    given = "a network and a ratio"
+    if pruner.levels is not None:
+        arguments, given = (
+            ((network, cell.level), "a network and a level") if cell.level else ((network,), "a network")
+        )
+    if not callable(function) or (problem := misfit(function, *arguments)):
+        problem = problem if callable(function) else f"it is a {type(function).__name__}"
+        raise PrunecalError(f"pruner {name!r}: its function is called with {given}: {problem}")
     try:
-        pruned = pruner.prune(network, ratio)
+        pruned = function(*arguments)
     except PrunecalError:
         raise
     except Exception as error:

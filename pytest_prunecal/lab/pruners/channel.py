@@ -11,7 +11,7 @@ from torch import nn
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection
-from pytest_prunecal.lab.pruners.base import Pruned, Pruner, global_threshold, magnitudes, warn_floored
+from pytest_prunecal.lab.pruners.base import Pruned, global_threshold, magnitudes, warn_floored
 from pytest_prunecal.lab.pruners.surgery import module_at, without_channels
 
 
@@ -80,6 +80,3 @@ def _scores(model: nn.Module, group: ChannelGroup) -> torch.Tensor:
     if group.selection is None:
         return scales
     return scales[module_at(model, group.selection, ChannelSelection).index.cpu()]
-
-
-channel = Pruner(prune, slimming=True)

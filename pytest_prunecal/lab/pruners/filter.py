@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from pytest_prunecal.lab.models.groups import channel_groups
-from pytest_prunecal.lab.pruners.base import Pruned, Pruner, exact_ratio, warn_floored
+from pytest_prunecal.lab.pruners.base import Pruned, exact_ratio, warn_floored
 from pytest_prunecal.lab.pruners.surgery import module_at, without_channels
 
 if TYPE_CHECKING:
@@ -56,6 +56,3 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
 def filter_norms(conv: nn.Conv2d) -> Tensor:
     """Sum of |w| of each filter, shape (out_channels,), float64 on the CPU."""
     return conv.weight.detach().cpu().double().abs().sum((1, 2, 3))
-
-
-filter = Pruner(prune)  # noqa: A001 - the pruner's name

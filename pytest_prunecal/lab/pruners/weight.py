@@ -13,7 +13,6 @@ from pytest_prunecal.errors import MeasurementWarning
 from pytest_prunecal.lab.models.ranked import left_out, ranked_weights
 from pytest_prunecal.lab.pruners.base import (
     Pruned,
-    Pruner,
     global_threshold,
     held_by,
     hold,
@@ -78,6 +77,3 @@ def _warn_left_out(model: nn.Module) -> None:
             MeasurementWarning,
             stacklevel=3,
         )
-
-
-weight = Pruner(prune)

@@ -13,9 +13,8 @@ from pytest_prunecal.lab.metrics.complexity import macs, parameters, sparsity, w
 from pytest_prunecal.lab.models.preresnet import preresnet164
 from pytest_prunecal.lab.models.resnet import resnet20, resnet110
 from pytest_prunecal.lab.models.vgg import vgg19
-from pytest_prunecal.lab.pruners.channel import channel
-from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
-from pytest_prunecal.lab.pruners.weight import weight
+from pytest_prunecal.lab.pruners import channel, weight
+from pytest_prunecal.lab.pruners import filter as filter_pruner
 from pytest_prunecal.study.builtin import MODELS
 
 

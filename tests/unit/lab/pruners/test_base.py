@@ -1,7 +1,6 @@
 """What holds of every pruner: its interface, its ratio, the threshold, what it refuses."""
 
 import copy
-import importlib
 import math
 
 import hypothesis
@@ -11,10 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.pruners.base import Pruner, exact_ratio, global_threshold
-from pytest_prunecal.lab.pruners.channel import channel
-from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
-from pytest_prunecal.lab.pruners.weight import weight
+from pytest_prunecal.lab.pruners import channel, weight
+from pytest_prunecal.lab.pruners import filter as filter_pruner
+from pytest_prunecal.lab.pruners.base import exact_ratio, global_threshold
+from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.study.builtin import PRUNERS
 
 ALL = {"weight": weight, "filter": filter_pruner, "channel": channel}
@@ -23,11 +22,9 @@ percent = st.integers(0, 99)
 
 
 def test_the_registry_leads_to_the_pruners():
-    for name, target in PRUNERS.items():
-        module, _, attribute = target.partition(":")
-        assert getattr(importlib.import_module(module), attribute) is ALL[name]
-    assert [name for name, pruner in ALL.items() if pruner.slimming] == ["channel"]
-    assert all(isinstance(pruner, Pruner) for pruner in ALL.values())
+    for name, module in ALL.items():
+        assert resolve(PRUNERS[name].prune, name) is module.prune
+    assert [name for name, row in PRUNERS.items() if row.slimming] == ["channel"]
 
 
 @pytest.mark.parametrize("name", ALL)

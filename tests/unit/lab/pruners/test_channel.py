@@ -11,7 +11,8 @@ from pytest_prunecal.lab.models.layers import ChannelSelection
 from pytest_prunecal.lab.models.preresnet import preresnet110
 from pytest_prunecal.lab.models.resnet import resnet20
 from pytest_prunecal.lab.models.vgg import vgg19
-from pytest_prunecal.lab.pruners.channel import bn_scales, channel, init_bn_scales
+from pytest_prunecal.lab.pruners import channel
+from pytest_prunecal.lab.pruners.channel import bn_scales, init_bn_scales
 
 quickly = hypothesis.settings(max_examples=30)
 percent = st.integers(0, 99)

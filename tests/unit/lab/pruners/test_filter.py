@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_prunecal.lab.models.vgg import vgg19
-from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
+from pytest_prunecal.lab.pruners import filter as filter_pruner
 
 RATIOS = [Fraction(tenths, 10) for tenths in range(1, 8)]
 quickly = hypothesis.settings(max_examples=30)

@@ -12,11 +12,10 @@ from pytest_prunecal.lab.models.groups import ChannelGroup
 from pytest_prunecal.lab.models.preresnet import preresnet110
 from pytest_prunecal.lab.models.resnet import resnet20
 from pytest_prunecal.lab.models.vgg import vgg19
+from pytest_prunecal.lab.pruners import channel, weight
+from pytest_prunecal.lab.pruners import filter as filter_pruner
 from pytest_prunecal.lab.pruners.base import PruneWarning
-from pytest_prunecal.lab.pruners.channel import channel
-from pytest_prunecal.lab.pruners.filter import filter as filter_pruner
 from pytest_prunecal.lab.pruners.surgery import narrow_batch_norm, narrow_conv_outputs, narrow_inputs
-from pytest_prunecal.lab.pruners.weight import weight
 from pytest_prunecal.study.builtin import MODELS
 
 RATIOS = [Fraction(tenths, 10) for tenths in range(1, 8)]

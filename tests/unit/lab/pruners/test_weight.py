@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.utils import prune as torch_prune
 
 from pytest_prunecal.errors import MeasurementWarning
+from pytest_prunecal.lab.pruners import weight
 from pytest_prunecal.lab.pruners.base import PruneWarning, held_by, hold
-from pytest_prunecal.lab.pruners.weight import weight
 
 quickly = hypothesis.settings(max_examples=30)
 percent = st.integers(0, 99)

@@ -1,0 +1,1 @@
+"""Candidates: finished networks, one form a file, and measuring them."""
