@@ -89,6 +89,8 @@ def test_what_is_not_asked_for():
         "fresh": False,
         "power": False,
         "plan": False,
+        "candidate": (),
+        "trust": (),
         "checkpoint": {},
         "pin": False,
         "data": None,
