@@ -11,20 +11,23 @@ from torch import Tensor, nn
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.own_code import misfit, told
 from pytest_prunecal.lab.pruners.base import Pruned
+from pytest_prunecal.lab.pruners.context import OFFERS
 from pytest_prunecal.study.builtin import PRUNERS
 
 if TYPE_CHECKING:
+    from pytest_prunecal.lab.pruners.context import Context
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.pruner import Pruner
 
 
-def prune(cell: Cell, pruner: Pruner, network: nn.Module) -> Pruned:
+def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> Pruned:
     """Prune a network as a cell says.
 
     Args:
         cell: of a pruner.
         pruner: built in, or the user's own, whose errors come out as they are; its function imported.
         network: the trained network.
+        context: what the pruner may name besides.
 
     Raises:
         PrunecalError: the pruner cannot be called so, gives no `Pruned` network, or masks what is not there;
@@ -37,11 +40,16 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module) -> Pruned:
         arguments, given = (
             ((network, cell.level), "a network and a level") if cell.level else ((network,), "a network")
         )
-    if not callable(function) or (problem := misfit(function, *arguments)):
-        problem = problem if callable(function) else f"it is a {type(function).__name__}"
-        raise PrunecalError(f"pruner {name!r}: its function is called with {given}: {problem}")
+    if not callable(function):
+        raise PrunecalError(f"pruner {name!r}: its function is a {type(function).__name__}")
+    offered = context.named_by(function, len(arguments))
+    if problem := misfit(function, *arguments, **offered):
+        raise PrunecalError(
+            f"pruner {name!r}: its function is called with {given}, and those of {', '.join(OFFERS)} that it "
+            f"names: {problem}"
+        )
     try:
-        pruned = function(*arguments)
+        pruned = function(*arguments, **offered)
     except PrunecalError:
         raise
     except Exception as error:
@@ -64,15 +72,16 @@ def _checked(name: str, found: object) -> Pruned:
         raise PrunecalError(
             f"pruner {name!r} returned Pruned with a {type(model).__name__}; wanted an nn.Module"
         )
-    _check_masks(name, found)
+    check_masks(name, model, found.masks)
     return found
 
 
-def _check_masks(name: str, pruned: Pruned) -> None:
-    if not isinstance(pruned.masks, Mapping):
-        raise PrunecalError(f"pruner {name!r}: its masks are a {type(pruned.masks).__name__}; wanted a dict")
-    parameters = dict(pruned.model.named_parameters(remove_duplicate=False))
-    for key, mask in pruned.masks.items():
+def check_masks(name: str, model: nn.Module, masks: object) -> None:
+    """Refuse masks of a pruner that are none of the network's; raises PrunecalError."""
+    if not isinstance(masks, Mapping):
+        raise PrunecalError(f"pruner {name!r}: its masks are a {type(masks).__name__}; wanted a dict")
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for key, mask in masks.items():
         if key not in parameters:
             raise PrunecalError(f"pruner {name!r} masks {key!r}, and the network has no such parameter")
         shape = tuple(parameters[key].shape)
