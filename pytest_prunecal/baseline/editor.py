@@ -146,7 +146,7 @@ class Editor:
 
     def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str]) -> None:
         indent = self._indent()
-        lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
+        lines = [f"{indent}{scalar(cell_id)}:", *self._body(numbers, environment, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
         earlier = [value for value, order in self._orders if order < mine]
         self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)

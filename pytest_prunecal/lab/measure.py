@@ -208,9 +208,7 @@ def compressed(
 
     def begun(model: nn.Module) -> None:
         # Of a copy: what a network of the user's own keeps of a pass must not reach its fine-tuning.
-        logits = bench.logits(
-            copy.deepcopy(model), bench.protocol.seed, cell.model, cell.id, "one shot"
-        )
+        logits = bench.logits(copy.deepcopy(model), bench.protocol.seed, cell.model, cell.id, "one shot")
         stages[PRUNED] = of_logits(logits, bench.dataset.test_labels)
 
     steps = FirstSteps(alone=steps_alone)

@@ -118,7 +118,10 @@ class Tuner:
             return ended
 
         pressure = Pressure(
-            held, loss=self._loss(recipe, loss, teacher, temperature, soft), schedule=schedule, observer=looked_on
+            held,
+            loss=self._loss(recipe, loss, teacher, temperature, soft),
+            schedule=schedule,
+            observer=looked_on,
         )
         parts = self.bench.protocol.seed, "pruner's fine-tuning", self.cell.model, self.cell.id, self.calls
         with stage(self.bench.device, *parts, "draws"), torch.enable_grad():
@@ -194,7 +197,9 @@ class Tuner:
     def _taught(self, teacher: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         """A teacher's logits, as it is now, of the images that a network gives logits of."""
         if not isinstance(teacher, nn.Module):
-            self._fail(f"calls fine_tune with a teacher that is a {type(teacher).__name__}; wanted an nn.Module")
+            self._fail(
+                f"calls fine_tune with a teacher that is a {type(teacher).__name__}; wanted an nn.Module"
+            )
         # A copy: neither is the user's network put into another mode, nor does it follow its own pupil.
         network = copy.deepcopy(teacher).to(self.bench.device).eval()
 

@@ -32,7 +32,7 @@ class Recipe:
         decay: factor of `step`.
         warmup: epochs over which the rate first rises linearly from zero.
         momentum: of SGD.
-        weight_decay: of every parameter: under `sgd` an L2 penalty, under `adamw` decoupled from the gradient.
+        weight_decay: of every parameter: an L2 penalty under `sgd`, decoupled decay under `adamw`.
         nesterov: whether SGD's momentum is Nesterov's.
         optimiser: `sgd`, or `adamw` (Loshchilov and Hutter 2019, arXiv 1711.05101).
         betas: of AdamW: what the running means of gradients and of their squares keep a step, in [0, 1).

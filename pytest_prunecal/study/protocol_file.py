@@ -198,7 +198,7 @@ def _fits_together(value: Value, recipe: Recipe) -> None:
 
 def _betas(value: Value) -> tuple[float, float]:
     found = sequence(number(0, _BELOW_ONE))(value)
-    if len(found) != 2:  # noqa: PLR2004 - of the gradient, and of its square
+    if len(found) != 2:  # of the gradient, and of its square
         value.fail(f"{value.label} must be two numbers, such as [0.9, 0.999]")
     return found[0], found[1]
 

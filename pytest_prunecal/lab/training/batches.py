@@ -42,4 +42,3 @@ class Batches:
         for start in range(0, len(self) * self._batch, self._batch):
             chosen = order[start : start + self._batch]
             yield self._forward.inputs(self._images[chosen]), self._labels[chosen]
-
