@@ -19,6 +19,7 @@ from pytest_prunecal.lab.metrics.functions import called, check_function, functi
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned
+from pytest_prunecal.lab.pruners.call import check_function as check_pruner
 from pytest_prunecal.lab.pruners.call import prune
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
@@ -64,6 +65,8 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         warnings.simplefilter("always")
         for metric in bench.setup.extensions.metrics.values():
             check_function(metric)
+        if pruner := pruner_of(cell, bench):
+            check_pruner(cell, pruner)
         rehearse(cell, bench)
         base = base_of(cell, bench)
         network = base.network()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.own_code import misfit, told
 from pytest_prunecal.lab.pruners.base import Pruned
-from pytest_prunecal.lab.pruners.context import OFFERS
+from pytest_prunecal.lab.pruners.context import OFFERS, offers_named_by
 from pytest_prunecal.study.builtin import PRUNERS
 
 if TYPE_CHECKING:
@@ -33,21 +33,13 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> P
         PrunecalError: the pruner cannot be called so, gives no `Pruned` network, or masks what is not there;
             a built-in one does not fit the network.
     """
-    name, function = str(cell.pruner), pruner.prune
-    arguments: tuple[object, ...] = network, cell.ratio
-    given = "a network and a ratio"
-    if pruner.levels is not None:
-        arguments, given = (
-            ((network, cell.level), "a network and a level") if cell.level else ((network,), "a network")
-        )
-    if not callable(function):
-        raise PrunecalError(f"pruner {name!r}: its function is a {type(function).__name__}")
+    check_function(cell, pruner)
+    name, function, arguments = (
+        str(cell.pruner),
+        cast("Callable[..., Any]", pruner.prune),
+        _given(cell, network),
+    )
     offered = context.named_by(function, len(arguments))
-    if problem := misfit(function, *arguments, **offered):
-        raise PrunecalError(
-            f"pruner {name!r}: its function is called with {given}, and those of {', '.join(OFFERS)} that it "
-            f"names: {problem}"
-        )
     try:
         pruned = function(*arguments, **offered)
     except PrunecalError:
@@ -59,6 +51,27 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> P
             f"pruner {name!r} does not fit {type(network).__name__}: {told(error)}"
         ) from error
     return _checked(name, pruned)
+
+
+def check_function(cell: Cell, pruner: Pruner) -> None:
+    """Refuse a pruner whose function asks for what it is not given; raises PrunecalError."""
+    function, arguments = pruner.prune, _given(cell, "a network")
+    given = " and ".join(["a network", "a ratio" if pruner.levels is None else "a level"][: len(arguments)])
+    if not callable(function):
+        problem = f"it is a {type(function).__name__}"
+        raise PrunecalError(f"pruner {cell.pruner!r}: its function is called with {given}: {problem}")
+    if problem := misfit(function, *arguments, **dict.fromkeys(offers_named_by(function, len(arguments)))):
+        raise PrunecalError(
+            f"pruner {cell.pruner!r}: its function is called with {given}, and those of {', '.join(OFFERS)} "
+            f"that it names: {problem}"
+        )
+
+
+def _given(cell: Cell, network: object) -> tuple[object, ...]:
+    """What a cell's pruner is given by position."""
+    if cell.ratio:
+        return network, cell.ratio
+    return (network, cell.level) if cell.level else (network,)
 
 
 def _checked(name: str, found: object) -> Pruned:

@@ -97,9 +97,14 @@ class Context:
             function: a pruner's.
             taken: how many of its first parameters are given by position.
         """
-        try:
-            parameters = [*inspect.signature(function).parameters.values()][taken:]
-        except (TypeError, ValueError):  # some functions of C
-            return {}
-        names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        return {name: getattr(self, name) for name in OFFERS if name in names}
+        return {name: getattr(self, name) for name in offers_named_by(function, taken)}
+
+
+def offers_named_by(function: Callable[..., Any], taken: int) -> list[str]:
+    """Those of `OFFERS` that a function names; see `Context.named_by`."""
+    try:
+        parameters = [*inspect.signature(function).parameters.values()][taken:]
+    except (TypeError, ValueError):  # some functions of C
+        return []
+    names = {one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
+    return [name for name in OFFERS if name in names]
