@@ -81,12 +81,12 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
         numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
-        stages = {
+        told: Stages = {
             DATA: {"images and labels": bench.dataset.digest},
             CORRUPTIONS: dict(base_evaluated.pixels),
             DENSE: dict(base_evaluated.metrics),
             STRUCTURE: of_structure(model, numbers, bench.metrics),
-        } | stages
+        }
     measurement = Measurement(
         metrics=numbers,
         corrupted=evaluated.corrupted,
@@ -101,7 +101,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             "seconds": round(time.perf_counter() - start, 3),
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
-        trace=trace_of(base.digest, stages),
+        trace=trace_of(base.digest, told | stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result)

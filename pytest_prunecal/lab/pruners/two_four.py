@@ -110,7 +110,8 @@ def verify(model: nn.Module, layers: Iterable[str]) -> None:
 
 def _groups(values: Tensor, axis: int) -> Tensor:
     """A dimension in groups of four, as the last two: (..., n / 4, 4)."""
-    return values.movedim(axis, -1).unflatten(-1, (-1, GROUP))
+    grouped: Tensor = values.movedim(axis, -1).unflatten(-1, (-1, GROUP))
+    return grouped
 
 
 def _warn_left(left: list[str], weights: dict[str, nn.Parameter]) -> None:

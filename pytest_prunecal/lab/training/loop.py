@@ -75,7 +75,8 @@ def train(
     images = augmentation.padded(images)
     scales = bn_scales(model) if pressure.slimming else []
     held = held_by(model, pressure.masks)
-    optimiser = {"sgd": SGD, "adamw": AdamW}[recipe.optimiser](model.parameters(), recipe)
+    kind: type[SGD | AdamW] = AdamW if recipe.optimiser == "adamw" else SGD
+    optimiser = kind(model.parameters(), recipe)
     model.train()
     steps = steps_per_epoch(len(labels), recipe.batch)
     for epoch in range(recipe.epochs):

@@ -25,7 +25,7 @@ def network(seed=0):
     return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(24, 5))
 
 
-def training(steps, changes=lambda model: None):
+def training(steps, changes=lambda _: None):
     """A stand-in for `fine_tune`: the callbacks in their order, weights changed in between."""
     calls = []
 
