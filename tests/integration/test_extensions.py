@@ -295,8 +295,9 @@ def test_a_metric_of_the_network_that_asks_for_what_it_is_not_given(gated):
         (
             "demanding_pruner",
             (
-                "pruner 'bad': its function is called with a network and a ratio, and those of batches, example, "
-                "classes, device, recipe, generator, fine_tune that it names: too many positional arguments"
+                "pruner 'bad': its function is called with a network and a ratio, and those of batches, "
+                "example, classes, device, recipe, generator, fine_tune that it names: too many "
+                "positional arguments"
             ),
         ),
         ("bare", "pruner 'bad' returned a Tiny; wanted pytest_prunecal.Pruned"),
