@@ -311,6 +311,13 @@ def test_what_recipes_gained_leaves_the_shipped_fingerprints_as_they_were(writte
     assert not {"optimiser", "betas", "eps", "label_smoothing", "clip_norm"} & {*quick.measuring["base"]}
 
 
+@pytest.mark.parametrize(
+    "line", ["pruners: [weight, 2:4, '2:4x']", "pruners:\n  - weight\n  - 2:4\n  - 2:4x"]
+)
+def test_a_pruner_is_called_as_it_is_written(written, line):
+    assert written(f"extends: quick\n{line}\n").pruners == ("weight", "2:4", "2:4x")
+
+
 def test_betas_that_are_inherited_do_not_hinder_sgd(written, tmp_path):
     (tmp_path / "adam.yaml").write_text(
         "extends: quick\nfinetune: {optimiser: adamw, betas: [0.8, 0.99], eps: 1e-6}\n"
