@@ -100,7 +100,7 @@ def test_cells_without_a_ratio_from_the_grid_to_the_reports(own):
     assert "\n  '2:4':\n" in own.baseline.read_text()
     assert [*yaml.safe_load(own.baseline.read_text())["cells"]] == CELLS
 
-    again = own.gate("--prunecal-report=out.html,out.json", "--junit-xml=junit.xml")
+    again = own.gate("--prunecal-report=out.html", "--prunecal-json=out.json", "--junit-xml=junit.xml")
     assert (again.ret, {*again.cells.values()}) == (0, {"passed"}), again.text
     assert again.numbers == first.numbers
     report = json.loads((own.path / "out.json").read_text())
