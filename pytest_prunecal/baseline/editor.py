@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import yaml
@@ -146,7 +147,7 @@ class Editor:
 
     def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str]) -> None:
         indent = self._indent()
-        lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, indent + "  ")]
+        lines = [f"{indent}{scalar(cell_id)}:", *self._body(numbers, environment, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
         earlier = [value for value, order in self._orders if order < mine]
         self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)
@@ -193,7 +194,7 @@ class Editor:
             before = [entries[name] for name in ordered[:position] if name in entries]
             others = [entry for key, entry in entries.items() if key in baseline.CELL_FIELDS]
             place = self._line_end((before or others or [first])[-1])
-            self._insert(place, [f"{indent}{metric}: {_number(new)}"])
+            self._insert(place, [f"{indent}{scalar(metric)}: {_number(new)}"])
         for key, entry in entries.items():
             if key not in numbers and key not in baseline.CELL_FIELDS:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
@@ -226,7 +227,8 @@ class Editor:
     def _body(self, numbers: Numbers, environment: Mapping[str, str], indent: str) -> list[str]:
         lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
         lines += [
-            f"{indent}{metric}: {_number(numbers[metric])}" for metric in in_order(numbers, self._metrics)
+            f"{indent}{scalar(metric)}: {_number(numbers[metric])}"
+            for metric in in_order(numbers, self._metrics)
         ]
         return lines
 
@@ -322,6 +324,7 @@ def _last_leaf(node: yaml.Node) -> yaml.Node:
     return node
 
 
+@lru_cache(maxsize=4096)
 def scalar(text: str) -> str:
     """A text as YAML: quoted only where it would be read as something else."""
     flow = yaml.safe_dump([text], default_flow_style=True, width=4096)

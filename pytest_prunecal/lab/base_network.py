@@ -164,7 +164,7 @@ class BaseNetwork:
             "model": [self._model, self._code],
             "made by": [training_code(), bench.environment],
             "data": bench.dataset.digest,
-            "recipe": asdict(protocol.base),
+            "recipe": protocol.base.measuring,
             "input": [protocol.mean, protocol.std, protocol.pad, protocol.flip],
             "width": protocol.width_of(self._model),
             "slimming": [protocol.slimming.scale, penalty] if self._slimming else None,

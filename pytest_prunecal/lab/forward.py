@@ -60,14 +60,17 @@ class Forward:
         """As a protocol says."""
         return cls(Normalisation(protocol.mean, protocol.std), protocol.precision)
 
+    def inputs(self, images: Tensor) -> Tensor:
+        """What a network is given for images: uint8 (N, 3, H, W) to float32 (N, 3, H, W), normalised."""
+        return self.normalisation.apply(images.to(memory_format=memory_format(images.device)))
+
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes).
 
         Raises:
             PrunecalError: the network gives no logits, see `logits_of`.
         """
-        laid_out = images.to(memory_format=memory_format(images.device))
-        inputs = self.normalisation.apply(laid_out)
+        inputs = self.inputs(images)
         if self.precision == "float32":
             output = model(inputs)
         else:

@@ -69,5 +69,5 @@ def _repeated(
         return stages, {}
     evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id) if cell.pruner else dense
     numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
-    stages[STRUCTURE] = of_structure(model, numbers, bench.metrics)
+    stages.setdefault(STRUCTURE, of_structure(model, numbers, bench.metrics))
     return stages, numbers

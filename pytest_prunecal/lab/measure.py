@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,13 @@ from pytest_prunecal.lab.metrics.functions import called, check_function, functi
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned
+from pytest_prunecal.lab.pruners.call import check_function as check_pruner
 from pytest_prunecal.lab.pruners.call import prune
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace_of
 from pytest_prunecal.lab.training.loop import Pressure
+from pytest_prunecal.lab.tuning import Enough, context_of
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import NETWORK
@@ -30,7 +33,7 @@ from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import nn
 
@@ -62,6 +65,8 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         warnings.simplefilter("always")
         for metric in bench.setup.extensions.metrics.values():
             check_function(metric)
+        if pruner := pruner_of(cell, bench):
+            check_pruner(cell, pruner)
         rehearse(cell, bench)
         base = base_of(cell, bench)
         network = base.network()
@@ -76,7 +81,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
         numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
-        stages |= {
+        told: Stages = {
             DATA: {"images and labels": bench.dataset.digest},
             CORRUPTIONS: dict(base_evaluated.pixels),
             DENSE: dict(base_evaluated.metrics),
@@ -96,7 +101,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             "seconds": round(time.perf_counter() - start, 3),
         },
         warnings=tuple(dict.fromkeys(_told(caught))),
-        trace=trace_of(base.digest, stages),
+        trace=trace_of(base.digest, told | stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result)
@@ -143,25 +148,36 @@ def rehearse(cell: Cell, bench: Bench) -> None:
     if cell.model in MODELS or pruner not in PRUNERS or (cell.model, pruner) in bench.admitted:
         return
     network = bench.build(cell.model)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), suppress(Enough):
         warnings.simplefilter("ignore")
-        pruned_of(network, cell, bench)
+        # Of a pruner that trains, no more than the first step.
+        pruned_of(network, cell, bench.observed_by(lambda *_: True))
     bench.admitted.add((cell.model, pruner))
 
 
-def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:
+def pruned_of(
+    network: nn.Module, cell: Cell, bench: Bench, begun: Callable[[nn.Module], None] = lambda _: None
+) -> Pruned:
     """Prune a base network as its cell says; the dense cell leaves it as it is.
 
     What a pruner gives is run before it is fine-tuned, if the network or the pruner is the user's own.
 
+    Args:
+        network: on the device.
+        cell: the cell.
+        bench: what measures; its observer sees what the pruner trains by itself.
+        begun: called with the network before the first step that the pruner trains by itself.
+
     Raises:
+        Enough: the observer has seen enough of what the pruner trains.
         PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
     """
     pruner = pruner_of(cell, bench)
     if pruner is None or cell.pruner is None:
         return Pruned(network)
     with stage(bench.device, bench.protocol.seed, "prune", cell.model, cell.id):
-        pruned = prune(cell, pruner, network)
+        context = context_of(cell, bench, begun, tunes=pruner.tunes)
+        pruned = prune(cell, pruner, network, context)
     if cell.model not in MODELS or cell.pruner not in PRUNERS:
         bench.trainer.entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
     return pruned
@@ -171,6 +187,10 @@ def compressed(
     network: nn.Module, cell: Cell, bench: Bench, *, steps_alone: bool = False
 ) -> tuple[nn.Module, Stages]:
     """Prune and fine-tune a base network; the dense cell leaves it as it is.
+
+    What a pruner's row says is not fine-tuned comes as the pruner left it, and its trace has no such stage.
+    Where a pruner trains by itself, the trace has its network as it was before the first step, the first
+    steps there, and of its structure, which training may decide, nothing.
 
     Args:
         network: on the device.
@@ -184,19 +204,32 @@ def compressed(
     Raises:
         PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
     """
-    pruned = pruned_of(network, cell, bench)
-    if cell.pruner is None:
-        return pruned.model, {}
-    # Of a copy: what a network of the user's own keeps of a pass must not reach its fine-tuning.
-    probe = copy.deepcopy(pruned.model)
-    logits = bench.logits(probe, bench.protocol.seed, cell.model, cell.id, "one shot")
-    del probe
+    row = pruner_of(cell, bench)
+    if row is None:
+        return network, {}
+    stages: Stages = {}
+
+    def begun(model: nn.Module) -> None:
+        # Of a copy: what a network of the user's own keeps of a pass must not reach its fine-tuning.
+        logits = bench.logits(copy.deepcopy(model), bench.protocol.seed, cell.model, cell.id, "one shot")
+        stages[PRUNED] = of_logits(logits, bench.dataset.test_labels)
+
     steps = FirstSteps(alone=steps_alone)
-    fine_tune(pruned, cell, bench.observed_by(steps))
-    return pruned.model, {
-        PRUNED: of_logits(logits, bench.dataset.test_labels),
-        FINETUNE: steps.values(pruned.model),
-    }
+    watched = bench.observed_by(steps)
+    try:
+        pruned = pruned_of(network, cell, watched, begun)
+    except Enough:
+        return network, stages | {STRUCTURE: {}, FINETUNE: steps.values(network)}
+    if PRUNED in stages:
+        stages[STRUCTURE] = {}
+    else:
+        begun(pruned.model)
+    if row.tunes:
+        fine_tune(pruned, cell, watched)
+        stages[FINETUNE] = steps.values(pruned.model)
+    if pruned.verify and not steps_alone:
+        pruned.verify(pruned.model)
+    return pruned.model, stages
 
 
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:

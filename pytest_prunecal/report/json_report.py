@@ -31,9 +31,10 @@ fixed, so that the same run gives the same text::
                     "metric", "status", "cells": how many, "change": mean weighted by how sure each is,
                     "allowed", "detectable", "p_value"}
       cells         a list of
-        id          "dense", "weight-0.3"
+        id          "dense", "weight-0.3", "2:4", "mine-hard"
         pruner      null in the dense cell
-        ratio       0 in the dense cell
+        ratio       0 in the dense cell, and where the pruner takes none
+        level       "" where the pruner takes none
         label       "identical", "ok", "improvement", "accepted", "known" (a regression that the baseline
                     tolerates), "changed" (another structure, or other data, corrupted
                     images or evaluation), "regression", "missing", "incomparable" or
@@ -197,6 +198,7 @@ def _cell(result: CellResult, run: Run) -> dict[str, Any]:
         "id": result.cell.id,
         "pruner": result.cell.pruner,
         "ratio": result.cell.ratio,
+        "level": result.cell.level,
         "label": result.label,
         "status": result.verdict.status.value if result.verdict else None,
         "failed": result.failed,

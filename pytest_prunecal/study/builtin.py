@@ -20,6 +20,8 @@ PRUNERS: dict[str, Pruner] = {
     "weight": Pruner(f"{_PRUNERS}.weight:prune"),
     "filter": Pruner(f"{_PRUNERS}.filter:prune"),
     "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
+    "gradual": Pruner(f"{_PRUNERS}.gradual:prune"),
+    "2:4": Pruner(f"{_PRUNERS}.two_four:prune", levels=()),
 }
 """Pruner name -> its row, whose function is named and not imported."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.study.digest import digest
@@ -20,7 +20,7 @@ _NOT_MEASURING = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: SGD with momentum on cross-entropy.
+    """How a network is trained: by SGD with momentum or by AdamW, on cross-entropy.
 
     Attributes:
         epochs: passes over the training set, >= 0.
@@ -32,8 +32,15 @@ class Recipe:
         decay: factor of `step`.
         warmup: epochs over which the rate first rises linearly from zero.
         momentum: of SGD.
-        weight_decay: L2 penalty on every parameter.
-        nesterov: whether momentum is Nesterov's.
+        weight_decay: of every parameter: an L2 penalty under `sgd`, decoupled decay under `adamw`.
+        nesterov: whether SGD's momentum is Nesterov's.
+        optimiser: `sgd`, or `adamw` (Loshchilov and Hutter 2019, arXiv 1711.05101).
+        betas: of AdamW: what the running means of gradients and of their squares keep a step, in [0, 1).
+        eps: of AdamW: added to the root in the denominator, > 0.
+        label_smoothing: share of the label that all classes get alike, in [0, 1) (Szegedy et al. 2016,
+            arXiv 1512.00567, section 7).
+        clip_norm: what the gradient's Euclidean norm over all parameters is scaled down to where it is larger
+            (Pascanu et al. 2013, arXiv 1211.5063); 0 for never.
     """
 
     epochs: int
@@ -46,6 +53,21 @@ class Recipe:
     momentum: float
     weight_decay: float
     nesterov: bool
+    optimiser: str = "sgd"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """All of it that changes numbers, as plain data.
+
+        A field that has a default is left out where it has that: what is added here leaves fingerprints as
+        they were.
+        """
+        found = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in found.items() if value != default}
 
 
 @dataclass(frozen=True)
@@ -155,7 +177,8 @@ class Protocol:
     @property
     def measuring(self) -> dict[str, Any]:
         """Everything that changes a cell's numbers, threads apart, as plain data."""
-        return {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
+        found = {key: value for key, value in asdict(self).items() if key not in _NOT_MEASURING}
+        return found | {"base": self.base.measuring, "finetune": self.finetune.measuring}
 
     def base_fingerprint(self, model: str, kind: str) -> str:
         """Eight hex digits over everything of the protocol that shapes a base network.
@@ -166,4 +189,4 @@ class Protocol:
         """
         slimming = [self.slimming.scale, self.slimming.lambda_of(model)] if kind == "slimmed" else None
         inputs = [self.dataset, self.mean, self.std, self.pad, self.flip, self.width_of(model)]
-        return digest([asdict(self.base), slimming, inputs, self.seed, self.precision])[:8]
+        return digest([self.base.measuring, slimming, inputs, self.seed, self.precision])[:8]

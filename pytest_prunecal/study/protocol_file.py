@@ -185,10 +185,22 @@ def _distinct(value: Value, found: tuple[object, ...]) -> None:
         value.fail(f"{value.label} must name at least one, and none twice")
 
 
-def _has_momentum(value: Value, recipe: Recipe) -> None:
+def _fits_together(value: Value, recipe: Recipe) -> None:
+    entries = value.mapping()
     if recipe.nesterov and not recipe.momentum:
-        nesterov = value.mapping()["nesterov"]
+        nesterov = entries["nesterov"]
         nesterov.fail(f"{nesterov.label} needs a momentum above 0")
+    if recipe.optimiser == "sgd":
+        for key in ("betas", "eps"):
+            if key in entries and entries[key].name == value.name:  # one that is inherited takes no part
+                entries[key].fail(f"{entries[key].label} is of `optimiser: adamw`, and this recipe's is sgd")
+
+
+def _betas(value: Value) -> tuple[float, float]:
+    found = sequence(number(0, _BELOW_ONE))(value)
+    if len(found) != 2:  # of the gradient, and of its square
+        value.fail(f"{value.label} must be two numbers, such as [0.9, 0.999]")
+    return found[0], found[1]
 
 
 def _in_numbers(value: Value, effects: dict[str, Tolerance]) -> None:
@@ -198,6 +210,7 @@ def _in_numbers(value: Value, effects: dict[str, Tolerance]) -> None:
 
 
 _WIDTH = number(1e-3, 64)  # a multiplier of channel counts
+_BELOW_ONE = 1 - 2**-53  # the largest float that is
 
 _RECIPE = checked(
     record(
@@ -213,8 +226,13 @@ _RECIPE = checked(
         momentum=number(0, 1),
         weight_decay=number(0),
         nesterov=boolean,
+        optimiser=optional(choice("sgd", "adamw")),
+        betas=optional(_betas),
+        eps=optional(number(1e-30)),
+        label_smoothing=optional(number(0, _BELOW_ONE)),
+        clip_norm=optional(number(0)),
     ),
-    _has_momentum,
+    _fits_together,
 )
 
 _SLIMMING = record(Slimming, _MISSING, scale=number(0), penalty=_with_default(number(0), "models"))

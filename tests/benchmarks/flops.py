@@ -16,7 +16,7 @@ from pytest_prunecal.lab.metrics.complexity import macs
 from pytest_prunecal.lab.pruners.channel import bn_scales
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
-from pytest_prunecal.study.cell import DENSE, grid, interleaved
+from pytest_prunecal.study.cell import DENSE, MASKING, grid, interleaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ def built(model: str, width: float) -> nn.Module:
 def forward_flops(model: str, width: float, pruner: str | None = None, ratio: float = 0.0) -> int:
     """FLOPs of one image's forward pass through a network, dense or pruned: two per multiply-accumulate."""
     network = built(model, width)
-    if pruner:
+    if pruner and PRUNERS[pruner].levels is None and pruner not in MASKING:
         network = resolve(PRUNERS[pruner].prune, pruner)(network, ratio).model
     return 2 * macs(network, SHAPE)
 
@@ -108,7 +108,8 @@ def _parts(cell: Cell, protocol: Protocol) -> Iterator[Part]:
     yield Part(model, BASE, protocol.base.epochs * TRAINED * factor * dense, kind)
     if cell.id != DENSE:
         own = forward_flops(model, width, cell.pruner, cell.ratio)
-        yield Part(model, TUNING, protocol.finetune.epochs * TRAINED * factor * own)
+        if cell.pruner is None or PRUNERS[cell.pruner].tunes:
+            yield Part(model, TUNING, protocol.finetune.epochs * TRAINED * factor * own)
         yield Part(model, EVALUATION, tested * own)
     yield Part(model, EVALUATION, tested * dense, f"{kind}, evaluated")
 

@@ -294,7 +294,11 @@ def test_a_metric_of_the_network_that_asks_for_what_it_is_not_given(gated):
         ("uncallable", "pruner 'bad': its function is called with a network and a ratio: it is a int"),
         (
             "demanding_pruner",
-            "pruner 'bad': its function is called with a network and a ratio: too many positional arguments",
+            (
+                "pruner 'bad': its function is called with a network and a ratio, and those of batches, "
+                "example, classes, device, recipe, generator, fine_tune that it names: too many "
+                "positional arguments"
+            ),
         ),
         ("bare", "pruner 'bad' returned a Tiny; wanted pytest_prunecal.Pruned"),
         ("hollow", "pruner 'bad' returned Pruned with a NoneType; wanted an nn.Module"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from planting import finetune_with
-from torch.nn import functional
 
 from pytest_prunecal.lab import measure
 from pytest_prunecal.lab.training import loop as training
@@ -133,12 +132,7 @@ def _last_batch(put: Put, _bench: Bench, _strength: float | None) -> None:
 
 
 def _smoothing(put: Put, _bench: Bench, strength: float | None) -> None:
-    class Smooth:
-        @staticmethod
-        def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-            return functional.cross_entropy(logits, labels, label_smoothing=strength or 0.01)
-
-    put(training, "functional", Smooth)
+    finetune_with(put, lambda t, r, p, _: (t, replace(r, label_smoothing=strength or 0.01), p))
 
 
 def _clipped(put: Put, _bench: Bench, strength: float | None) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 class PruneWarning(MeasurementWarning):
@@ -30,10 +30,13 @@ class Pruned:
         masks: by parameter name, a bool tensor of the parameter's shape and device: False where the
             parameter must stay zero through fine-tuning (see `hold`). Empty where the network got
             physically smaller instead.
+        verify: called with the network as it is evaluated, after its fine-tuning: raises an error where it
+            is not what the pruner promises. None where there is nothing to verify.
     """
 
     model: nn.Module
     masks: dict[str, Tensor] = field(default_factory=dict)
+    verify: Callable[[nn.Module], None] | None = None
 
 
 def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:

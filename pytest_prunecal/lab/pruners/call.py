@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,37 +11,37 @@ from torch import Tensor, nn
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.own_code import misfit, told
 from pytest_prunecal.lab.pruners.base import Pruned
+from pytest_prunecal.lab.pruners.context import OFFERS, offers_named_by
 from pytest_prunecal.study.builtin import PRUNERS
 
 if TYPE_CHECKING:
+    from pytest_prunecal.lab.pruners.context import Context
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.pruner import Pruner
 
 
-def prune(cell: Cell, pruner: Pruner, network: nn.Module) -> Pruned:
+def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> Pruned:
     """Prune a network as a cell says.
 
     Args:
         cell: of a pruner.
         pruner: built in, or the user's own, whose errors come out as they are; its function imported.
         network: the trained network.
+        context: what the pruner may name besides.
 
     Raises:
         PrunecalError: the pruner cannot be called so, gives no `Pruned` network, or masks what is not there;
             a built-in one does not fit the network.
     """
-    name, function = str(cell.pruner), pruner.prune
-    arguments: tuple[object, ...] = network, cell.ratio
-    given = "a network and a ratio"
-    if pruner.levels is not None:
-        arguments, given = (
-            ((network, cell.level), "a network and a level") if cell.level else ((network,), "a network")
-        )
-    if not callable(function) or (problem := misfit(function, *arguments)):
-        problem = problem if callable(function) else f"it is a {type(function).__name__}"
-        raise PrunecalError(f"pruner {name!r}: its function is called with {given}: {problem}")
+    check_function(cell, pruner)
+    name, function, arguments = (
+        str(cell.pruner),
+        cast("Callable[..., Any]", pruner.prune),
+        _given(cell, network),
+    )
+    offered = context.named_by(function, len(arguments))
     try:
-        pruned = function(*arguments)
+        pruned = function(*arguments, **offered)
     except PrunecalError:
         raise
     except Exception as error:
@@ -51,6 +51,27 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module) -> Pruned:
             f"pruner {name!r} does not fit {type(network).__name__}: {told(error)}"
         ) from error
     return _checked(name, pruned)
+
+
+def check_function(cell: Cell, pruner: Pruner) -> None:
+    """Refuse a pruner whose function asks for what it is not given; raises PrunecalError."""
+    function, arguments = pruner.prune, _given(cell, "a network")
+    given = " and ".join(["a network", "a ratio" if pruner.levels is None else "a level"][: len(arguments)])
+    if not callable(function):
+        problem = f"it is a {type(function).__name__}"
+        raise PrunecalError(f"pruner {cell.pruner!r}: its function is called with {given}: {problem}")
+    if problem := misfit(function, *arguments, **dict.fromkeys(offers_named_by(function, len(arguments)))):
+        raise PrunecalError(
+            f"pruner {cell.pruner!r}: its function is called with {given}, and those of {', '.join(OFFERS)} "
+            f"that it names: {problem}"
+        )
+
+
+def _given(cell: Cell, network: object) -> tuple[object, ...]:
+    """What a cell's pruner is given by position."""
+    if cell.ratio:
+        return network, cell.ratio
+    return (network, cell.level) if cell.level else (network,)
 
 
 def _checked(name: str, found: object) -> Pruned:
@@ -64,15 +85,16 @@ def _checked(name: str, found: object) -> Pruned:
         raise PrunecalError(
             f"pruner {name!r} returned Pruned with a {type(model).__name__}; wanted an nn.Module"
         )
-    _check_masks(name, found)
+    check_masks(name, model, found.masks)
     return found
 
 
-def _check_masks(name: str, pruned: Pruned) -> None:
-    if not isinstance(pruned.masks, Mapping):
-        raise PrunecalError(f"pruner {name!r}: its masks are a {type(pruned.masks).__name__}; wanted a dict")
-    parameters = dict(pruned.model.named_parameters(remove_duplicate=False))
-    for key, mask in pruned.masks.items():
+def check_masks(name: str, model: nn.Module, masks: object) -> None:
+    """Refuse masks of a pruner that are none of the network's; raises PrunecalError."""
+    if not isinstance(masks, Mapping):
+        raise PrunecalError(f"pruner {name!r}: its masks are a {type(masks).__name__}; wanted a dict")
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for key, mask in masks.items():
         if key not in parameters:
             raise PrunecalError(f"pruner {name!r} masks {key!r}, and the network has no such parameter")
         shape = tuple(parameters[key].shape)

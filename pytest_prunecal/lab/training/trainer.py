@@ -49,7 +49,7 @@ class Trainer:
     device: torch.device
 
     @cached_property
-    def _training_set(self) -> tuple[Tensor, Tensor]:
+    def training_set(self) -> tuple[Tensor, Tensor]:
         """Training images and labels, on the device."""
         return self.dataset.train_images.to(self.device), self.dataset.train_labels.to(self.device)
 
@@ -123,7 +123,7 @@ class Trainer:
         Raises:
             PrunecalError: the device has too little memory for the recipe's batch.
         """
-        images, labels = self._training_set
+        images, labels = self.training_set
         augmentation = Augmentation(self.protocol.pad, self.protocol.flip)
         forward = Forward.of(self.protocol)
         try:

@@ -1,4 +1,7 @@
-"""The study's figures: a metric against the pruning ratio, one line per pruner. A template draws them."""
+"""The study's figures: a metric against the pruning ratio, one line per pruner. A template draws them.
+
+Cells without a ratio, such as those of `2:4` and of candidates, have no place in them; `left_out` names them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
+    from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.metric import Metric
 
 LEFT, RIGHT, TOP, BOTTOM = 50, 330, 10, 188  # of the template's 340 by 230
@@ -141,7 +145,7 @@ def corners(shape: Shape, x: float, y: float, radius: float) -> str:
 
 def series_of(model: ModelRun, pruners: Iterable[str]) -> list[Series]:
     """The pruners of a model, each with the colour and shape that it has in every model of a run."""
-    ran = {result.cell.pruner for result in model.results if result.cell.pruner is not None}
+    ran = {result.cell.pruner for result in model.results if result.cell.pruner and result.cell.ratio}
     order = [*pruners, *sorted(ran.difference(pruners))]
     return [
         Series(pruner, f"s{index % COLOURS}", _SHAPES[index % len(_SHAPES)])
@@ -158,8 +162,18 @@ def figures(run: Run, model: ModelRun) -> list[Figure]:
     return [figure for figure in drawn if figure]
 
 
+def left_out(model: ModelRun) -> list[str]:
+    """Ids of the cells that no figure shows."""
+    return [result.cell.id for result in model.results if not _has_place(result.cell)]
+
+
+def _has_place(cell: Cell) -> bool:
+    return cell.dense or cell.ratio > 0
+
+
 def _figure(metric: Metric, model: ModelRun, series: list[Series]) -> Figure | None:
-    points = [point for result in model.results if (point := Point(result, metric)).values]
+    placed = [result for result in model.results if _has_place(result.cell)]
+    points = [point for result in placed if (point := Point(result, metric)).values]
     ratio = max((point.result.cell.ratio for point in points), default=0)
     values = [value for point in points for value in (*point.values, *point.bar)]
     if ratio <= 0 or max(map(abs, values)) > LARGEST:
@@ -173,6 +187,6 @@ def _figure(metric: Metric, model: ModelRun, series: list[Series]) -> Figure | N
         metric,
         Axis(nice_ticks(0.0, max(ratio, 0.01), 8), LEFT, RIGHT),
         Axis(value_ticks(values, higher_is_better=metric.higher_is_better), BOTTOM, TOP),
-        [point for point in points if point.result.cell.pruner is None],
+        [point for point in points if point.result.cell.dense],
         curves,
     )

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from pytest_prunecal.baseline import file as baseline
 from pytest_prunecal.baseline.refresh import Change
@@ -28,6 +29,22 @@ def test_a_file_without_cells(refreshed, comments, start, tail):
         ("weight-0.3", {"ece": 0.5}),
     ]
     assert comments(new) == comments(text)
+
+
+@pytest.mark.parametrize("name", ["2:4", "on", "null", "yes", "no"])
+def test_a_name_that_yaml_would_read_as_something_else_is_quoted(plain, refreshed, name):
+    # YAML 1.1 reads a bare 2:4 as the number 124, to the base 60.
+    new = refreshed(plain, {name: {"ece": 0.5}})
+    assert f"  '{name}':\n    ece: 0.5000\n" in new
+    assert [*yaml.safe_load(new)["cells"]] == ["dense", "channel-0.7", name]
+    assert baseline.parse(new, "f.yaml").cells[name].metrics == {"ece": 0.5}
+    assert refreshed(new, {name: {"ece": 0.5}}) is new
+
+
+def test_a_bare_name_of_a_persons_stays_bare(plain, refreshed, replaced):
+    text = replaced(plain, ("  channel-0.7:\n", "  2:4:\n    ece: 0.25\n  channel-0.7:\n"))
+    assert refreshed(text, {"2:4": {"ece": 0.5}}) == text.replace("ece: 0.25\n", "ece: 0.5000\n")
+    assert refreshed(text, {}, removed=["2:4"]) == plain
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ IDS = [
     "channel-1e-05",
     "channel-0.7",
     "mine-0.5",
+    "mine-hard",
+    "2:4",
+    "on",
 ]
 NAMES = [*METRICS, "zeta", "on"]
 
@@ -244,7 +247,7 @@ def test_what_was_meant_is_written_and_other_lines_stay(hold, data):
     added = Counter(found) - Counter(line.text for line in lines) - Counter([""])
     numbered = {name for cell in change.cells.values() for name in cell}
     for line in filter(str.strip, added):
-        key = re.match(r"\s*[\"']?([\w.-]+)", line)[1]
+        key = re.match(r"\s*[\"']?(2:4|[\w.-]+)", line)[1]
         assert key in {*numbered, *change.cells, "environment", *HERE} or "note: 'x'" in line
     assert ("\r\n" in text) == ("\r\n" in new)
     assert new.replace("\r\n", "").count("\n") == (0 if "\r\n" in text else new.count("\n"))

@@ -193,6 +193,18 @@ def test_a_mistake_is_named_where_it_stands(written):
         ("finetune: {batch: 1}", 2, "must lie in"),
         ("finetune: {momentum: 0, nesterov: true}", 2, "finetune.nesterov needs a momentum above 0"),
         ("finetune: {nesterov: 1}", 2, "must be true or false"),
+        ("finetune: {optimiser: adam}", 2, "finetune.optimiser is 'adam'; it must be one of sgd, adamw"),
+        (
+            "finetune: {betas: [0.9, 0.99]}",
+            2,
+            "finetune.betas is of `optimiser: adamw`, and this recipe's is sgd",
+        ),
+        ("finetune: {eps: 1e-8}", 2, "finetune.eps is of `optimiser: adamw`, and this recipe's is sgd"),
+        ("finetune: {optimiser: adamw, betas: [0.9]}", 2, "finetune.betas must be two numbers"),
+        ("finetune: {optimiser: adamw, betas: [0.9, 1]}", 2, "finetune.betas[1] is 1; it must lie in"),
+        ("finetune: {optimiser: adamw, eps: 0}", 2, "finetune.eps is 0; it must lie in"),
+        ("finetune: {label_smoothing: 1}", 2, "finetune.label_smoothing is 1; it must lie in"),
+        ("finetune: {clip_norm: -1}", 2, "finetune.clip_norm is -1; it must lie in"),
         ("augment: {pad: -1}", 2, "must lie in"),
         ("normalise: {std: [1, 1]}", 2, "3 positive deviations"),
         ("normalise: {std: [1, 0, 1]}", 2, "3 positive deviations"),
@@ -289,6 +301,31 @@ def test_what_a_file_may_leave_out(written):
     assert mine.fingerprint == load("paper", BUILT_IN).fingerprint
 
 
+def test_what_recipes_gained_leaves_the_shipped_fingerprints_as_they_were(written):
+    assert load("quick", BUILT_IN).fingerprint == "2d45221e"
+    spelled = "{optimiser: sgd, label_smoothing: 0, clip_norm: 0}"
+    mine = written(f"extends: quick\nbase: {spelled}\nfinetune: {spelled}\n")
+    quick = load("quick", BUILT_IN)
+    assert (mine.fingerprint, mine.measuring) == (quick.fingerprint, quick.measuring)
+    assert mine.base_fingerprint("vgg19", "plain") == quick.base_fingerprint("vgg19", "plain")
+    assert not {"optimiser", "betas", "eps", "label_smoothing", "clip_norm"} & {*quick.measuring["base"]}
+
+
+@pytest.mark.parametrize(
+    "line", ["pruners: [weight, 2:4, '2:4x']", "pruners:\n  - weight\n  - 2:4\n  - 2:4x"]
+)
+def test_a_pruner_is_called_as_it_is_written(written, line):
+    assert written(f"extends: quick\n{line}\n").pruners == ("weight", "2:4", "2:4x")
+
+
+def test_betas_that_are_inherited_do_not_hinder_sgd(written, tmp_path):
+    (tmp_path / "adam.yaml").write_text(
+        "extends: quick\nfinetune: {optimiser: adamw, betas: [0.8, 0.99], eps: 1e-6}\n"
+    )
+    mine = written("extends: adam.yaml\nfinetune: {optimiser: sgd}\n")
+    assert (mine.finetune.optimiser, mine.finetune.betas) == ("sgd", (0.8, 0.99))
+
+
 @pytest.mark.parametrize("key", ["normalise__mean", "augment__flip", "finetune__nesterov"])
 def test_what_is_missing_inside_a_field_is_named_there(written, key):
     owner, field = key.split("__")
@@ -338,6 +375,11 @@ MEASURING = (
             "schedule: cosine",
             "milestones: [1]",
             "decay: 0.5",
+            "optimiser: adamw",
+            "optimiser: adamw, betas: [0.8, 0.99]",
+            "optimiser: adamw, eps: 1e-6",
+            "label_smoothing: 0.1",
+            "clip_norm: 1",
         )
     ]
     + ["base: {warmup: 2}", "base: {momentum: 0.8}", "base: {weight_decay: 0}", "base: {nesterov: true}"]

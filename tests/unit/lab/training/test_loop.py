@@ -137,6 +137,93 @@ def test_the_penalty_is_lambda_times_the_sign_of_gamma():
             assert torch.equal(difference, torch.zeros_like(difference)), name
 
 
+def by_torch(model, recipe, optimiser, count=20, seed=3, loss=functional.cross_entropy):
+    """The same training with plain images and an optimiser of torch's own."""
+    images, labels = data(count)
+    generator = torch.Generator().manual_seed(seed)
+    model.train()
+    for epoch in range(recipe.epochs):
+        order = torch.randperm(count, generator=generator)
+        PLAIN.draw(count, generator)
+        batches = [batch for batch in order.split(recipe.batch) if len(batch) > 1]
+        for step, batch in enumerate(batches):
+            optimiser.param_groups[0]["lr"] = learning_rate(recipe, epoch + step / len(batches))
+            found = loss(model((images[batch] / 255 - 0.5) / 0.25), labels[batch])
+            optimiser.zero_grad()
+            found.backward()
+            if recipe.clip_norm:
+                slopes = [parameter.grad for parameter in model.parameters()]
+                norm = torch.cat([slope.flatten() for slope in slopes]).norm()
+                for slope in slopes:
+                    slope.mul_(min(1.0, recipe.clip_norm / float(norm)))
+            optimiser.step()
+    return model
+
+
+def smoothed(logits, labels):
+    """Szegedy et al. 2016, section 7, with 0.1: cross-entropy with a mixture of the label and all classes."""
+    target = functional.one_hot(labels, 5) * 0.9 + 0.1 / 5
+    return -(target * functional.log_softmax(logits, 1)).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("more", "loss"),
+    [
+        ({"label_smoothing": 0.1}, smoothed),
+        ({"clip_norm": 0.5}, functional.cross_entropy),
+        ({"optimiser": "adamw", "learning_rate": 0.003, "betas": (0.8, 0.99)}, functional.cross_entropy),
+    ],
+)
+def test_what_a_recipe_may_say_besides(more, loss):
+    recipe = dataclasses.replace(RECIPE, **more)
+    start = network()
+    theirs = copy.deepcopy(start)
+    if recipe.optimiser == "adamw":
+        optimiser = torch.optim.AdamW(theirs.parameters(), betas=recipe.betas, weight_decay=0.01)
+    else:
+        optimiser = torch.optim.SGD(theirs.parameters(), momentum=0.9, weight_decay=0.01)
+    expected = by_torch(theirs, recipe, optimiser, loss=loss)
+    found = trained(copy.deepcopy(start), recipe, augmentation=PLAIN)
+    otherwise = trained(copy.deepcopy(start), RECIPE, augmentation=PLAIN)
+    for ours, wanted in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-3, atol=2e-5)
+    assert not torch.equal(found[3].weight, otherwise[3].weight)
+
+
+def test_another_loss_is_given_logits_labels_and_images_as_augmented():
+    seen = []
+
+    def loss(logits, labels, images):
+        seen.append((tuple(logits.shape), labels.dtype, images.dtype, tuple(images.shape)))
+        return functional.cross_entropy(logits, labels)
+
+    start = network()
+    found = trained(copy.deepcopy(start), pressure=Pressure(loss=loss))
+    assert {*seen} == {
+        ((8, 5), torch.int64, torch.uint8, (8, 3, 6, 6)),
+        ((4, 5), torch.int64, torch.uint8, (4, 3, 6, 6)),
+    }
+    expected = trained(copy.deepcopy(start))
+    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), expected.parameters(), strict=True))
+
+
+def test_a_schedule_gives_masks_on_the_way():
+    half = torch.arange(4 * 6 * 9).view(4, 6, 3, 3) % 2 == 0
+    asked, zeros = [], []
+
+    def schedule(step, steps):
+        asked.append((step, steps))
+        return {"3.weight": half} if step == 4 else None
+
+    def look(model, *_):
+        zeros.append(bool((model[3].weight[~half] == 0).all()))
+        return False
+
+    trained(network(), pressure=Pressure(schedule=schedule, observer=look))
+    assert asked == [(step, 9) for step in range(9)]
+    assert zeros == [False] * 4 + [True] * 5
+
+
 def test_batch_norms_without_scales_are_no_obstacle():
     trained(network(dead=True), pressure=Pressure(slimming=0.1))
 

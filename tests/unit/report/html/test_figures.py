@@ -164,3 +164,17 @@ def test_a_metric_of_the_users_own_that_is_shown_has_one_figure_within_its_bound
     bar = figure_of(page, "auroc").all("line", class_="error")[0]
     ends = [low + (float(bar[end]) - low_y) / (high_y - low_y) * (high - low) for end in ("y1", "y2")]
     assert ends == pytest.approx([0.5, 1.0], abs=1e-3)
+
+
+def test_cells_without_a_ratio_are_named_below_and_drawn_nowhere(build, page_of):
+    others = [
+        Cell("vgg19", "2:4", 0.0),
+        Cell("vgg19", "mine", 0.0, "hard"),
+        Cell("vgg19", None, 0.0, candidate="v2"),
+    ]
+    cells = [*build.curve(), *(build.result(one, build.NUMBERS) for one in others)]
+    page, without = page_of(build.run(*cells)), page_of(build.run(*build.curve()))
+    assert "Without a ratio, and so in no figure: 2:4, mine-hard, candidate-v2." in page.text
+    assert "in no figure" not in without.text
+    assert [figure.text for figure in page.all("figure")] == [f.text for f in without.all("figure")]
+    assert page.one("ul", class_="legend").text == without.one("ul", class_="legend").text
