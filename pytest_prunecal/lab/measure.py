@@ -12,7 +12,7 @@ from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
-from pytest_prunecal.lab.identity import pruner_entry
+from pytest_prunecal.lab.identity import conditions_of, pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
 from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
@@ -30,7 +30,7 @@ from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from torch import nn
 
@@ -66,7 +66,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         base = base_of(cell, bench)
         network = base.network()
         dense_weights = weights(network)
-        model, stages = compressed(network, cell, bench)
+        model, stages, costs = compressed(network, cell, bench)
         if cell.pruner:
             evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
@@ -75,7 +75,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             evaluated = base_evaluated
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
-        numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
+        numbers = numbers_of(model, evaluated, cell, bench, dense_weights, costs)
         stages |= {
             DATA: {"images and labels": bench.dataset.digest},
             CORRUPTIONS: dict(base_evaluated.pixels),
@@ -87,6 +87,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         corrupted=evaluated.corrupted,
         provenance={
             **bench.environment,
+            **conditions_of(cell, bench.setup.extensions),
             "corruptions": bench.corrupted.source,
             **base.provenance(),
             "protocol": bench.protocol.name,
@@ -163,14 +164,19 @@ def pruned_of(network: nn.Module, cell: Cell, bench: Bench) -> Pruned:
     with stage(bench.device, bench.protocol.seed, "prune", cell.model, cell.id):
         pruned = prune(cell, pruner, network)
     if cell.model not in MODELS or cell.pruner not in PRUNERS:
-        bench.trainer.entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
+        entry = bench.trainer.entry
+        if not pruner.tunes:
+            entry = replace(entry, trained=False)
+        entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
     return pruned
 
 
 def compressed(
     network: nn.Module, cell: Cell, bench: Bench, *, steps_alone: bool = False
-) -> tuple[nn.Module, Stages]:
+) -> tuple[nn.Module, Stages, Mapping[str, Number] | None]:
     """Prune and fine-tune a base network; the dense cell leaves it as it is.
+
+    What a pruner gives that says so is not fine-tuned.
 
     Args:
         network: on the device.
@@ -179,24 +185,25 @@ def compressed(
         steps_alone: whether fine-tuning ends after the steps that a trace keeps.
 
     Returns:
-        The network to evaluate, and what a trace says of pruning and of fine-tuning.
+        The network to evaluate, what a trace says of pruning and of fine-tuning, and `Pruned.costs`.
 
     Raises:
         PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
     """
     pruned = pruned_of(network, cell, bench)
     if cell.pruner is None:
-        return pruned.model, {}
+        return pruned.model, {}, None
     # Of a copy: what a network of the user's own keeps of a pass must not reach its fine-tuning.
     probe = copy.deepcopy(pruned.model)
     logits = bench.logits(probe, bench.protocol.seed, cell.model, cell.id, "one shot")
     del probe
-    steps = FirstSteps(alone=steps_alone)
-    fine_tune(pruned, cell, bench.observed_by(steps))
-    return pruned.model, {
-        PRUNED: of_logits(logits, bench.dataset.test_labels),
-        FINETUNE: steps.values(pruned.model),
-    }
+    stages = {PRUNED: of_logits(logits, bench.dataset.test_labels)}
+    pruner = pruner_of(cell, bench)
+    if pruner is None or pruner.tunes:
+        steps = FirstSteps(alone=steps_alone)
+        fine_tune(pruned, cell, bench.observed_by(steps))
+        stages[FINETUNE] = steps.values(pruned.model)
+    return pruned.model, stages, pruned.costs
 
 
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
@@ -208,9 +215,14 @@ def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
 
 
 def numbers_of(
-    model: nn.Module, evaluated: Evaluated, cell: Cell, bench: Bench, dense_weights: int
+    model: nn.Module,
+    evaluated: Evaluated,
+    cell: Cell,
+    bench: Bench,
+    dense_weights: int,
+    costs: Mapping[str, Number] | None = None,
 ) -> dict[str, Number]:
-    """All metrics of a network, in canonical order.
+    """All metrics of a network, in canonical order; those of finished networks of such alone.
 
     Args:
         model: the network as evaluated.
@@ -218,17 +230,34 @@ def numbers_of(
         cell: the cell.
         bench: what measures.
         dense_weights: `weights` of the network before pruning.
+        costs: of a finished network, those of its own metrics that are not to be counted on `model`, by name;
+            None for one that is not finished.
     """
     shape = tuple(bench.dataset.test_images.shape[1:])
-    found = evaluated.metrics | of_network(model, cell, bench, input_shape=shape, dense_weights=dense_weights)
-    return {name: found[name] for name in bench.metrics}
+    own = of_network(model, cell, bench, costs, input_shape=shape, dense_weights=dense_weights)
+    found = evaluated.metrics | own
+    return {name: found[name] for name in bench.metrics if name in found}
 
 
-def of_network(model: nn.Module, cell: Cell, bench: Bench, **offers: object) -> dict[str, Number]:
-    """Metrics of a network itself, each function given the network and those of the offers that it names."""
+def of_network(
+    model: nn.Module, cell: Cell, bench: Bench, costs: Mapping[str, Number] | None = None, **offers: object
+) -> dict[str, Number]:
+    """Metrics of a network itself, each function given the network and those of the offers that it names.
+
+    Args:
+        model: the network.
+        cell: the cell.
+        bench: what measures.
+        costs: see `numbers_of`.
+        offers: what functions may name.
+    """
     found = {}
     for name, metric in bench.metrics.items():
-        if metric.where == NETWORK:
+        if metric.where != NETWORK or (metric.finished and costs is None):
+            continue
+        if costs and name in costs:
+            found[name] = costs[name]
+        else:
             with stage(bench.device, bench.protocol.seed, "metric", name, cell.model, cell.id):
                 found[name] = called(function_of(metric), model, **offers)
     return found

@@ -20,6 +20,7 @@ PRUNERS: dict[str, Pruner] = {
     "weight": Pruner(f"{_PRUNERS}.weight:prune"),
     "filter": Pruner(f"{_PRUNERS}.filter:prune"),
     "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
+    "int8": Pruner(f"{_PRUNERS}.int8:prune", levels=(), tunes=False, extra="onnx"),
 }
 """Pruner name -> its row, whose function is named and not imported."""
 

@@ -16,6 +16,8 @@ from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pytest_prunecal.study.measurement import Number
+
 
 class PruneWarning(MeasurementWarning):
     """A pruner had to depart from its rule to keep a layer alive."""
@@ -30,10 +32,13 @@ class Pruned:
         masks: by parameter name, a bool tensor of the parameter's shape and device: False where the
             parameter must stay zero through fine-tuning (see `hold`). Empty where the network got
             physically smaller instead.
+        costs: of a finished network, by name those of its metrics that its file tells and `model` does not;
+            None for a network that has no file yet.
     """
 
     model: nn.Module
     masks: dict[str, Tensor] = field(default_factory=dict)
+    costs: Mapping[str, Number] | None = None
 
 
 def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:
