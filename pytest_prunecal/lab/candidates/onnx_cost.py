@@ -100,6 +100,8 @@ def _model(source: Path | str | bytes, image: Sequence[int]) -> onnx.ModelProto:
         if model.functions:
             model = inline_local_functions(model)
         graph = model.graph
+        if not graph.node:
+            raise ValueError("it has no operators")  # noqa: TRY301 - told like what onnx itself refuses
         given = {initializer.name for initializer in graph.initializer}
         for value in graph.input:
             dims = value.type.tensor_type.shape.dim
@@ -254,8 +256,9 @@ class _Graph:
         probe = onnx.ModelProto()
         probe.CopyFrom(self._model)
         del probe.graph.value_info[:]
-        made = sorted((wanted & {*self._maker}) - {value.name for value in probe.graph.output})
-        probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+        made = sorted(wanted & {*self._maker})
+        known = {value.name for value in probe.graph.output}
+        probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made if name not in known)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
