@@ -189,7 +189,9 @@ def _absent(found: Baseline | None, pruners: Sequence[str], extensions: Extensio
         PrunecalError: one has accepted cells.
     """
     absent = {name: why for name in pruners if (why := lacking(name, extensions))}
-    for cell_id in found.cells if found and absent else ():
+    if found is None:
+        return absent
+    for cell_id in found.cells:
         cell = cell_from_id("", cell_id)
         if cell.pruner in absent:
             raise PrunecalError(f"{found.name}: {cell_id} is accepted here: {absent[cell.pruner]}")

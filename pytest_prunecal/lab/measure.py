@@ -14,7 +14,8 @@ from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import conditions_of, pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
-from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
+from pytest_prunecal.lab.metrics.functions import check_function
+from pytest_prunecal.lab.metrics.of_network import of_network
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned
@@ -25,7 +26,6 @@ from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.metric import NETWORK
 from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
@@ -234,30 +234,14 @@ def numbers_of(
             None for one that is not finished.
     """
     shape = tuple(bench.dataset.test_images.shape[1:])
-    own = of_network(model, cell, bench, costs, input_shape=shape, dense_weights=dense_weights)
-    found = evaluated.metrics | own
+    seed, device, given = bench.protocol.seed, bench.device, costs or {}
+    counted = {
+        name: metric
+        for name, metric in bench.metrics.items()
+        if name not in given and not (metric.finished and costs is None)
+    }
+    found = evaluated.metrics | of_network(
+        model, counted, cell, seed, device, input_shape=shape, dense_weights=dense_weights
+    )
+    found |= given
     return {name: found[name] for name in bench.metrics if name in found}
-
-
-def of_network(
-    model: nn.Module, cell: Cell, bench: Bench, costs: Mapping[str, Number] | None = None, **offers: object
-) -> dict[str, Number]:
-    """Metrics of a network itself, each function given the network and those of the offers that it names.
-
-    Args:
-        model: the network.
-        cell: the cell.
-        bench: what measures.
-        costs: see `numbers_of`.
-        offers: what functions may name.
-    """
-    found = {}
-    for name, metric in bench.metrics.items():
-        if metric.where != NETWORK or (metric.finished and costs is None):
-            continue
-        if costs and name in costs:
-            found[name] = costs[name]
-        else:
-            with stage(bench.device, bench.protocol.seed, "metric", name, cell.model, cell.id):
-                found[name] = called(function_of(metric), model, **offers)
-    return found

@@ -25,8 +25,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.candidates.onnx_cost import cost_of
-from pytest_prunecal.lab.candidates.session import OnnxNetwork
+from pytest_prunecal.lab.metrics.onnx_cost import cost_of
+from pytest_prunecal.lab.onnx_network import OnnxNetwork
 from pytest_prunecal.lab.own_code import told
 from pytest_prunecal.lab.pruners.base import Pruned
 
@@ -146,7 +146,8 @@ def _bare(model: onnx.ModelProto) -> bytes:
     for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 class _Calibration(CalibrationDataReader):  # type: ignore[misc] # it has no types

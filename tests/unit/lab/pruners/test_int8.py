@@ -15,9 +15,9 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.candidates.onnx_cost import cost_of
-from pytest_prunecal.lab.candidates.session import OnnxNetwork
 from pytest_prunecal.lab.metrics.complexity import macs, parameters
+from pytest_prunecal.lab.metrics.onnx_cost import cost_of
+from pytest_prunecal.lab.onnx_network import OnnxNetwork
 from pytest_prunecal.lab.pruners import int8
 from pytest_prunecal.lab.pruners.base import Pruned
 from pytest_prunecal.study.builtin import PRUNERS

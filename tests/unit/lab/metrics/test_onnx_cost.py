@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.lab.candidates.onnx_cost import cost_of
 from pytest_prunecal.lab.metrics.complexity import macs, parameters, sparsity, weights
+from pytest_prunecal.lab.metrics.onnx_cost import cost_of
 from pytest_prunecal.lab.pruners import weight
 from pytest_prunecal.study.builtin import MODELS
 

@@ -57,5 +57,5 @@ class OnnxNetwork(nn.Module):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Make a session of its own."""
-        super().__setstate__(state)
+        self.__dict__.update(state)
         self._session = session_of(self.graph)
