@@ -45,13 +45,13 @@ def test_int8_is_a_cell_of_the_grid_with_costs_of_its_own(named):
     named.allow_noise()
     first = named.gate("--prunecal-update")
     assert first.ret == 0, first.text
-    assert [*first.numbers] == ["dense", "weight-0.3", "int8"]
-    of_int8, dense = first.numbers["int8"], first.numbers["dense"]
+    of_int8, dense, sparse = (first.numbers[f"prune[{cell}]"] for cell in ("int8", "dense", "weight-0.3"))
+    assert len(first.numbers) == 3
     assert of_int8["int8"] == 1.0
     assert of_int8["macs"] == dense["macs"]
     assert of_int8["parameters"] == dense["parameters"] - 20  # norms are folded
     assert {"bytes", "int8"}.isdisjoint(dense)
-    assert {"bytes", "int8"}.isdisjoint(first.numbers["weight-0.3"])
+    assert {"bytes", "int8"}.isdisjoint(sparse)
     assert abs(of_int8["accuracy"] - dense["accuracy"]) < 0.15
     written = named.baseline.read_text()
     assert f"    bytes: {of_int8['bytes']}\n    int8: 1.0000\n" in written.partition("  int8:\n")[2]
@@ -65,7 +65,7 @@ def test_int8_is_a_cell_of_the_grid_with_costs_of_its_own(named):
 
     again = named.gate("--prunecal-fresh")
     assert again.ret == 0, again.text
-    assert again.numbers["int8"] == of_int8
+    assert again.numbers["prune[int8]"] == of_int8
     assert again.line("int8").endswith("identical")
     assert named.gate().seeds["int8"] == 1
 
@@ -83,7 +83,7 @@ def test_a_bigger_file_is_a_change(named):
 def test_without_the_extra_a_grid_that_names_int8_leaves_it_out_and_says_so(without):
     outcome = without.gate("--prunecal-update")
     assert outcome.ret == 0, outcome.text
-    assert [*outcome.numbers] == ["dense", "weight-0.3"]
+    assert [*outcome.numbers] == ["prune[dense]", "prune[weight-0.3]"]
     assert outcome.line("prunecal: left out: ") == (
         "prunecal: left out: pruner 'int8' needs onnxscript, which is not installed: "
         "pip install 'pytest-prunecal[onnx]'"
