@@ -52,11 +52,15 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Name what an update may remove, before anything is measured."""
+    """Name what is left out of the grid, and what an update may remove, before anything is measured."""
     settings = _settings(config)
-    if settings is None or settings.options.update != "all" or settings.narrowed:
+    if settings is None:
         return []
-    return [
+    left_out = dict.fromkeys(why for file in settings.files for why in file.left_out)
+    said = [f"prunecal: left out: {why}" for why in left_out]
+    if settings.options.update != "all" or settings.narrowed:
+        return said
+    return said + [
         f"prunecal: {file.name}: an update of the whole grid removes {', '.join(file.orphans)}, "
         "which nothing registered or configured can make"
         for file in settings.files

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.file import CELL_FIELDS
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study import extras
 from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, MODELS, PRUNERS
 from pytest_prunecal.study.cell import CANDIDATE, DENSE
 from pytest_prunecal.study.metric import METRICS, Metric, known, problem_of
@@ -79,10 +80,19 @@ def check_model(name: str, extensions: Extensions, where: str = "") -> None:
 
 
 def check_pruner(name: str, extensions: Extensions) -> None:
-    """Refuse a pruner that is not registered."""
+    """Refuse a pruner that is not registered, or whose extra is not installed."""
     known = [*PRUNERS, *extensions.pruners]
     if name not in known:
         raise PrunecalError(_unknown("pruner", name, known))
+    if why := lacking(name, extensions):
+        raise PrunecalError(why)
+
+
+def lacking(name: str, extensions: Extensions) -> str:
+    """Which packages a pruner needs that are not installed, and what to type; empty if it can prune."""
+    row = extensions.pruners.get(name) or PRUNERS.get(name)
+    why = extras.lacking(row.extra) if isinstance(row, Pruner) and row.extra else ""
+    return why and f"pruner {name!r} {why}"
 
 
 def _unknown(what: str, name: str, known: Sequence[str]) -> str:
@@ -141,6 +151,8 @@ def _misfit_of_pruner(entry: object) -> str:
         return f"as {entry!r}; it must be a pytest_prunecal.Pruner"
     if isinstance(entry.prune, str) and not _PATH.fullmatch(entry.prune):
         return f"with the function {entry.prune!r}; write package.module:attribute"
+    if entry.extra and entry.extra not in extras.EXTRAS:
+        return f"with the extra {entry.extra!r}; known are {', '.join(extras.EXTRAS)}"
     levels = entry.levels
     if levels is None:
         return ""

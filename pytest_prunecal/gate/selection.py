@@ -14,7 +14,14 @@ from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.family import family_of
-from pytest_prunecal.gate.registry import check_model, is_registered, levels_of, models_of, pruners_of
+from pytest_prunecal.gate.registry import (
+    check_model,
+    is_registered,
+    lacking,
+    levels_of,
+    models_of,
+    pruners_of,
+)
 from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
@@ -55,6 +62,7 @@ class GateFile:
         family: what its accepted cells say of each one's comparisons; worked out anew where it is None.
         orphans: ids of accepted cells that no pruner registered and no ratio configured can make: an update
             of the whole grid, which nothing narrows, removes them.
+        left_out: why pruners of the protocol's grid are left out of it; empty if none are.
     """
 
     model: str
@@ -67,6 +75,7 @@ class GateFile:
     unpaired: str = ""
     family: Family | None = None
     orphans: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def accepted(self, cell: Cell) -> AcceptedCell | None:
         """What the baseline says of a cell."""
@@ -148,20 +157,45 @@ def select(
         path = baselines.path_of(options.baselines, protocol.name, model)
         found = baselines.read(path, shown(path)) if path.exists() else None
         gridded = model in models and is_registered(model, extensions)
-        cells = grid(model, taken, ratios, levels) if gridded else []
+        absent = _absent(found, pruners if gridded else (), extensions)
+        cells = grid(model, [one for one in taken if one not in absent], ratios, levels) if gridded else []
         cells += [Cell(model, None, 0.0, candidate=one.name) for one in chosen if one.model == model]
         if not cells:
             raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")
-        whole = grid(model, protocol.pruners, protocol.ratios, levels) if gridded else []
+        there = [one for one in protocol.pruners if one not in absent]
+        whole = grid(model, there, protocol.ratios, levels) if gridded else []
         full = frozenset(cell.id for cell in whole)
         orphans = _orphans(found, options, extensions, protocol)
-        file = GateFile(model, path, shown(path), found, tuple(cells), full, orphans=orphans)
+        file = GateFile(
+            *(model, path, shown(path), found, tuple(cells), full),
+            orphans=orphans,
+            left_out=tuple(absent.values()),
+        )
         if options.pin and gridded:
             _check_pinned_whole(file, removable=() if narrowed.any else orphans)
         metrics = known(extensions.metrics.values())
         replaced = {cell.id for cell in cells} if options.update == "all" else ()
         files.append(_checked_file(file, protocol, metrics, replaced))
     return tuple(files)
+
+
+def _absent(found: Baseline | None, pruners: Sequence[str], extensions: Extensions) -> dict[str, str]:
+    """Pruners of a grid that nobody named and nobody accepted cells of, and whose extra is not installed.
+
+    Returns:
+        By name, what it needs.
+
+    Raises:
+        PrunecalError: one has accepted cells.
+    """
+    absent = {name: why for name in pruners if (why := lacking(name, extensions))}
+    if found is None:
+        return absent
+    for cell_id in found.cells:
+        cell = cell_from_id("", cell_id)
+        if cell.pruner in absent:
+            raise PrunecalError(f"{found.name}: {cell_id} is accepted here: {absent[cell.pruner]}")
+    return absent
 
 
 def _chosen(candidates: Candidates, narrowed: Narrowed) -> list[Candidate]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.lab.datasets.files import files_of, published_digest, published_folder
 from pytest_prunecal.store.environment import conditions
+from pytest_prunecal.study import extras
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.pruner import Pruner
@@ -92,7 +93,8 @@ class Identity:
         }
         if cell.pruner is not None:
             entry = pruner_entry(cell.pruner, own)
-            row = [entry.slimming, entry.tunes] if isinstance(entry, Pruner) else []
+            row: list[object] = [entry.slimming, entry.tunes] if isinstance(entry, Pruner) else []
+            row += [told] if (told := conditions_of(cell, own)) else []
             function = entry.prune if isinstance(entry, Pruner) else entry
             code["pruner"] = [self.sources.of_code(function, own.registrars), *row]
         return code
@@ -110,6 +112,15 @@ def model_entry(name: str, extensions: Extensions) -> str | Callable[..., Any]:
 def pruner_entry(name: str, extensions: Extensions) -> Pruner | str:
     """How a pruner is registered: its row, built in or the user's own, or where that is."""
     return extensions.pruners.get(name) or PRUNERS[name]
+
+
+def conditions_of(cell: Cell, extensions: Extensions) -> dict[str, str]:
+    """By name, what besides `environment.conditions` the numbers of a cell depend on: what its extra adds."""
+    entry = pruner_entry(cell.pruner, extensions) if cell.pruner else None
+    if not isinstance(entry, Pruner) or not entry.extra:
+        return {}
+    provider = {"provider": extras.ONNX_PROVIDER} if entry.extra == "onnx" else {}
+    return {**extras.versions(entry.extra), **provider}
 
 
 def own_metrics(extensions: Extensions, sources: Sources) -> dict[str, list[object]]:

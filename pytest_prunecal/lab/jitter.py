@@ -63,11 +63,11 @@ def _repeated(
     network = base.perturbed(cell.id if cell.pruner else base.kind, repeat)
     dense_weights = weights(network)
     dense = base.evaluated(repeat)
-    model, stages = compressed(network, cell, bench, steps_alone=not whole)
+    model, stages, costs = compressed(network, cell, bench, steps_alone=not whole)
     stages[DENSE] = dict(dense.metrics)
     if not whole:
         return stages, {}
     evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id) if cell.pruner else dense
-    numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
+    numbers = numbers_of(model, evaluated, cell, bench, dense_weights, costs)
     stages.setdefault(STRUCTURE, of_structure(model, numbers, bench.metrics))
     return stages, numbers

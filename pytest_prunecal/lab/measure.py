@@ -13,9 +13,10 @@ from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
-from pytest_prunecal.lab.identity import pruner_entry
+from pytest_prunecal.lab.identity import conditions_of, pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
-from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
+from pytest_prunecal.lab.metrics.functions import check_function
+from pytest_prunecal.lab.metrics.of_network import of_network
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned
@@ -28,12 +29,11 @@ from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.lab.tuning import Enough, context_of
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.metric import NETWORK
 from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import nn
 
@@ -71,7 +71,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         base = base_of(cell, bench)
         network = base.network()
         dense_weights = weights(network)
-        model, stages = compressed(network, cell, bench)
+        model, stages, costs = compressed(network, cell, bench)
         if cell.pruner:
             evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
@@ -80,7 +80,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             evaluated = base_evaluated
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
                 warnings.warn(doubt, MeasurementWarning, stacklevel=1)
-        numbers = numbers_of(model, evaluated, cell, bench, dense_weights)
+        numbers = numbers_of(model, evaluated, cell, bench, dense_weights, costs)
         told: Stages = {
             DATA: {"images and labels": bench.dataset.digest},
             CORRUPTIONS: dict(base_evaluated.pixels),
@@ -92,6 +92,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         corrupted=evaluated.corrupted,
         provenance={
             **bench.environment,
+            **conditions_of(cell, bench.setup.extensions),
             "corruptions": bench.corrupted.source,
             **base.provenance(),
             "protocol": bench.protocol.name,
@@ -179,13 +180,16 @@ def pruned_of(
         context = context_of(cell, bench, begun, tunes=pruner.tunes)
         pruned = prune(cell, pruner, network, context)
     if cell.model not in MODELS or cell.pruner not in PRUNERS:
-        bench.trainer.entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
+        entry = bench.trainer.entry
+        if not pruner.tunes:
+            entry = replace(entry, trained=False)
+        entry.check(pruned.model, f"{cell.model!r} as pruner {cell.pruner!r} left it")
     return pruned
 
 
 def compressed(
     network: nn.Module, cell: Cell, bench: Bench, *, steps_alone: bool = False
-) -> tuple[nn.Module, Stages]:
+) -> tuple[nn.Module, Stages, Mapping[str, Number] | None]:
     """Prune and fine-tune a base network; the dense cell leaves it as it is.
 
     What a pruner's row says is not fine-tuned comes as the pruner left it, and its trace has no such stage.
@@ -199,14 +203,14 @@ def compressed(
         steps_alone: whether fine-tuning ends after the steps that a trace keeps.
 
     Returns:
-        The network to evaluate, and what a trace says of pruning and of fine-tuning.
+        The network to evaluate, what a trace says of pruning and of fine-tuning, and `Pruned.costs`.
 
     Raises:
         PrunecalError: it cannot be pruned so, or what comes of it is no network that works.
     """
     row = pruner_of(cell, bench)
     if row is None:
-        return network, {}
+        return network, {}, None
     stages: Stages = {}
 
     def begun(model: nn.Module) -> None:
@@ -219,7 +223,7 @@ def compressed(
     try:
         pruned = pruned_of(network, cell, watched, begun)
     except Enough:
-        return network, stages | {STRUCTURE: {}, FINETUNE: steps.values(network)}
+        return network, stages | {STRUCTURE: {}, FINETUNE: steps.values(network)}, None
     if PRUNED in stages:
         stages[STRUCTURE] = {}
     else:
@@ -229,7 +233,7 @@ def compressed(
         stages[FINETUNE] = steps.values(pruned.model)
     if pruned.verify and not steps_alone:
         pruned.verify(pruned.model)
-    return pruned.model, stages
+    return pruned.model, stages, pruned.costs
 
 
 def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
@@ -241,9 +245,14 @@ def fine_tune(pruned: Pruned, cell: Cell, bench: Bench) -> None:
 
 
 def numbers_of(
-    model: nn.Module, evaluated: Evaluated, cell: Cell, bench: Bench, dense_weights: int
+    model: nn.Module,
+    evaluated: Evaluated,
+    cell: Cell,
+    bench: Bench,
+    dense_weights: int,
+    costs: Mapping[str, Number] | None = None,
 ) -> dict[str, Number]:
-    """All metrics of a network, in canonical order.
+    """All metrics of a network, in canonical order; those of finished networks of such alone.
 
     Args:
         model: the network as evaluated.
@@ -251,17 +260,18 @@ def numbers_of(
         cell: the cell.
         bench: what measures.
         dense_weights: `weights` of the network before pruning.
+        costs: of a finished network, those of its own metrics that are not to be counted on `model`, by name;
+            None for one that is not finished.
     """
     shape = tuple(bench.dataset.test_images.shape[1:])
-    found = evaluated.metrics | of_network(model, cell, bench, input_shape=shape, dense_weights=dense_weights)
-    return {name: found[name] for name in bench.metrics}
-
-
-def of_network(model: nn.Module, cell: Cell, bench: Bench, **offers: object) -> dict[str, Number]:
-    """Metrics of a network itself, each function given the network and those of the offers that it names."""
-    found = {}
-    for name, metric in bench.metrics.items():
-        if metric.where == NETWORK:
-            with stage(bench.device, bench.protocol.seed, "metric", name, cell.model, cell.id):
-                found[name] = called(function_of(metric), model, **offers)
-    return found
+    seed, device, given = bench.protocol.seed, bench.device, costs or {}
+    counted = {
+        name: metric
+        for name, metric in bench.metrics.items()
+        if name not in given and not (metric.finished and costs is None)
+    }
+    found = evaluated.metrics | of_network(
+        model, counted, cell, seed, device, input_shape=shape, dense_weights=dense_weights
+    )
+    found |= given
+    return {name: found[name] for name in bench.metrics if name in found}

@@ -99,7 +99,7 @@ def of_structure(
     told = {
         name: numbers[name]
         for name, metric in metrics.items()
-        if metric.structure and metric.where == NETWORK
+        if metric.structure and metric.where == NETWORK and name in numbers
     }
     ranked = ranked_weights(model)
     zeros = torch.stack([(weight == 0).sum() for weight in ranked.values()]).tolist() if ranked else []

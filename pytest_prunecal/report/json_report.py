@@ -144,6 +144,7 @@ def render(run: Run) -> str:
                 "count": metric.count,
             }
             for name, metric in run.metrics.items()
+            if not metric.finished or any(name in {*one.rows, *one.measured} for one in run.results)
         },
         "models": [_model(model, run) for model in run.models],
     }

@@ -22,6 +22,7 @@ PRUNERS: dict[str, Pruner] = {
     "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
     "gradual": Pruner(f"{_PRUNERS}.gradual:prune"),
     "2:4": Pruner(f"{_PRUNERS}.two_four:prune", levels=()),
+    "int8": Pruner(f"{_PRUNERS}.int8:prune", levels=(), tunes=False, extra="onnx"),
 }
 """Pruner name -> its row, whose function is named and not imported."""
 

@@ -42,6 +42,8 @@ class Metric:
             trainings. None for a metric that varies alike everywhere.
         averages: whether what the images add to a paired metric is the metric in the mean; of a calibration
             error it is a little less.
+        finished: whether it is measured of finished networks alone: of candidates, and of cells whose pruner
+            gives a file that would ship; other cells do not have it.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Metric:
     averages: bool = True
     structure: bool = False
     best: float | None = None
+    finished: bool = False
 
 
 _LAB = "pytest_prunecal.lab.metrics"
@@ -165,6 +168,27 @@ _BUILT_IN = (
         structure=True,
         bounds=_SHARE,
     ),
+    Metric(
+        "bytes",
+        higher_is_better=False,
+        function=f"{_LAB}.storage:stored_bytes",
+        where=NETWORK,
+        count=True,
+        title="size on disk",
+        structure=True,
+        bounds=_POSITIVE,
+        finished=True,
+    ),
+    Metric(
+        "int8",
+        higher_is_better=True,
+        function=f"{_LAB}.storage:int8_share",
+        where=NETWORK,
+        title="int8 weights",
+        structure=True,
+        bounds=_SHARE,
+        finished=True,
+    ),
 )
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 
@@ -172,6 +196,12 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _BUILT_IN}
 def known(extra: Iterable[Metric] = ()) -> dict[str, Metric]:
     """Metrics by name, the built-in ones first and in canonical order."""
     return METRICS | {metric.name: metric for metric in extra}
+
+
+def incomplete(names: Iterable[str], metrics: Mapping[str, Metric]) -> bool:
+    """Whether these are not the metrics of a cell: all there are, those of finished networks at will."""
+    found = set(names)
+    return not {name for name, one in metrics.items() if not one.finished} <= found <= metrics.keys()
 
 
 def problem_of(metric: Metric, metrics: Mapping[str, Metric]) -> str:

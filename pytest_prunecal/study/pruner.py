@@ -24,6 +24,7 @@ class Pruner:
             for one that takes such a name; empty for one that takes neither and gives one cell.
         tunes: whether what it gives is fine-tuned as the protocol says; what is not has no training noise of
             its own, and its function may not call `fine_tune`.
+        extra: the optional extra that the function needs, one of `study.extras.EXTRAS`; empty for none.
 
     Example:
         A pruner that leaves everything as it is, whatever the ratio:
@@ -39,3 +40,4 @@ class Pruner:
     slimming: bool = False
     levels: tuple[str, ...] | None = None
     tunes: bool = True
+    extra: str = ""

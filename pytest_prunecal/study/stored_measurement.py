@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_prunecal.study import stored
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement, mean_of
+from pytest_prunecal.study.metric import incomplete
 from pytest_prunecal.study.stored_trace import jitter_of, trace_of
 from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
@@ -35,7 +36,7 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
     data = _fields(value, Measurement)
     numbers = stored.numbers(data["metrics"], "its metrics")
     stored.within_bounds(numbers, metrics)
-    if numbers.keys() != metrics.keys():
+    if incomplete(numbers, metrics):
         raise ValueError("it is not a measurement in the session's metrics")
     provenance = {name: _told(each, name) for name, each in stored.record(data["provenance"], "it").items()}
     uncertainty = {

@@ -18,7 +18,7 @@ from pytest_prunecal.store.store import Store
 from pytest_prunecal.study import stored
 from pytest_prunecal.study.builtin import ENGINES
 from pytest_prunecal.study.digest import digest
-from pytest_prunecal.study.metric import known
+from pytest_prunecal.study.metric import incomplete, known
 from pytest_prunecal.study.stored_measurement import measurement_of
 from pytest_prunecal.study.stored_trace import jitter_of
 
@@ -195,8 +195,8 @@ class ReusingEngine(Engine):
         """A stored jitter; raises ValueError if it can be none of so many repeats."""
         content, _ = self._read("jitter", path)
         found = jitter_of(content)
-        wanted = self._metrics.keys() if repeats else set()
-        if found.metrics.keys() != wanted or {*map(len, found.metrics.values())} - {repeats}:
+        other = incomplete(found.metrics, self._metrics) if repeats else bool(found.metrics)
+        if other or {*map(len, found.metrics.values())} - {repeats}:
             raise ValueError(f"{path}: of other repeats, or in other metrics")
         return found
 

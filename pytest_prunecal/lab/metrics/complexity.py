@@ -30,7 +30,7 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
     usual. Neither the model nor any random generator changes.
 
     Args:
-        model: a network of `Conv1d/2d/3d`, `Linear` and `MultiheadAttention` modules.
+        model: a network of `Conv1d/2d/3d`, their transposes, `Linear` and `MultiheadAttention` modules.
         input_shape: (channels, height, width) of the image.
 
     Returns:
@@ -47,6 +47,8 @@ def macs(model: nn.Module, input_shape: tuple[int, int, int]) -> int:
             total += output.numel() * module.in_features
         elif isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             total += output.numel() * (module.weight.numel() // module.out_channels)
+        elif isinstance(module, (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+            total += inputs[0].numel() * (module.weight.numel() // module.in_channels)
         elif isinstance(module, nn.MultiheadAttention):
             read = [*inputs, *(named[name] for name in ("query", "key", "value") if name in named)][:3]
             total += module.embed_dim * (sum(tensor.numel() for tensor in read) + output[0].numel())

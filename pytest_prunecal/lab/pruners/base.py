@@ -16,6 +16,8 @@ from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from pytest_prunecal.study.measurement import Number
+
 
 class PruneWarning(MeasurementWarning):
     """A pruner had to depart from its rule to keep a layer alive."""
@@ -32,11 +34,14 @@ class Pruned:
             physically smaller instead.
         verify: called with the network as it is evaluated, after its fine-tuning: raises an error where it
             is not what the pruner promises. None where there is nothing to verify.
+        costs: of a finished network, by name those of its metrics that its file tells and `model` does not;
+            None for a network that has no file yet.
     """
 
     model: nn.Module
     masks: dict[str, Tensor] = field(default_factory=dict)
     verify: Callable[[nn.Module], None] | None = None
+    costs: Mapping[str, Number] | None = None
 
 
 def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor]]:

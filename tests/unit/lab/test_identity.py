@@ -15,7 +15,7 @@ from pytest_prunecal.lab.engines import Setup
 from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.store import environment, sources
 from pytest_prunecal.store.sources import Sources
-from pytest_prunecal.study import protocol_file
+from pytest_prunecal.study import extras, protocol_file
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
@@ -360,3 +360,22 @@ def test_published_corruptions_count_where_they_are_used(tmp_path):
 )
 def test_what_only_loading_can_tell(name, root):
     assert of(name, root) is None
+
+
+def test_what_int8_runs_on_is_part_of_its_cells_alone(project, monkeypatch):
+    def identities():
+        found = []
+        for cell in (Cell("mine", "int8", 0.0), Cell("mine", "weight", 0.5), Cell("mine", None, 0.0), CELL):
+            project.cell = cell
+            found.append(project.identity())
+        return found
+
+    before = identities()
+    versions = extras.versions
+    monkeypatch.setattr(extras, "versions", lambda extra: {**versions(extra), "onnxruntime": "99.0"})
+    after = identities()
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
+    monkeypatch.undo()
+    monkeypatch.setattr(extras, "ONNX_PROVIDER", "CUDAExecutionProvider")
+    assert identities()[0] not in (before[0], after[0])

@@ -164,3 +164,15 @@ def test_a_metric_of_the_users_own_on_corrupted_images_is_an_aggregate(build, ce
         "mpc": 0.8, "rpc": None, "corrupted_ece": 0.1, "robust": 0.4, "worst_corruption": None,
     }  # fmt: skip
     assert list(cell_of(build.run(cell))["aggregates"]) == ["mpc", "rpc", "corrupted_ece", "worst_corruption"]
+
+
+def test_metrics_of_finished_networks_are_listed_where_a_cell_has_them(build):
+    dense, int8 = Cell("vgg19", None, 0.0), Cell("vgg19", "int8", 0.0)
+    others = {name for name, metric in METRICS.items() if not metric.finished}
+    plain = build.run(build.result(dense, build.NUMBERS))
+    assert stdlib_json.loads(json.render(plain))["metrics"].keys() == others
+    numbers = {**build.NUMBERS, "bytes": 900}
+    run = build.run(build.result(dense, build.NUMBERS), build.result(int8, numbers))
+    assert stdlib_json.loads(json.render(run))["metrics"].keys() == others | {"bytes"}
+    gone = build.run(build.result(int8, build.NUMBERS, {**build.NUMBERS, "int8": 1.0}))
+    assert stdlib_json.loads(json.render(gone))["metrics"].keys() == others | {"int8"}

@@ -19,9 +19,10 @@ from pytest_prunecal.study.stored_trace import jitter_of
 from pytest_prunecal.study.trace import STAGES, Jitter, Trace
 from pytest_prunecal.study.uncertainty import Uncertainty
 
-NUMBERS = dict.fromkeys(METRICS, 0.5) | {"parameters": 5, "macs": 70}
+COUNTS = {"parameters": [4, 4, 8], "macs": [70, 70, 70], "bytes": [900, 900, 900]}
+NUMBERS = dict.fromkeys(METRICS, 0.5) | {"parameters": 5, "macs": 70, "bytes": 900}
 CONTENT = bytes([0x3C, 0x38, 0, 0])
-EACH = {name: [0.25, 0.75, 0.5] for name in METRICS} | {"parameters": [4, 4, 8], "macs": [70, 70, 70]}
+EACH = {name: [0.25, 0.75, 0.5] for name in METRICS} | COUNTS
 STAGED = {
     "data": {"images and labels": "beef"},
     "corruptions": {"fog 1": 0.25},
@@ -66,6 +67,9 @@ def test_they_are_read_back_as_they_were():
     assert measurement_of(stored(bare), METRICS) == bare
     bare = Measurement(NUMBERS)
     assert measurement_of(stored(bare), METRICS) == bare
+    unfinished = Measurement({name: NUMBERS[name] for name, one in METRICS.items() if not one.finished})
+    assert unfinished.metrics.keys() == METRICS.keys() - {"bytes", "int8"}
+    assert measurement_of(stored(unfinished), METRICS) == unfinished
 
 
 def columns(content, names=("accuracy",)):

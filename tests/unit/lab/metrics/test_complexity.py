@@ -159,3 +159,11 @@ def test_sparsity_of_pruned_networks():
     assert sparsity(weight.prune(network, 0.3).model, dense) == pytest.approx(0.3, abs=2 / dense)
     smaller = filter_pruner.prune(network, 0.5).model
     assert sparsity(smaller, dense) == 1 - weights(smaller) / dense > 0.4
+
+
+def test_macs_of_transposed_convs_are_half_of_torchs_flops():
+    network = nn.Sequential(
+        nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), nn.Flatten(2), nn.ConvTranspose1d(6, 5, 4)
+    )
+    assert macs(network, (4, 6, 7)) == 4 * 6 * 7 * 3 * 9 + 6 * 13 * 15 * 5 * 4
+    assert macs(network[:1], (4, 6, 7)) == counted_by_torch(network[:1], (4, 6, 7))
