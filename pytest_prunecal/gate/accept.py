@@ -71,7 +71,9 @@ def _accept(
     base = _pin(now, results, removed, settings) if settings.options.pin else None
     if base is None:
         _check_base(file, now)
-    environment = environment_of(next(iter(accepted.values())))
+    finished = {result.cell.id for result in results if result.cell.candidate} & accepted.keys()
+    typical = next((cell_id for cell_id in accepted if cell_id not in finished), next(iter(accepted)))
+    environment = environment_of(accepted[typical])
     change = refresh.Change(
         model=file.model,
         environment=environment | {"base": "pinned"} if base else environment,
@@ -80,6 +82,12 @@ def _accept(
         removed=removed,
         base=base,
         images=_write_images(now, accepted, removed),
+        elsewhere={cell_id: environment_of(accepted[cell_id]) for cell_id in finished},
+        networks={
+            cell_id: str(accepted[cell_id].provenance["network"])
+            for cell_id in finished
+            if "network" in accepted[cell_id].provenance
+        },
     )
     new = refresh.apply(text, change, settings.protocol, settings.metrics, file.name)
     if _text(file) != text:

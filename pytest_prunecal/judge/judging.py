@@ -31,6 +31,8 @@ _REPRESENTATION = 1e-9
 
 _SEVERITY = list(Status)
 
+SAME_FILE = "the network is the very file that was accepted: what it is measured with has changed"
+
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -101,9 +103,10 @@ def judge(
         )
         for name in in_order({*measured, *accepted}, metrics)
     ]
+    sides = circumstances.sides
     # The very trainings that were accepted: some seeds differ from the mean of all, no more.
-    if not circumstances.incomparable and replayed(
-        rows, circumstances.sides, circumstances.first, circumstances.level
+    if not (sides.finished or circumstances.incomparable) and replayed(
+        rows, sides, circumstances.first, circumstances.level
     ):
         rows = [
             replace(row, status=Status.OK, replayed=True, more=0)
@@ -118,6 +121,8 @@ def judge(
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]
     if gravest is Status.CHANGED and changed:
         reasons = [changed]
+    elif gravest is Status.CHANGED and sides.same_network:
+        reasons = [SAME_FILE]
     wanted = [row.more for row in rows if row.more]
     return CellVerdict(
         gravest,
@@ -162,9 +167,13 @@ def _compare(
     which = max((0, 1), key=lambda one: (judged[one].rejected, -judged[one].allowance.bound))
     found = judged[which].allowance
     status = Status.OK
-    if judged[which].rejected:
+    if sides.same_network:
+        # It cannot have become another, for the worse or for the better.
+        either = (compared.found, compared.found.mirrored)
+        status = Status.CHANGED if any(_look(one, terms, known).rejected for one in either) else Status.OK
+    elif judged[which].rejected:
         status = Status.REGRESSION
-    elif known and known.structure:
+    elif known and known.structure and not sides.finished:
         # A network that is suddenly smaller was pruned in another way than the one that was accepted.
         better = [_look(one.mirrored, terms, known) for one in both]
         judged += better

@@ -23,6 +23,7 @@ class Status(str, Enum):
     OK = "ok"
     IMPROVEMENT = "improvement"
     CHANGED = "changed"
+    UNRECOVERED = "unrecovered"
     REGRESSION = "regression"
     MISSING = "missing"
     INCOMPARABLE = "incomparable"
