@@ -153,9 +153,7 @@ class Editor:
         cells = self._top["cells"]
         return {} if baseline.empty(cells) else cells.mapping()
 
-    def _add_cell(
-        self, cell_id: str, numbers: Numbers, environment: Mapping[str, str], network: str
-    ) -> None:
+    def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str], network: str) -> None:
         indent = self._indent()
         lines = [f"{indent}{cell_id}:", *self._body(numbers, environment, network, indent + "  ")]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
@@ -249,9 +247,7 @@ class Editor:
             if key not in environment:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
 
-    def _body(
-        self, numbers: Numbers, environment: Mapping[str, str], network: str, indent: str
-    ) -> list[str]:
+    def _body(self, numbers: Numbers, environment: Mapping[str, str], network: str, indent: str) -> list[str]:
         lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
         lines += [f"{indent}network: {_plain(network)}"] if network else []
         lines += [

@@ -163,7 +163,9 @@ def _verify(
         and all(after.environment_of(cell_id) == change.environment_of(cell_id) for cell_id in change.cells)
         and all(
             cell.network
-            == (change.networks.get(cell_id, "") if cell_id in change.cells else before.cells[cell_id].network)
+            == (
+                change.networks.get(cell_id, "") if cell_id in change.cells else before.cells[cell_id].network
+            )
             for cell_id, cell in after.cells.items()
         )
         and all(after.environment_of(cell_id) == before.environment_of(cell_id) for cell_id in kept)
@@ -190,8 +192,7 @@ def _by_people(file: baseline.Baseline, removed: Sequence[str]) -> object:
     cells = {
         cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance), _known(cell), rules(cell.recovery))
         for cell_id, cell in file.cells.items()
-        if cell_id not in removed
-        and (cell.note or cell.tolerance or cell.known or cell.recovery is not None)
+        if cell_id not in removed and (cell.note or cell.tolerance or cell.known or cell.recovery is not None)
     }
     return bounds(file.tolerance), rules(file.recovery), cells
 

@@ -10,6 +10,7 @@ from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.baseline.lock import locked
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.outcome import environment_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.gate.selection import reread
 from pytest_prunecal.study import yaml_reader
 
@@ -64,7 +65,14 @@ def _accept(
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }
-    now = reread(file, text, settings.protocol, settings.metrics, {*accepted, *removable})
+    now = reread(
+        file,
+        text,
+        settings.protocol,
+        settings.metrics,
+        {*accepted, *removable},
+        untuned(settings.extensions),
+    )
     removed = tuple(
         cell_id for cell_id in (now.baseline.cells if now.baseline else ()) if cell_id in removable
     )

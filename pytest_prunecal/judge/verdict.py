@@ -13,6 +13,7 @@ from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 if TYPE_CHECKING:
     from pytest_prunecal.judge.auto_tolerance import Allowance
     from pytest_prunecal.judge.compared import Compared
+    from pytest_prunecal.judge.recovery import Recovered
     from pytest_prunecal.judge.screen import Difference
     from pytest_prunecal.study.measurement import Number
 
@@ -93,6 +94,10 @@ class CellVerdict:
         screened: whether that is known at all.
         seeds: over how many seeds it was measured.
         more: over how many seeds it should be looked at next; 0 if it is settled.
+        finished: whether it is a finished network, which nothing trains here.
+        recovery: the cell against its dense network, metric by metric, where rules ask for it.
+        by_baseline: what the comparison with the baseline alone says.
+        without_baseline: whether the model has no baseline file, so that rules of recovery judge it alone.
     """
 
     status: Status
@@ -102,6 +107,15 @@ class CellVerdict:
     screened: bool = False
     seeds: int = 1
     more: int = 0
+    finished: bool = False
+    recovery: tuple[Recovered, ...] = ()
+    by_baseline: Status = Status.OK
+    without_baseline: bool = False
+
+    @property
+    def short(self) -> tuple[Recovered, ...]:
+        """The rules of recovery that the cell does not keep."""
+        return tuple(row for row in self.recovery if row.status.fails)
 
     @property
     def replayed(self) -> bool:
@@ -121,7 +135,7 @@ class CellVerdict:
     def identical(self) -> bool:
         """Whether every metric equals its baseline, or that of its own seeds, as far as it is recorded."""
         unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
-        return self.status is Status.OK and unchanged
+        return self.by_baseline is Status.OK and unchanged and not self.without_baseline
 
     @property
     def reviewed(self) -> bool:
@@ -137,6 +151,8 @@ class CellVerdict:
         if self.reason:
             return f"{self.status.value}: {self.reason}"
         named = [verdict for verdict in self.metrics if verdict.status is self.status]
+        if self.status is Status.MISSING and not named:
+            return "; ".join(f"{row.metric} has no dense number to compare with" for row in self.short)
         if self.status is Status.MISSING:
             return "; ".join(
                 f"{verdict.metric} has no accepted number"
@@ -145,5 +161,7 @@ class CellVerdict:
                 for verdict in named
             )
         if self.status is Status.OK:
-            return "identical" if self.identical else "ok"
+            return "recovered" if self.without_baseline else "identical" if self.identical else "ok"
+        if self.status is Status.UNRECOVERED:
+            return f"{self.status.value} in {', '.join(row.metric for row in self.short)}"
         return f"{self.status.value} in {', '.join(verdict.metric for verdict in named)}"

@@ -68,7 +68,9 @@ def pair_finished(measured: ImageResults, accepted: ImageResults, metrics: Mappi
         metrics: all there are.
     """
     if measured.cell.images != accepted.cell.images:
-        return Pairing(tuned=False, unpaired="the baseline's results by image are of another number of images")
+        return Pairing(
+            tuned=False, unpaired="the baseline's results by image are of another number of images"
+        )
     ours, theirs = (_columns(side.cell, side.metrics, metrics) for side in (measured, accepted))
     return Pairing(
         tuned=False,

@@ -102,7 +102,9 @@ def check(rules: Mapping[str, Recovery] | None, metrics: Mapping[str, Metric]) -
         metric, what = metrics.get(name), f"{rule.where}: recovery of {name}"
         if metric is None or metric.where == NETWORK:
             known = ", ".join(other for other, one in metrics.items() if one.where != NETWORK)
-            why = "there is no such metric" if metric is None else "it tells of the network, not of its answers"
+            why = (
+                "there is no such metric" if metric is None else "it tells of the network, not of its answers"
+            )
             raise PrunecalError(f"{what}: {why}; rules are about {known}")
         if rule.share is None:
             continue

@@ -6,7 +6,7 @@ import base64
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.study import stored
+from pytest_prunecal.study import against_dense, stored
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement, mean_of
 from pytest_prunecal.study.stored_trace import jitter_of, trace_of
@@ -55,6 +55,7 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
         each=_each(data["each"], "its seeds"),
         trace=None if data["trace"] is None else trace_of(data["trace"]),
         jitter=None if data["jitter"] is None else jitter_of(data["jitter"]),
+        against_dense=against_dense.read(data["against_dense"], metrics),
     )
     _check_seeds(found, metrics)
     return found
@@ -97,6 +98,9 @@ def _check_seeds(found: Measurement, metrics: Mapping[str, Metric]) -> None:
         sure = found.uncertainty.get(name, UNKNOWN)
         if sure.first is not None and (sure.first != values[0] or seeds == 1):
             raise ValueError(f"its first {name} is not that of its first seed")
+    for name, beside in found.against_dense.items():
+        if len(beside.each) != seeds or mean_of(beside.each) != beside.dense:
+            raise ValueError(f"its dense network's {name} is of other seeds")
     images = found.by_image
     if images is None:
         return
