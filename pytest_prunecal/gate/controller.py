@@ -206,8 +206,8 @@ class Controller:
         return ""
 
     def _drop_empty_folder(self) -> None:
-        """Leave no folder behind that was made for an update and into which nothing was accepted."""
-        if self._settings.options.update:
+        """Leave no folder behind that was made for this session and into which nothing was accepted."""
+        if self._settings.options.update or not any(file.baseline for file in self._settings.files):
             with suppress(OSError):  # it holds baselines
                 self._settings.folder.rmdir()
                 self._settings.folder.parent.rmdir()

@@ -300,6 +300,8 @@ def check_writable(settings: Settings, *, measures: bool) -> None:
     """
     options = settings.options
     places = [(path.parent, path) for path in (options.report, options.json) if path]
+    if settings.files and not (options.update or settings.folder.is_dir()):
+        places.append((settings.folder, settings.folder))  # pytest collects from it; it goes again if empty
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))
         places += [(settings.folder, file.path) for file in settings.files]

@@ -54,7 +54,7 @@ class Circumstances:
         changed_fails: whether a cell that is pruned or fine-tuned otherwise fails.
         recovery: by metric, what the cell keeps of the dense network of the same run.
         dense: by metric, what the dense network has.
-        without_baseline: whether the model has no baseline file: then rules of recovery judge alone, if any.
+        without_baseline: whether the model has no baseline file, and rules of recovery judge its cells alone.
     """
 
     sides: Sides
@@ -97,7 +97,7 @@ def judge(
     rows = recovered(
         measured, circumstances.dense, circumstances.recovery, metrics, accepted or {}, circumstances
     )
-    alone = circumstances.without_baseline and bool(circumstances.recovery)
+    alone = circumstances.without_baseline
     told = Status.OK if alone else found.status
     gravest = max((told, *(row.status for row in rows)), key=_SEVERITY.index)
     wanted = [count for count in (found.more, *(row.more for row in rows)) if count]

@@ -1,13 +1,13 @@
 """Recovery: a compressed network against the dense one of the same run, which needs no baseline.
 
 A rule says how far a metric m may be worse than the dense network's d: at worst it is the limit
-l(d) = d - (1 - share) |d|, or d - abs (signs for a metric that is better higher). What is judged is how far m is
-beyond it. Both networks are tested on the same images, so the sampling variance of m - l(d) is
+l(d) = d - (1 - share) |d|, or d - abs (signs for a metric that is better higher). What is judged is how far m
+is beyond it. Both networks are tested on the same images, so the sampling variance of m - l(d) is
 
     Var(m) + c^2 Var(d) - 2 c Cov(m, d),    c = dl/dd,
 
 from the same bootstrap resamples on both sides. A cell that is fine-tuned has training noise besides, which
-falls with the seeds that it is measured over: its variance is the one that the accepted seeds show (`noise`), or,
+falls with the seeds that it is measured over: its variance is the one that the accepted seeds show (`noise`);
 where none are, the one that the prior expects of a network at the limit, so that a cell that is worse is not
 excused for being so. A finished network has none. The one-sided test uses Student's t with Satterthwaite's
 degrees of freedom.
@@ -58,7 +58,7 @@ class Recovered:
         bound: how far it may be worse than the dense number, noise included, in the metric's unit.
         sd: standard deviation of the shortfall, >= 0.
         status: ok, unrecovered, or missing where there is no dense number.
-        detectable: the smallest true distance from the dense number that is caught with a probability of 0.95.
+        detectable: the smallest true distance from the dense number that is caught with probability 0.95.
         p_value: probability that noise alone takes a network at the limit this far.
         more: over how many seeds to look next; 0 if it is settled.
     """

@@ -154,7 +154,9 @@ RECOVERY: tuple[Column[Recovered], ...] = (
         "allowed",
         "allowed",
         lambda row: row.bound,
-        lambda row, metric: "any" if caught(row.bound, metric, row.dense) == "none" else amount(row.bound, metric),
+        lambda row, metric: (
+            "any" if caught(row.bound, metric, row.dense) == "none" else amount(row.bound, metric)
+        ),
     ),
     Column(
         "detectable",
@@ -162,7 +164,9 @@ RECOVERY: tuple[Column[Recovered], ...] = (
         lambda row: row.detectable,
         lambda row, metric: caught(row.detectable, metric, row.dense),
     ),
-    Column("rule", "rule", lambda row: str(row.rule), lambda row, _: f"{row.rule} ({row.rule.where})", "text"),
+    Column(
+        "rule", "rule", lambda row: str(row.rule), lambda row, _: f"{row.rule} ({row.rule.where})", "text"
+    ),
     Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
 )
 """A cell with the dense network of the same run, metric by metric."""

@@ -66,10 +66,8 @@ def _mend(verdict: CellVerdict) -> list[str]:
     """What to do where a rule of recovery is not kept: accepting numbers does not silence it."""
     wheres = ", ".join(dict.fromkeys(row.rule.where for row in verdict.short))
     return [
-        "A rule of recovery compares with the dense network of the same run: accepting numbers does not "
-        "silence it.",
-        f"Compress less, or change the rule ({wheres}); `known: why` in the cell of the baseline file excuses "
-        "it.",
+        "Rules of recovery compare with the dense network of the same run: accepting does not silence them.",
+        f"Compress less, or change the rule ({wheres}); `known: why` in the baseline's cell excuses it.",
     ]
 
 

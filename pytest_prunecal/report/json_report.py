@@ -56,8 +56,9 @@ fixed, so that the same run gives the same text::
         recovery    the cell against the dense network of the same run: a list of {"metric", "dense",
                     "measured", "change": measured minus dense, "share": measured as a share of dense, null
                     where there is none, "allowed": how far it may be worse than dense, noise included,
-                    "detectable": the smallest true distance that is caught with a probability of 0.95, "rule":
-                    {"share", "abs", "where"}, "status", "sd": standard deviation of the shortfall, "p_value"}
+                    "detectable": the smallest true distance that is caught with a probability of 0.95,
+                    "rule": {"share", "abs", "where"}, "status", "sd": standard deviation of the shortfall,
+                    "p_value"}
         metrics     metric -> what is known of it; null where there is nothing. Changes are between numbers as
                     baselines record them: four decimals
           measured      in full precision
@@ -73,8 +74,8 @@ fixed, so that the same run gives the same text::
           p_value       probability that noise alone explains the change for the worse
           comparison    which one `tolerance: auto` made: {"kind": "exact", "same seed", "same base", "another
                         base", "change from the base", "same network" or "another network", "seeds": measured
-                        ones that count, "accepted_seeds": whose mean it is compared with; 0 where each seed is
-                        compared with itself, or a network with another, "words"}
+                        ones that count, "accepted_seeds": whose mean it is compared with; 0 where each seed
+                        is compared with itself, or a network with another, "words"}
           auto          what noise explains, under `tolerance: auto`
             change          that is judged; of the distance from the base network if "against_base"
             against_base    whether it is

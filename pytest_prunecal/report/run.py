@@ -69,7 +69,7 @@ class CellResult:
 
     @property
     def label(self) -> str:
-        """One word for a table: the verdict's status, `identical`, `recovered`, `accepted`, `known`, `error`."""
+        """One word: the verdict's status, `identical`, `recovered`, `accepted`, `known` or `error`."""
         if self.verdict is None:
             return "error"
         if self.known:

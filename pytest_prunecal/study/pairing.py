@@ -105,7 +105,7 @@ def error_of_mean(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """
     differences = [one - other for one, other in zip(ours, theirs, strict=True)]
     count = len(differences)
-    if count < 2:  # noqa: PLR2004 - one image has no spread
+    if count < 2:
         return math.nan
     mean = math.fsum(differences) / count
     squares = math.fsum((one - mean) ** 2 for one in differences)

@@ -110,11 +110,11 @@ def check(rules: Mapping[str, Recovery] | None, metrics: Mapping[str, Metric]) -
             continue
         if metric.higher_is_better and rule.share > 1:
             raise PrunecalError(
-                f"{what}: {rule.share:g} asks for more than the dense network has; higher is better, so give a "
-                "share of at most 1, such as 0.99"
+                f"{what}: {rule.share:g} asks for more than the dense network has; higher is better, so give "
+                "a share of at most 1, such as 0.99"
             )
         if not metric.higher_is_better and rule.share < 1:
             raise PrunecalError(
-                f"{what}: {rule.share:g} asks for less than the dense network has; lower is better, so give a "
-                "share of at least 1, such as 1.1, or {abs: 0.01}"
+                f"{what}: {rule.share:g} asks for less than the dense network has; lower is better, so give "
+                "a share of at least 1, such as 1.1, or {abs: 0.01}"
             )

@@ -58,6 +58,9 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
         against_dense=against_dense.read(data["against_dense"], metrics),
     )
     _check_seeds(found, metrics)
+    for name, beside in found.against_dense.items():
+        if len(beside.each) != provenance.get("seeds", 1) or mean_of(beside.each) != beside.dense:
+            raise ValueError(f"its dense network's {name} is of other seeds")
     return found
 
 
@@ -98,9 +101,6 @@ def _check_seeds(found: Measurement, metrics: Mapping[str, Metric]) -> None:
         sure = found.uncertainty.get(name, UNKNOWN)
         if sure.first is not None and (sure.first != values[0] or seeds == 1):
             raise ValueError(f"its first {name} is not that of its first seed")
-    for name, beside in found.against_dense.items():
-        if len(beside.each) != seeds or mean_of(beside.each) != beside.dense:
-            raise ValueError(f"its dense network's {name} is of other seeds")
     images = found.by_image
     if images is None:
         return
