@@ -146,7 +146,7 @@ def is_tuned(cell: Cell, untuned: Collection[str]) -> bool:
 
 def _same_network(accepted: AcceptedCell | None, measurement: Measurement) -> bool:
     """Whether a candidate is the very file that was accepted, by what the baseline file says."""
-    return bool(accepted and accepted.network) and accepted.network == measurement.provenance.get("network")
+    return accepted is not None and accepted.network == measurement.provenance.get("network")
 
 
 def _shares_base(measurement: Measurement) -> bool:

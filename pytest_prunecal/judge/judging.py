@@ -95,7 +95,14 @@ def judge(
     """
     found = _against_baseline(measured, accepted, tolerances, metrics, circumstances)
     rows = recovered(
-        measured, circumstances.dense, circumstances.recovery, metrics, accepted or {}, circumstances
+        measured,
+        circumstances.dense,
+        circumstances.recovery,
+        metrics,
+        accepted or {},
+        circumstances.sides,
+        level=circumstances.level,
+        most=circumstances.most,
     )
     alone = circumstances.without_baseline
     told = Status.OK if alone else found.status

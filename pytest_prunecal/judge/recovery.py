@@ -29,7 +29,7 @@ from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.rate import LOOKED_AT, LOOKED_AT_ONCE
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.judge.sequence import EARLIEST, POWER, limit, next_look
-from pytest_prunecal.judge.verdict import Status
+from pytest_prunecal.judge.verdict import Recovered, Status
 from pytest_prunecal.study.metric import in_order, recorded
 from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pytest_prunecal.judge.compared import Sides
-    from pytest_prunecal.judge.judging import Circumstances
     from pytest_prunecal.study.against_dense import AgainstDense
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
@@ -46,52 +45,16 @@ if TYPE_CHECKING:
 _REPRESENTATION = 1e-9
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """One metric of a cell against its dense network.
-
-    Attributes:
-        metric: its name.
-        dense: the dense network's number, as a baseline would record it; None where there is none.
-        measured: the compressed network's.
-        rule: what is asked.
-        bound: how far it may be worse than the dense number, noise included, in the metric's unit.
-        sd: standard deviation of the shortfall, >= 0.
-        status: ok, unrecovered, or missing where there is no dense number.
-        detectable: the smallest true distance from the dense number that is caught with probability 0.95.
-        p_value: probability that noise alone takes a network at the limit this far.
-        more: over how many seeds to look next; 0 if it is settled.
-    """
-
-    metric: str
-    dense: Number | None
-    measured: Number
-    rule: Recovery
-    bound: float
-    sd: float
-    status: Status
-    detectable: float = 0.0
-    p_value: float = 1.0
-    more: int = 0
-
-    @property
-    def share(self) -> float | None:
-        """Measured as a share of dense; None where that says nothing."""
-        return self.measured / self.dense if self.dense else None
-
-    @property
-    def change(self) -> Number | None:
-        """Measured minus dense."""
-        return None if self.dense is None else recorded(self.measured - self.dense)
-
-
 def recovered(
     measured: Mapping[str, Number],
     dense: Mapping[str, AgainstDense],
     rules: Mapping[str, Recovery],
     metrics: Mapping[str, Metric],
     accepted: Mapping[str, Number],
-    circumstances: Circumstances,
+    sides: Sides,
+    *,
+    level: float,
+    most: int,
 ) -> tuple[Recovered, ...]:
     """Judge a cell by its rules, metric by metric, in canonical order.
 
@@ -101,7 +64,9 @@ def recovered(
         rules: by metric; one about a metric that was not measured is a missing one.
         metrics: what is known of each metric.
         accepted: the baseline's numbers; empty where there are none.
-        circumstances: the rate, the seeds, and what is known of the noise.
+        sides: the seeds, and what is known of the noise.
+        level: false-alarm rate of one noisy comparison at each look, in (0, 1).
+        most: seeds over which a cell in doubt is looked at, at most.
     """
     found = []
     for name in in_order(rules, metrics):
@@ -110,7 +75,7 @@ def recovered(
             found.append(Recovered(name, None, number, rules[name], 0.0, 0.0, Status.MISSING))
         else:
             one = _Rule(name, metrics.get(name), number, dense[name], rules[name])
-            found.append(one.judged(accepted.get(name), circumstances))
+            found.append(one.judged(accepted.get(name), sides, level, most))
     return tuple(found)
 
 
@@ -124,9 +89,8 @@ class _Rule:
     against: AgainstDense
     rule: Recovery
 
-    def judged(self, accepted: Number | None, circumstances: Circumstances) -> Recovered:
+    def judged(self, accepted: Number | None, sides: Sides, level: float, most: int) -> Recovered:
         """What comes of it."""
-        sides = circumstances.sides
         tuned = sides.tuned and not sides.finished
         by_seed = self._shortfalls(sides)
         excess, seeds = statistics.fmean(by_seed), len(by_seed)
@@ -136,10 +100,9 @@ class _Rule:
         total = images * images + variance
         sd = math.sqrt(total)
         freedom = _freedom(variance, total, training.freedom) if training and variance else NORMAL
-        level = circumstances.level * (1.0 if tuned else LOOKED_AT_ONCE / LOOKED_AT)
+        level *= 1.0 if tuned else LOOKED_AT_ONCE / LOOKED_AT
         noise = student_t.quantile(level, freedom) * sd
-        most = max(circumstances.most, seeds) if tuned else seeds
-        next_seeds = next_look(seeds, most)
+        next_seeds = next_look(seeds, max(most, seeds) if tuned else seeds)
         decides = seeds >= EARLIEST or not next_seeds
         beyond = excess > noise + _REPRESENTATION
         short = decides and beyond and _steady(by_seed) > noise + _REPRESENTATION

@@ -13,9 +13,9 @@ from pytest_prunecal.study.uncertainty import UNKNOWN, Uncertainty
 if TYPE_CHECKING:
     from pytest_prunecal.judge.auto_tolerance import Allowance
     from pytest_prunecal.judge.compared import Compared
-    from pytest_prunecal.judge.recovery import Recovered
     from pytest_prunecal.judge.screen import Difference
     from pytest_prunecal.study.measurement import Number
+    from pytest_prunecal.study.recovery import Recovery
 
 
 class Status(str, Enum):
@@ -80,6 +80,45 @@ class MetricVerdict:
         if self.allowance is not None:
             return self.allowance.bound
         return None if self.baseline is None else self.tolerance.bound(self.baseline)
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """One metric of a cell against its dense network.
+
+    Attributes:
+        metric: its name.
+        dense: the dense network's number, as a baseline would record it; None where there is none.
+        measured: the compressed network's.
+        rule: what is asked.
+        bound: how far it may be worse than the dense number, noise included, in the metric's unit.
+        sd: standard deviation of the shortfall, >= 0.
+        status: ok, unrecovered, or missing where there is no dense number.
+        detectable: the smallest true distance from the dense number that is caught with probability 0.95.
+        p_value: probability that noise alone takes a network at the limit this far.
+        more: over how many seeds to look next; 0 if it is settled.
+    """
+
+    metric: str
+    dense: Number | None
+    measured: Number
+    rule: Recovery
+    bound: float
+    sd: float
+    status: Status
+    detectable: float = 0.0
+    p_value: float = 1.0
+    more: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Measured as a share of dense; None where that says nothing."""
+        return self.measured / self.dense if self.dense else None
+
+    @property
+    def change(self) -> Number | None:
+        """Measured minus dense."""
+        return None if self.dense is None else recorded(self.measured - self.dense)
 
 
 @dataclass(frozen=True)

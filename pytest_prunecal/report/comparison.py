@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pytest_prunecal.judge.pooled import Pooled
-from pytest_prunecal.judge.recovery import Recovered
-from pytest_prunecal.judge.verdict import MetricVerdict, Status
+from pytest_prunecal.judge.verdict import MetricVerdict, Recovered, Status
 from pytest_prunecal.report.numbers import amount, caught, finite, in_unit, number, signed
 from pytest_prunecal.report.wording import metric_of
 from pytest_prunecal.study.metric import recorded, written

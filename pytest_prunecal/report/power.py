@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_prunecal.judge.auto_tolerance import Allowance
-    from pytest_prunecal.judge.recovery import Recovered
-    from pytest_prunecal.judge.verdict import MetricVerdict
+    from pytest_prunecal.judge.verdict import MetricVerdict, Recovered
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
 
 Row = tuple["CellResult", "MetricVerdict", "Allowance"]

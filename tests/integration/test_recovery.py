@@ -42,7 +42,9 @@ def strict(project):
     """A project whose protocol asks that compression costs at most 0.05 of accuracy."""
     project.write({"conftest.py": CONFTEST})
     path = project.path / "tiny.yaml"
-    path.write_text(path.read_text() + "false_alarms: 0.5\nrecovery: {accuracy: {abs: 0.05}, ece: {abs: 0.9}}\n")
+    path.write_text(
+        path.read_text() + "false_alarms: 0.5\nrecovery: {accuracy: {abs: 0.05}, ece: {abs: 0.9}}\n"
+    )
     return project
 
 
