@@ -13,6 +13,7 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.outcome import outcome_of, pairing_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.gate.stash import SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.run import Against
@@ -182,7 +183,8 @@ class CellItem(pytest.Item):
         return outcome.verdict.more or (enough if outcome.accepted else 0)
 
     def _outcome(self, measurement: Measurement, settings: Settings) -> Outcome:
-        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics)
+        bare = untuned(settings.extensions)
+        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics, bare)
         return outcome_of(
             self.file, self.cell, measurement, self.pairing, settings, runxfail=runxfail(self.config)
         )

@@ -231,15 +231,27 @@ def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tupl
 
 
 def pairing_of(
-    file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
+    file: GateFile,
+    cell: Cell,
+    measurement: Measurement,
+    metrics: Mapping[str, Metric],
+    untuned: Collection[str] = (),
 ) -> Pairing:
-    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be."""
+    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be.
+
+    Args:
+        file: the model's part of the gate.
+        cell: the cell.
+        measurement: its numbers.
+        metrics: every metric by name.
+        untuned: names of pruners whose cells are not fine-tuned.
+    """
     accepted, why = images_of(file, cell, metrics)
     if accepted is None or measurement.by_image is None:
-        return _without_images(file, cell, measurement, why)
+        return replace(_without_images(file, cell, measurement, why), tuned=is_tuned(cell, untuned))
     if cell.candidate:
         return pair_finished(measurement.by_image, accepted, metrics)
-    return pair(measurement.by_image, accepted, tuned=cell.pruner is not None)
+    return pair(measurement.by_image, accepted, tuned=is_tuned(cell, untuned))
 
 
 def _without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
@@ -248,7 +260,6 @@ def _without_images(file: GateFile, cell: Cell, measurement: Measurement, why: s
     same_base = bool(known and measurement.by_image and known.base == measurement.by_image.base)
     return Pairing(
         same_base=same_base or _same_base(file, cell, measurement),
-        tuned=cell.pruner is not None,
         unpaired=why,
     )
 
