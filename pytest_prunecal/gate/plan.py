@@ -130,7 +130,8 @@ def _model(file: GateFile, settings: Settings) -> plan.ModelAhead:
 
 def _candidates(file: GateFile, found: Baseline, settings: Settings) -> dict[str, dict[str, float]]:
     """By selected candidate and metric of the summary, the change that is caught by the file alone."""
-    protocol, metrics, caught = settings.protocol, settings.metrics, {}
+    protocol, metrics = settings.protocol, settings.metrics
+    caught: dict[str, dict[str, float]] = {}
     family = file.family or family_of(found, protocol, metrics)
     for cell in file.cells:
         accepted = file.accepted(cell)
