@@ -1,4 +1,4 @@
-"""Rules of recovery: a compressed network against the dense one of the same run, with and without a baseline."""
+"""Rules of recovery: a compressed network against the dense one of the same run."""
 
 import json
 import shlex
