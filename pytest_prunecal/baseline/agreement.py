@@ -127,10 +127,11 @@ def _trace(found: ImageResults, metrics: Mapping[str, Metric]) -> Iterator[str]:
     """What is wrong with a trace, where it tells of what stands elsewhere too."""
     if found.trace is None:
         return
-    for name, value in found.trace.stages[STRUCTURE].items():
+    for name, value in found.trace.stages.get(STRUCTURE, {}).items():
         if name in found.each and value != found.each[name][0]:
             yield f"its trace has {name} {value}, its first seed {found.each[name][0]:.6g}"
-    for name, value in found.trace.stages[BASE].items() if found.trace.base == found.base else ():
+    of_base = found.trace.stages.get(BASE, {}) if found.trace.base == found.base else {}
+    for name, value in of_base.items():
         told = found.base_metrics.get(name)
         if told is None or not _is_of_images(name, metrics):
             continue

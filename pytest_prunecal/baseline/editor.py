@@ -127,27 +127,39 @@ class Editor:
         means: Mapping[str, Number],
         environment: Mapping[str, str],
         sure: Mapping[str, Uncertainty],
+        network: str = "",
     ) -> None:
-        """Write a cell's numbers, and where they were measured if not where the file's were."""
+        """Write a cell's numbers, and where they were measured if not where the file's were.
+
+        Args:
+            cell_id: the cell.
+            means: its numbers by metric.
+            environment: where they were measured; empty if where the file's were.
+            sure: how sure they are.
+            network: SHA-256 of the file of the finished network; empty if there is none.
+        """
         numbers = {
             metric: (recorded(mean), sure.get(metric, uncertainty.UNKNOWN).recorded)
             for metric, mean in means.items()
         }
         value = self._cells().get(cell_id)
         if value is None:
-            self._add_cell(cell_id, numbers, environment)
+            self._add_cell(cell_id, numbers, environment, network)
         elif not (baseline.empty(value) or _in_flow(value.node)):
-            self._splice_cell(value, numbers, environment)
-        elif not _says(value, numbers, environment):
-            self._rewrite_cell(value, numbers, environment)
+            self._splice_cell(value, numbers, environment, network)
+        elif not _says(value, numbers, environment, network):
+            self._rewrite_cell(value, numbers, environment, network)
 
     def _cells(self) -> dict[str, Value]:
         cells = self._top["cells"]
         return {} if baseline.empty(cells) else cells.mapping()
 
-    def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str]) -> None:
+    def _add_cell(self, cell_id: str, numbers: Numbers, environment: Mapping[str, str], network: str) -> None:
         indent = self._indent()
-        lines = [f"{indent}{scalar(cell_id)}:", *self._body(numbers, environment, indent + "  ")]
+        lines = [
+            f"{indent}{scalar(cell_id)}:",
+            *self._body(numbers, environment, network, indent + "  "),
+        ]
         mine = canonical_order(cell_from_id("", cell_id), self._pruners)
         earlier = [value for value, order in self._orders if order < mine]
         self._insert(self._line_end(earlier[-1]) if earlier else self._open_cells(), lines)
@@ -160,19 +172,23 @@ class Editor:
         self._blank(cells)
         return self._line_end(cells)
 
-    def _rewrite_cell(self, value: Value, numbers: Numbers, environment: Mapping[str, str]) -> None:
+    def _rewrite_cell(
+        self, value: Value, numbers: Numbers, environment: Mapping[str, str], network: str
+    ) -> None:
         """Turn `cell: {ece: 0.1}` or an empty cell into a block, hand-written fields kept as written."""
         entries = {} if baseline.empty(value) else value.mapping()
         indent = self._indent() + "  "
         kept = [
             f"{indent}{key}: {self._source(entry)}"
             for key, entry in entries.items()
-            if key in baseline.CELL_FIELDS and key != "environment"
+            if key in baseline.CELL_FIELDS and key not in ("environment", "network")
         ]
         self._blank(value)
-        self._insert(self._line_end(value), [*kept, *self._body(numbers, environment, indent)])
+        self._insert(self._line_end(value), [*kept, *self._body(numbers, environment, network, indent)])
 
-    def _splice_cell(self, value: Value, numbers: Numbers, environment: Mapping[str, str]) -> None:
+    def _splice_cell(
+        self, value: Value, numbers: Numbers, environment: Mapping[str, str], network: str
+    ) -> None:
         entries = value.mapping()
         first = next(iter(entries.values()))
         indent = self._text[self._line_start(self._key_start(first)) : self._key_start(first)]
@@ -184,6 +200,7 @@ class Editor:
             self._splice_environment(own, environment)
         elif own is not None:
             self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
+        self._splice_network(entries.get("network"), network, first, indent)
         ordered = in_order(numbers, self._metrics)
         for position, metric in enumerate(ordered):
             new = numbers[metric]
@@ -198,6 +215,16 @@ class Editor:
         for key, entry in entries.items():
             if key not in numbers and key not in baseline.CELL_FIELDS:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
+
+    def _splice_network(self, own: Value | None, network: str, first: Value, indent: str) -> None:
+        """Name the file of a finished network, or none; `first` of its cell's entries stands below it."""
+        if own is None:
+            lines = [f"{indent}network: {_plain(network)}"] if network else []
+            self._insert(self._line_start(self._key_start(first)), lines)
+        elif not network:
+            self._edits.append((self._line_start(self._key_start(own)), self._line_end(own), ""))
+        elif own.text() != network:
+            self._replace(own, _plain(network))
 
     def _replace_number(self, value: Value, new: tuple[Number, Uncertainty]) -> None:
         """Write a number anew, whether it stands bare or with its uncertainty."""
@@ -224,8 +251,9 @@ class Editor:
             if key not in environment:
                 self._edits.append((self._line_start(self._key_start(entry)), self._line_end(entry), ""))
 
-    def _body(self, numbers: Numbers, environment: Mapping[str, str], indent: str) -> list[str]:
+    def _body(self, numbers: Numbers, environment: Mapping[str, str], network: str, indent: str) -> list[str]:
         lines = [f"{indent}environment: {_flow(environment)}"] if environment else []
+        lines += [f"{indent}network: {_plain(network)}"] if network else []
         lines += [
             f"{indent}{scalar(metric)}: {_number(numbers[metric])}"
             for metric in in_order(numbers, self._metrics)
@@ -262,7 +290,8 @@ class Editor:
         self._edits.append((value.node.start_mark.index, value.node.end_mark.index, new))
 
     def _insert(self, place: int, lines: Sequence[str]) -> None:
-        self._edits.append((place, place, "".join(line + self._newline for line in lines)))
+        if lines:
+            self._edits.append((place, place, "".join(line + self._newline for line in lines)))
 
     def _source(self, value: Value) -> str:
         return self._text[value.node.start_mark.index : value.node.end_mark.index]
@@ -291,14 +320,16 @@ def _in_flow(node: yaml.Node) -> bool:
     return isinstance(node, yaml.CollectionNode) and bool(node.flow_style)
 
 
-def _says(value: Value, numbers: Numbers, environment: Mapping[str, str]) -> bool:
+def _says(value: Value, numbers: Numbers, environment: Mapping[str, str], network: str) -> bool:
     """Whether a cell already holds all of it."""
     entries = {} if baseline.empty(value) else value.mapping()
     own = entries["environment"].mapping() if "environment" in entries else {}
     found = {
         key: uncertainty.read(entry) for key, entry in entries.items() if key not in baseline.CELL_FIELDS
     }
-    return found == dict(numbers) and {key: entry.text() for key, entry in own.items()} == dict(environment)
+    named = entries["network"].text() if "network" in entries else ""
+    own_texts = {key: entry.text() for key, entry in own.items()}
+    return (found, own_texts, named) == (dict(numbers), dict(environment), network)
 
 
 def _number(number: tuple[Number, Uncertainty]) -> str:

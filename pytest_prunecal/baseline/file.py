@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import uncertainty, yaml_reader
+from pytest_prunecal.study import recovery, uncertainty, yaml_reader
 from pytest_prunecal.study.cell import baseline_name, cell_from_id
 from pytest_prunecal.study.tolerance import Tolerance, read_tolerances, resolve
 from pytest_prunecal.study.yaml_schema import check_format, either, mapping_of, optional, record, text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.protocol import Protocol
+    from pytest_prunecal.study.recovery import Recovery
     from pytest_prunecal.study.uncertainty import Uncertainty
     from pytest_prunecal.study.yaml_reader import Value
     from pytest_prunecal.study.yaml_schema import Reader
@@ -39,6 +41,9 @@ class AcceptedCell:
         line: line of the file where the cell begins, counted from 1.
         uncertainty: how sure each accepted number is.
         known: the regression that people know of; None if they know of none.
+        network: SHA-256, in hex, of the file of the finished network that was accepted; empty for a cell that
+            is trained, and for one that something builds.
+        recovery: this cell's own rules by metric; None where it has none to say, empty where it wants none.
     """
 
     metrics: dict[str, Number]
@@ -48,6 +53,8 @@ class AcceptedCell:
     line: int = 0
     uncertainty: dict[str, Uncertainty] = field(default_factory=dict)
     known: Known | None = None
+    network: str = ""
+    recovery: dict[str, Recovery] | None = None
 
     @property
     def seeds(self) -> int:
@@ -116,6 +123,7 @@ class Baseline:
         base: pinned base networks by kind, `plain` or `slimmed`.
         images: where the results by image are; None if there are none.
         tolerance: the file's rules by metric, over the protocol's.
+        recovery: likewise the file's rules of recovery; None where it has none to say.
     """
 
     name: str
@@ -127,11 +135,17 @@ class Baseline:
     base: dict[str, PinnedBase] = field(default_factory=dict)
     images: ImagesFile | None = None
     tolerance: dict[str, Tolerance] = field(default_factory=dict)
+    recovery: dict[str, Recovery] | None = None
 
     def tolerances_of(self, cell_id: str, protocol: Protocol) -> dict[str, Tolerance]:
         """Rules that apply to one cell: its own over the file's over the protocol's."""
         cell = self.cells.get(cell_id)
         return resolve(protocol.tolerance, self.tolerance, cell.tolerance if cell else {})
+
+    def recovery_of(self, cell_id: str, protocol: Protocol) -> dict[str, Recovery]:
+        """Rules of recovery that apply to one cell, likewise."""
+        cell = self.cells.get(cell_id)
+        return recovery.resolve(protocol.recovery, self.recovery, cell.recovery if cell else None)
 
     def environment_of(self, cell_id: str) -> dict[str, str]:
         """Where one cell was measured."""
@@ -203,6 +217,13 @@ def _day(value: Value) -> date:
         value.fail(f"{value.label} is no date; write one such as 2027-01-31")
 
 
+def _sha256(value: Value) -> str:
+    found = value.text()
+    if not _SHA256.fullmatch(found):
+        value.fail(f"{value.label} must be a SHA-256, 64 hex digits, as --prunecal-update writes it")
+    return found
+
+
 def _beside(value: Value) -> str:
     """Read the name of a file that lies beside this one."""
     name = value.text()
@@ -211,6 +232,8 @@ def _beside(value: Value) -> str:
         value.fail(f"{value.label} must be the name of a file in this folder")
     return name
 
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 _ENVIRONMENT = mapping_of(text, ENVIRONMENT_FIELDS)
 
@@ -228,7 +251,9 @@ CELL_FIELDS: dict[str, Reader[Any]] = {
     "note": text,
     "known": _known,
     "environment": _ENVIRONMENT,
+    "network": _sha256,
     "tolerance": read_tolerances,
+    "recovery": recovery.read,
 }
 """What may stand in a cell beside its metrics; each is a field of `AcceptedCell`, too."""
 
@@ -262,6 +287,7 @@ _BASELINE = record(
     base=optional(mapping_of(_PINNED, BASE_KINDS)),
     images=optional(_IMAGES),
     tolerance=optional(read_tolerances),
+    recovery=optional(recovery.read),
     cells=_cells,
 )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
+    from pytest_prunecal.study.recovery import Recovery
     from pytest_prunecal.study.tolerance import Tolerance
     from pytest_prunecal.study.uncertainty import Uncertainty
 
@@ -39,6 +40,9 @@ class Change:
         base: base networks to pin, by kind; None leaves the file's as they are.
         uncertainty: how sure the new numbers are, by cell id and metric.
         images: where the results by image are now; None leaves what the file says.
+        elsewhere: by cell id, where numbers were measured that `environment` does not tell of: a finished
+            network starts from no base.
+        networks: by cell id, SHA-256 of the file of the finished network.
     """
 
     model: str
@@ -48,6 +52,12 @@ class Change:
     base: dict[str, baseline.PinnedBase] | None = None
     uncertainty: Mapping[str, Mapping[str, Uncertainty]] = field(default_factory=dict)
     images: baseline.ImagesFile | None = None
+    elsewhere: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    networks: Mapping[str, str] = field(default_factory=dict)
+
+    def environment_of(self, cell_id: str) -> dict[str, str]:
+        """Where a cell's new numbers were measured."""
+        return self.elsewhere.get(cell_id, self.environment)
 
 
 def apply(
@@ -82,7 +92,7 @@ def apply(
         )
     editor = Editor(text, name, protocol.pruners, metrics)
     editor.set_fingerprint(protocol.fingerprint)
-    own_environment = bool(kept) and before.environment != change.environment
+    of_file = before.environment if kept else change.environment
     if not kept:
         editor.set_environment(change.environment)
     if change.base is not None:
@@ -94,11 +104,13 @@ def apply(
     for cell_id in sorted(
         change.cells, key=lambda key: canonical_order(cell_from_id("", key), protocol.pruners)
     ):
+        environment = change.environment_of(cell_id)
         editor.set_cell(
             cell_id,
             change.cells[cell_id],
-            change.environment if own_environment else {},
+            environment if environment != of_file else {},
             change.uncertainty.get(cell_id, {}),
+            change.networks.get(cell_id, ""),
         )
     after = editor.result()
     _verify(after, change, protocol, name, kept, before)
@@ -148,7 +160,14 @@ def _verify(
         and after.images == (change.images or before.images)
         and after.fingerprint == protocol.fingerprint
         and after.base == before.base | (change.base or {})
-        and all(after.environment_of(cell_id) == change.environment for cell_id in change.cells)
+        and all(after.environment_of(cell_id) == change.environment_of(cell_id) for cell_id in change.cells)
+        and all(
+            cell.network
+            == (
+                change.networks.get(cell_id, "") if cell_id in change.cells else before.cells[cell_id].network
+            )
+            for cell_id, cell in after.cells.items()
+        )
         and all(after.environment_of(cell_id) == before.environment_of(cell_id) for cell_id in kept)
         and _by_people(after, ()) == _by_people(before, change.removed)
     )
@@ -161,18 +180,21 @@ def _sure(file: baseline.Baseline, cells: set[str]) -> dict[str, dict[str, Uncer
 
 
 def _by_people(file: baseline.Baseline, removed: Sequence[str]) -> object:
-    """What only people write into a file: notes, known regressions and tolerances."""
+    """What only people write into a file: notes, known regressions, tolerances and rules of recovery."""
 
     def bounds(rules: Mapping[str, Tolerance]) -> dict[str, tuple[float, float, bool]]:
         return {metric: (rule.abs, rule.rel, rule.auto) for metric, rule in rules.items()}
 
+    def rules(found: Mapping[str, Recovery] | None) -> object:
+        return found and {metric: (rule.share, rule.abs) for metric, rule in found.items()}
+
     # A block text on the last line of a file gains the line end that the file did not have.
     cells = {
-        cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance), _known(cell))
+        cell_id: (cell.note.rstrip("\r\n"), bounds(cell.tolerance), _known(cell), rules(cell.recovery))
         for cell_id, cell in file.cells.items()
-        if cell_id not in removed and (cell.note or cell.tolerance or cell.known)
+        if cell_id not in removed and (cell.note or cell.tolerance or cell.known or cell.recovery is not None)
     }
-    return bounds(file.tolerance), cells
+    return bounds(file.tolerance), rules(file.recovery), cells
 
 
 def _known(cell: baseline.AcceptedCell) -> object:

@@ -10,6 +10,7 @@ from pytest_prunecal.baseline.atomic import write_atomically
 from pytest_prunecal.baseline.lock import locked
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.outcome import environment_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.gate.selection import reread
 from pytest_prunecal.study import yaml_reader
 
@@ -64,14 +65,23 @@ def _accept(
     accepted = {
         result.cell.id: result.measurement for result in results if result.accepted and result.measurement
     }
-    now = reread(file, text, settings.protocol, settings.metrics, {*accepted, *removable})
+    now = reread(
+        file,
+        text,
+        settings.protocol,
+        settings.metrics,
+        {*accepted, *removable},
+        untuned(settings.extensions),
+    )
     removed = tuple(
         cell_id for cell_id in (now.baseline.cells if now.baseline else ()) if cell_id in removable
     )
     base = _pin(now, results, removed, settings) if settings.options.pin else None
     if base is None:
         _check_base(file, now)
-    environment = environment_of(next(iter(accepted.values())))
+    finished = {result.cell.id for result in results if result.cell.candidate} & accepted.keys()
+    typical = next((cell_id for cell_id in accepted if cell_id not in finished), next(iter(accepted)))
+    environment = environment_of(accepted[typical])
     change = refresh.Change(
         model=file.model,
         environment=environment | {"base": "pinned"} if base else environment,
@@ -80,6 +90,12 @@ def _accept(
         removed=removed,
         base=base,
         images=_write_images(now, accepted, removed),
+        elsewhere={cell_id: environment_of(accepted[cell_id]) for cell_id in finished},
+        networks={
+            cell_id: str(accepted[cell_id].provenance["network"])
+            for cell_id in finished
+            if "network" in accepted[cell_id].provenance
+        },
     )
     new = refresh.apply(text, change, settings.protocol, settings.metrics, file.name)
     if _text(file) != text:

@@ -13,10 +13,12 @@ import pytest
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.engine import engine_of
 from pytest_prunecal.gate.outcome import outcome_of, pairing_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.gate.stash import SETTINGS, runxfail
 from pytest_prunecal.report.failure import failure
 from pytest_prunecal.report.run import Against
 from pytest_prunecal.study.cell import interleaved
+from pytest_prunecal.study.metric import DECIMALS
 from pytest_prunecal.study.text import flowing, line, lines, visible
 
 if TYPE_CHECKING:
@@ -132,6 +134,11 @@ class CellItem(pytest.Item):
         self.user_properties.extend(
             (f"prunecal_{visible(name)}", value) for name, value in measurement.metrics.items()
         )
+        self.user_properties.extend(
+            (f"prunecal_recovery_{visible(row.metric)}", round(row.share, DECIMALS))
+            for row in outcome.verdict.recovery
+            if row.share is not None
+        )
         if outcome.result == "xfailed":
             pytest.xfail(f"known regression: {flowing(outcome.known)}")
         if outcome.result == "failed":
@@ -150,7 +157,9 @@ class CellItem(pytest.Item):
         seeds = settings.options.seeds or (self.file.seeds if update == "all" else 1)
         # A second base network in the looks of a gate would be noise that the first look had not, and dear.
         accepted = self.file.accepted(self.cell)
-        one_base = update is None and accepted is not None and accepted.seeds == 1
+        one_base = update is None and (
+            accepted.seeds == 1 if accepted else bool(self.file.recovery(self.cell, settings.protocol))
+        )
         while True:
             measurement = engine.measure(self.cell, seeds, one_base=one_base)
             outcome = self._outcome(measurement, settings)
@@ -174,7 +183,8 @@ class CellItem(pytest.Item):
         return outcome.verdict.more or (enough if outcome.accepted else 0)
 
     def _outcome(self, measurement: Measurement, settings: Settings) -> Outcome:
-        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics)
+        bare = untuned(settings.extensions)
+        self.pairing = pairing_of(self.file, self.cell, measurement, settings.metrics, bare)
         return outcome_of(
             self.file, self.cell, measurement, self.pairing, settings, runxfail=runxfail(self.config)
         )

@@ -16,7 +16,8 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.accept import accept
 from pytest_prunecal.gate.collection import against, item_name, nodeid_of
 from pytest_prunecal.gate.family import family_of
-from pytest_prunecal.gate.outcome import environment_of, outcome_of
+from pytest_prunecal.gate.outcome import environment_of, is_tuned, outcome_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.gate.stash import runxfail
 from pytest_prunecal.gate.stream import Streamed, received
 from pytest_prunecal.judge.pooled import together
@@ -119,15 +120,16 @@ class Controller:
 
     def pooled(self, file: GateFile) -> tuple[Pooled, ...]:
         """Compare the cells of a model that changed together, but for those accepted or known."""
+        bare = untuned(self._settings.extensions)
         # In the order of the grid, not of arrival: sums must not depend on who came first.
         results = [self._results.get((file.model, cell.id)) for cell in file.cells]
         cells = [
-            (result.cell.pruner, result.verdict)
+            (result.cell.pruner if is_tuned(result.cell, bare) else None, result.verdict)
             for result in results
             if result and result.verdict and not (result.accepted or result.known)
         ]
         protocol, metrics = self._settings.protocol, self._settings.metrics
-        family = file.family or family_of(file.baseline, protocol, metrics)
+        family = file.family or family_of(file.baseline, protocol, metrics, bare)
         return together(cells, metrics, protocol.min_effect, family.rate.pooled)
 
     # Not after xdist, which waits for workers that do not end: who was told to terminate has seconds.
@@ -204,8 +206,8 @@ class Controller:
         return ""
 
     def _drop_empty_folder(self) -> None:
-        """Leave no folder behind that was made for an update and into which nothing was accepted."""
-        if self._settings.options.update:
+        """Leave no folder behind that was made for this session and into which nothing was accepted."""
+        if self._settings.options.update or not any(file.baseline for file in self._settings.files):
             with suppress(OSError):  # it holds baselines
                 self._settings.folder.rmdir()
                 self._settings.folder.parent.rmdir()

@@ -10,9 +10,10 @@ from pytest_prunecal.judge.rate import shared
 from pytest_prunecal.study.cell import DENSE, cell_from_id
 from pytest_prunecal.study.prior import KINDS
 from pytest_prunecal.study.tolerance import rule_of
+from pytest_prunecal.study.uncertainty import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.judge.noise import Level
@@ -34,42 +35,72 @@ class Family:
     levels: Mapping[str, Mapping[str, Level]]
 
 
-def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[str, Metric]) -> Family:
-    """Take the accepted cells of a baseline file together; there are none where there is no file."""
+def family_of(
+    baseline: Baseline | None,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    untuned: Collection[str] = (),
+    cells_ahead: Collection[str] = (),
+) -> Family:
+    """Take the accepted cells of a baseline file together; there are none where there is no file.
+
+    Args:
+        baseline: the file.
+        protocol: of the session.
+        metrics: every metric by name.
+        untuned: names of pruners whose cells are not fine-tuned.
+        cells_ahead: ids of the cells that the model would have, where there is no file: rules of recovery
+            judge them.
+    """
     cells = baseline.cells if baseline else {}
+    shapes = {cell_id: cell_from_id("", cell_id) for cell_id in cells}
     rules = {cell_id: baseline.tolerances_of(cell_id, protocol) for cell_id in cells} if baseline else {}
-    environments = [baseline.environment_of(cell_id) for cell_id in cells] if baseline else []
-    given_base = [environment.get("base") is not None for environment in environments]
+    trained = [cell_id for cell_id, cell in shapes.items() if not cell.candidate]
+    given_base = {
+        cell_id: baseline is not None and baseline.environment_of(cell_id).get("base") is not None
+        for cell_id in trained
+    }
+    tuned = {cell_id for cell_id in trained if shapes[cell_id].pruner not in {None, *untuned}}
+    auto = {
+        cell_id: [name for name in cell.metrics if rule_of(name, rules[cell_id]).auto]
+        for cell_id, cell in cells.items()
+    }
     rate = shared(
         protocol.false_alarms,
-        [
-            (
-                cell_from_id("", cell_id).pruner,
-                [name for name in cell.metrics if rule_of(name, rules[cell_id]).auto],
-            )
-            for cell_id, cell in cells.items()
-        ],
+        [(shapes[cell_id].pruner if cell_id in tuned else None, auto[cell_id]) for cell_id in trained],
         metrics,
-        given_base=bool(cells) and all(given_base),
+        given_base=bool(trained) and all(given_base.values()),
+        besides=sum(
+            len(_noisy(cell, auto[cell_id])) for cell_id, cell in cells.items() if shapes[cell_id].candidate
+        )
+        + sum(
+            len(baseline.recovery_of(cell_id, protocol) if baseline else protocol.recovery)
+            for cell_id in cells or cells_ahead
+            if cell_id != DENSE
+        ),
     )
     dense = cells[DENSE].metrics if DENSE in cells else {}
     found = [
-        (cell_id, numbers_of(cell, dense, share_base=shares))
-        for (cell_id, cell), shares in zip(cells.items(), given_base, strict=True)
+        (cell_id, numbers_of(cells[cell_id], dense, share_base=given_base[cell_id])) for cell_id in trained
     ]
     return Family(
         rate,
         {
-            # The dense cell was not fine-tuned, and knows nothing of how far fine-tunings differ.
+            # What was not fine-tuned knows nothing of how far fine-tunings differ.
             kind: levels(
                 kind,
-                [numbers for cell_id, numbers in found if kind == "retrain" or cell_id != DENSE],
+                [numbers for cell_id, numbers in found if kind == "retrain" or cell_id in tuned],
                 protocol.noise,
                 metrics,
             )
             for kind in KINDS
         },
     )
+
+
+def _noisy(cell: AcceptedCell, names: Iterable[str]) -> list[str]:
+    """Metrics of a candidate that have noise: the test images'."""
+    return [name for name in names if cell.uncertainty.get(name, UNKNOWN).se is not None]
 
 
 def numbers_of(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Literal
 from pytest_prunecal.baseline.agreement import edited
 from pytest_prunecal.baseline.file import ENVIRONMENT_FIELDS
 from pytest_prunecal.gate.family import family_of
+from pytest_prunecal.gate.registry import untuned
 from pytest_prunecal.judge.compared import Sides
 from pytest_prunecal.judge.judging import Circumstances, judge
 from pytest_prunecal.judge.screen import screen
 from pytest_prunecal.judge.verdict import CellVerdict, Status
 from pytest_prunecal.study.cell import DENSE
 from pytest_prunecal.study.metric import CORRUPTED, recorded
-from pytest_prunecal.study.pairing import Pairing, pair
+from pytest_prunecal.study.pairing import Pairing, pair, pair_finished
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell
     from pytest_prunecal.gate.selection import GateFile
@@ -69,16 +70,18 @@ def outcome_of(
         settings: of the session.
         runxfail: whether known regressions fail all the same.
     """
+    accepted = file.accepted(cell)
     verdict = judge(
         measurement.metrics,
-        accepted.metrics if (accepted := file.accepted(cell)) else None,
+        accepted.metrics if accepted else None,
         tolerances_of(file, cell, settings),
         settings.metrics,
         _circumstances(file, cell, measurement, pairing, settings),
     )
     taken = _accepts(settings, verdict)
-    known = "" if taken or runxfail else _known(accepted, verdict, settings)
-    fails = verdict.status.fails and not taken
+    known = "" if runxfail else _known(accepted, verdict, settings, taken=taken)
+    # An update accepts numbers; it does not silence a rule.
+    fails = bool(verdict.short) or (verdict.status.fails and not taken)
     return Outcome(
         verdict=verdict,
         accepted=taken,
@@ -94,13 +97,15 @@ def _circumstances(
     protocol, accepted = settings.protocol, file.accepted(cell)
     dense = file.baseline.cells.get(DENSE) if file.baseline else None
     images, _ = images_of(file, cell, settings.metrics)
-    family = file.family or family_of(file.baseline, protocol, settings.metrics)
+    bare = untuned(settings.extensions)
+    family = file.family or family_of(file.baseline, protocol, settings.metrics, bare)
+    tuned = is_tuned(cell, bare)
     each = _standing(images, accepted) if images and accepted else {}
     differences = _screened(measurement, images)
     return Circumstances(
         sides=Sides(
             noise=protocol.noise,
-            tuned=cell.pruner is not None,
+            tuned=tuned,
             accepted=accepted.uncertainty if accepted else {},
             dense=dense.metrics if dense else {},
             levels=family.levels,
@@ -108,9 +113,12 @@ def _circumstances(
             share_base=(_shares_base(measurement), _accepted_base(file, cell) is not None),
             each=measurement.each,
             accepted_each=each,
-            pairing=replace(pairing, tuned=cell.pruner is not None),
+            pairing=replace(pairing, tuned=tuned),
             traced=differences == () and _same_trace_base(measurement, images),
             jitter=images.jitter if images else None,
+            finished=bool(cell.candidate),
+            same_network=_same_network(accepted, measurement) if cell.candidate else False,
+            measured=measurement.uncertainty if cell.candidate else {},
         ),
         level=family.rate.cell,
         most=protocol.repeat,
@@ -120,7 +128,25 @@ def _circumstances(
         incomparable=_incomparable(file, cell, measurement, settings),
         differences=differences,
         changed_fails=settings.options.changed == "fail",
+        recovery=file.recovery(cell, protocol),
+        dense=measurement.against_dense,
+        without_baseline=file.baseline is None and bool(protocol.recovery),
     )
+
+
+def is_tuned(cell: Cell, untuned: Collection[str]) -> bool:
+    """Whether a cell is fine-tuned, and so has training noise of its own.
+
+    Args:
+        cell: the cell.
+        untuned: names of pruners whose cells are not.
+    """
+    return cell.pruner is not None and cell.pruner not in untuned
+
+
+def _same_network(accepted: AcceptedCell | None, measurement: Measurement) -> bool:
+    """Whether a candidate is the very file that was accepted, by what the baseline file says."""
+    return accepted is not None and accepted.network == measurement.provenance.get("network")
 
 
 def _shares_base(measurement: Measurement) -> bool:
@@ -160,8 +186,8 @@ def _accepts(settings: Settings, verdict: CellVerdict) -> bool:
         # New metrics must not carry another's regression along, nor the loss of one, nor another ruler.
         lost = [row for row in verdict.having(Status.MISSING) if row.baseline is not None]
         worse = verdict.having(Status.REGRESSION, Status.CHANGED)
-        return verdict.status is Status.MISSING and not (lost or worse or _changed(verdict, settings))
-    return update == "all" or (update == "failing" and verdict.status.fails)
+        return verdict.by_baseline is Status.MISSING and not (lost or worse or _changed(verdict, settings))
+    return update == "all" or (update == "failing" and verdict.by_baseline.fails)
 
 
 def _changed(verdict: CellVerdict, settings: Settings) -> bool:
@@ -170,14 +196,18 @@ def _changed(verdict: CellVerdict, settings: Settings) -> bool:
     return bool(told) or any(one.of_ruler for one in verdict.differences)
 
 
-def _known(accepted: AcceptedCell | None, verdict: CellVerdict, settings: Settings) -> str:
-    """Why a cell's regression is tolerated today; empty if it is not one, or not tolerated."""
+def _known(accepted: AcceptedCell | None, verdict: CellVerdict, settings: Settings, *, taken: bool) -> str:
+    """Why a cell's regression, or its recovery, is tolerated today; empty if it is not one, or not tolerated.
+
+    Where the numbers are taken, it is the recovery that is left.
+    """
     known = accepted.known if accepted else None
     today = date.today()  # noqa: DTZ011 - the day where it runs
     changed = bool(verdict.having(Status.CHANGED)) or _changed(verdict, settings)
-    if known is None or verdict.status is not Status.REGRESSION or changed or known.expired(today):
+    if known is None or known.expired(today) or (taken and not verdict.short):
         return ""
-    return known.reason
+    tolerable = verdict.status in (Status.REGRESSION, Status.UNRECOVERED) and not changed
+    return known.reason if taken or tolerable else ""
 
 
 def tolerances_of(file: GateFile, cell: Cell, settings: Settings) -> dict[str, Tolerance]:
@@ -201,13 +231,27 @@ def images_of(file: GateFile, cell: Cell, metrics: Mapping[str, Metric]) -> tupl
 
 
 def pairing_of(
-    file: GateFile, cell: Cell, measurement: Measurement, metrics: Mapping[str, Metric]
+    file: GateFile,
+    cell: Cell,
+    measurement: Measurement,
+    metrics: Mapping[str, Metric],
+    untuned: Collection[str] = (),
 ) -> Pairing:
-    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be."""
+    """How a cell's measurement relates to the accepted one, by what lies beside the baseline if it can be.
+
+    Args:
+        file: the model's part of the gate.
+        cell: the cell.
+        measurement: its numbers.
+        metrics: every metric by name.
+        untuned: names of pruners whose cells are not fine-tuned.
+    """
     accepted, why = images_of(file, cell, metrics)
     if accepted is None or measurement.by_image is None:
-        return _without_images(file, cell, measurement, why)
-    return pair(measurement.by_image, accepted, tuned=cell.pruner is not None)
+        return replace(_without_images(file, cell, measurement, why), tuned=is_tuned(cell, untuned))
+    if cell.candidate:
+        return pair_finished(measurement.by_image, accepted, metrics)
+    return pair(measurement.by_image, accepted, tuned=is_tuned(cell, untuned))
 
 
 def _without_images(file: GateFile, cell: Cell, measurement: Measurement, why: str) -> Pairing:
@@ -216,7 +260,6 @@ def _without_images(file: GateFile, cell: Cell, measurement: Measurement, why: s
     same_base = bool(known and measurement.by_image and known.base == measurement.by_image.base)
     return Pairing(
         same_base=same_base or _same_base(file, cell, measurement),
-        tuned=cell.pruner is not None,
         unpaired=why,
     )
 

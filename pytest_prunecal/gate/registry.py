@@ -172,6 +172,12 @@ def levels_of(pruners: Iterable[str], extensions: Extensions) -> dict[str, tuple
     }
 
 
+def untuned(extensions: Extensions) -> frozenset[str]:
+    """Names of the pruners whose cells are not fine-tuned, and so have no training noise of their own."""
+    rows = {**PRUNERS, **extensions.pruners}
+    return frozenset(name for name, row in rows.items() if isinstance(row, Pruner) and not row.tunes)
+
+
 def check_protocol(protocol: Protocol, extensions: Extensions) -> None:
     """Refuse a protocol whose pruners, data set or corruptions are not registered."""
     known_pruners = [*PRUNERS, *extensions.pruners]

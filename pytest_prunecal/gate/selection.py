@@ -21,8 +21,9 @@ from pytest_prunecal.gate.registry import (
     levels_of,
     models_of,
     pruners_of,
+    untuned,
 )
-from pytest_prunecal.study import regular_file
+from pytest_prunecal.study import recovery, regular_file
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
+    from pytest_prunecal.study.recovery import Recovery
 
 
 _UNNAMED = "the baseline names no results by image"
@@ -80,6 +82,12 @@ class GateFile:
     def accepted(self, cell: Cell) -> AcceptedCell | None:
         """What the baseline says of a cell."""
         return self.baseline.cells.get(cell.id) if self.baseline else None
+
+    def recovery(self, cell: Cell, protocol: Protocol) -> dict[str, Recovery]:
+        """Rules of recovery that apply to a cell; none to the dense one, which they are held against."""
+        if cell.dense:
+            return {}
+        return self.baseline.recovery_of(cell.id, protocol) if self.baseline else protocol.recovery
 
     @property
     def trained(self) -> set[str]:
@@ -175,7 +183,8 @@ def select(
             _check_pinned_whole(file, removable=() if narrowed.any else orphans)
         metrics = known(extensions.metrics.values())
         replaced = {cell.id for cell in cells} if options.update == "all" else ()
-        files.append(_checked_file(file, protocol, metrics, replaced))
+        files.append(_checked_file(file, protocol, metrics, replaced, untuned(extensions)))
+        _check_dense(files[-1], protocol, extensions)
     return tuple(files)
 
 
@@ -215,6 +224,7 @@ def reread(
     protocol: Protocol,
     metrics: Mapping[str, Metric],
     replaced: Collection[str],
+    untuned: Collection[str] = (),
 ) -> GateFile:
     """A model's part of the gate with its baseline, and what lies beside it, as they are by now.
 
@@ -224,22 +234,31 @@ def reread(
         protocol: of the session.
         metrics: every metric by name.
         replaced: ids of the cells whose numbers are about to be replaced.
+        untuned: names of pruners whose cells are not fine-tuned.
 
     Raises:
         PrunecalError: the baseline cannot be used any more.
     """
     found = None if text is None else baselines.parse(text, file.name)
-    return _checked_file(replace(file, baseline=found), protocol, metrics, replaced)
+    return _checked_file(replace(file, baseline=found), protocol, metrics, replaced, untuned)
 
 
 def _checked_file(
-    file: GateFile, protocol: Protocol, metrics: Mapping[str, Metric], replaced: Collection[str]
+    file: GateFile,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    replaced: Collection[str],
+    untuned: Collection[str],
 ) -> GateFile:
     """Check a baseline and read what lies beside it; what is damaged may be replaced as a whole."""
     found = file.baseline
     if found is None:
-        return replace(file, images={}, unpaired=_UNNAMED)
+        ahead = file.grid | {cell.id for cell in file.cells}
+        family = family_of(None, protocol, metrics, untuned, ahead)
+        return replace(file, images={}, unpaired=_UNNAMED, family=family)
     baselines.check(found, file.model, protocol)
+    for rules in (found.recovery, *(cell.recovery for cell in found.cells.values())):
+        recovery.check(rules, metrics)
     left_out = [cell_id for cell_id in found.cells if cell_id not in {*replaced, *file.orphans}]
     whole = bool(replaced) and not left_out
     _check_stale(found, protocol, left_out if replaced else [], whole=whole)
@@ -249,7 +268,22 @@ def _checked_file(
         if not whole:
             raise
         images, unpaired = {}, str(error)
-    return replace(file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics))
+    return replace(
+        file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics, untuned)
+    )
+
+
+def _check_dense(file: GateFile, protocol: Protocol, extensions: Extensions) -> None:
+    """Refuse rules of recovery about a candidate of a model that nothing builds."""
+    if is_registered(file.model, extensions):
+        return
+    for cell in file.cells:
+        for rule in file.recovery(cell, protocol).values():
+            raise PrunecalError(
+                f"{rule.where}: recovery of {file.model} {cell.id} has no dense network to compare with: no "
+                f"model {file.model!r} is registered that builds one; register it (hook "
+                "pytest_prunecal_models), or say `recovery: {}` in its baseline file"
+            )
 
 
 def _orphans(

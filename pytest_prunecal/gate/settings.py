@@ -16,7 +16,7 @@ from pytest_prunecal.gate.options import ROWS, Options
 from pytest_prunecal.gate.readers import Written
 from pytest_prunecal.gate.registry import check_extensions, check_model, check_protocol, levels_of
 from pytest_prunecal.gate.selection import GateFile, Narrowed, pinned, select, shown
-from pytest_prunecal.study import metric, weights_file
+from pytest_prunecal.study import metric, recovery, weights_file
 from pytest_prunecal.study.cell import Cell, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 from pytest_prunecal.study.paths import reason
@@ -52,6 +52,7 @@ class Settings:
         bases: trained networks to start from instead of base training.
         candidates: finished networks that are measured as they are, all that the session knows.
         started: when the session began, in seconds since the epoch.
+        recovery: whether a rule of recovery is in play.
     """
 
     options: Options
@@ -66,6 +67,7 @@ class Settings:
     bases: Bases
     candidates: Candidates
     started: float
+    recovery: bool = False
 
     def accept_command(self, file: GateFile, cells: Sequence[Cell]) -> str:
         """The command that accepts the numbers of these cells of a model and of no others; empty for none."""
@@ -141,6 +143,8 @@ def build(
         protocol = replace(protocol, repeat=options.repeat)
     check_extensions(extensions)
     check_protocol(protocol, extensions)
+    metrics = metric.known(extensions.metrics.values())
+    recovery.check(protocol.recovery, metrics)
     _check_pin(options)
     if not gated:
         _check_reports(asked)
@@ -159,12 +163,14 @@ def build(
         repeated=_repeated(asked, inferred),
         protocol=protocol,
         extensions=extensions,
-        metrics=metric.known(extensions.metrics.values()),
+        metrics=metrics,
         folder=options.baselines / protocol.name,
         files=files,
         bases=bases,
         candidates=candidates,
         started=started,
+        recovery=any(file.recovery(cell, protocol) for file in files for cell in file.cells)
+        or (not gated and bool(protocol.recovery)),
     )
 
 
@@ -294,6 +300,8 @@ def check_writable(settings: Settings, *, measures: bool) -> None:
     """
     options = settings.options
     places = [(path.parent, path) for path in (options.report, options.json) if path]
+    if settings.files and not (options.update or settings.folder.is_dir()):
+        places.append((settings.folder, settings.folder))  # pytest collects from it; it goes again if empty
     if options.update and settings.files:
         places.append((settings.folder, settings.folder))
         places += [(settings.folder, file.path) for file in settings.files]

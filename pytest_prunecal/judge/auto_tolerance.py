@@ -1,6 +1,6 @@
 """`tolerance: auto`: how far noise alone may move a metric, and what a gate that allows so much can see.
 
-A change is what was measured minus a yardstick, on the metric's `Scale`. There are five comparisons, each
+A change is what was measured minus a yardstick, on the metric's `Scale`. There are seven comparisons, each
 with its own yardstick and noise:
 
 - exact: the same network without training in between. There is no noise.
@@ -12,6 +12,11 @@ with its own yardstick and noise:
   over n seeds has the variance s^2 (1/n + 1/K).
 - another base: likewise, and base networks differ, too.
 - change from the base: how far the cell lies from its own base network, against how far it did.
+- same network: a finished network, the very file that was accepted. There is no noise.
+- another network: a finished network against the one that was accepted. This very network ships, so training
+  noise is no excuse: the noise is the sampling error of the difference on the test images, which is Gaussian
+  in the metric's own unit, se^2 + se^2 at most, and that of the mean difference image by image where both
+  sides are known so.
 
 What lies beside the baseline file, which nobody can review, makes a comparison sharper and never milder.
 """
@@ -34,7 +39,18 @@ if TYPE_CHECKING:
     from pytest_prunecal.judge.noise import Spread
     from pytest_prunecal.study.metric import Metric
 
-Kind = Literal["exact", "same seed", "same base", "another base", "change from the base"]
+Kind = Literal[
+    "exact",
+    "same seed",
+    "same base",
+    "another base",
+    "change from the base",
+    "same network",
+    "another network",
+]
+
+NORMAL = 1000
+"""Degrees of freedom of a mean over many images: Student's t is the normal distribution to 1 %."""
 
 COUPLING = 0.3
 """Deviation of a repeated training, as a share of that of two trainings under other seeds (0.32 measured)."""
@@ -76,6 +92,7 @@ class Change:
         one_base: whether the noise is that of the base network which all measured seeds have in common, so
             that more of them do not lower it.
         prior: how many of its degrees of freedom are the prior's, and so the same of all cells.
+        paired: whether the sides were compared image by image.
     """
 
     kind: Kind
@@ -90,6 +107,12 @@ class Change:
     known: int = 0
     one_base: bool = False
     prior: int = 0
+    paired: bool = False
+
+    def scale(self, metric: Metric | None) -> Scale:
+        """The scale that it is judged on: the metric's, and its own unit where only images are the noise."""
+        scale = scale_of(metric)
+        return Scale(scale.sign) if self.kind == "another network" else scale
 
     @property
     def scaled(self) -> float:
@@ -144,6 +167,7 @@ class Allowance:
         plan: the looks at it; None where there is no noise.
         by_images: share of the variance that more test images would lower.
         prior: how many degrees of freedom the protocol's prior has.
+        paired: whether the sides were compared image by image.
     """
 
     kind: Kind
@@ -159,6 +183,7 @@ class Allowance:
     plan: Plan | None = None
     by_images: float = 0.0
     prior: int = 0
+    paired: bool = False
 
     @property
     def detectable(self) -> float:
@@ -197,7 +222,7 @@ class Allowance:
 
 def plan_of(change: Change, terms: Terms, metric: Metric | None) -> Plan:
     """The looks at a comparison that has noise, in units of its `sd`."""
-    scale, yardstick = scale_of(metric), change.yardstick
+    scale, yardstick = change.scale(metric), change.yardstick
     floor = (scale.of(yardstick + scale.sign * terms.min_effect) - scale.of(yardstick)) / change.sd
     most = terms.most if change.accepted else min(terms.most, change.known)
     # Where the noise is that of one base network, further looks are no further chances to fail.
@@ -213,7 +238,7 @@ def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
         terms: the rate, the smallest effect that matters, the last look.
         metric: what is known of it.
     """
-    scale, yardstick = scale_of(metric), change.yardstick
+    scale, yardstick = change.scale(metric), change.yardstick
     moved = scale.sign * change.worse
     if change.sd == 0:
         room = terms.min_effect
@@ -235,6 +260,7 @@ def allowance(change: Change, terms: Terms, metric: Metric | None) -> Allowance:
         plan=plan,
         by_images=change.by_images,
         prior=change.prior,
+        paired=change.paired,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_prunecal.judge.auto_tolerance import Change, coupled
+from pytest_prunecal.judge.auto_tolerance import NORMAL, Change, coupled
 from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
+from pytest_prunecal.study.metric import DECIMALS
 from pytest_prunecal.study.pairing import Pairing
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
@@ -30,6 +31,9 @@ _KINDS: dict[str, Kind] = {
     "change": "change from the base",
 }
 
+_ROUNDED = 10.0**-DECIMALS / math.sqrt(6)
+"""Deviation of a difference of two recorded numbers by their rounding alone."""
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -48,6 +52,9 @@ class Sides:
         pairing: how the sides relate by what lies beside the file.
         traced: whether both computed the same before training noise set in, from beside the file, too.
         jitter: how far float arithmetic alone moves the cell, likewise; None if that is not known.
+        finished: whether it is a finished network, which nothing trains here.
+        same_network: whether it is the very file that was accepted, by what the baseline file says.
+        measured: by metric, how sure the measured number is; asked of finished networks alone.
     """
 
     noise: Noise
@@ -62,6 +69,9 @@ class Sides:
     pairing: Pairing = field(default_factory=Pairing)
     traced: bool = False
     jitter: Jitter | None = None
+    finished: bool = False
+    same_network: bool = False
+    measured: Mapping[str, Uncertainty] = field(default_factory=dict)
 
     @property
     def seeds(self) -> int:
@@ -98,6 +108,8 @@ def compare(
         seeds: over how many seeds it was measured; no more of them are compared.
     """
     here = _One(name, metric, measured, mean, sides, seeds)
+    if sides.finished:
+        return here.finished()
     alone = here.with_mean("finetune" if sides.same_base else "retrain")
     candidates = [here.same_seed(), alone]
     if not sides.same_base:
@@ -124,6 +136,36 @@ class _One(NamedTuple):
         if kind == "finetune" and not sides.tuned:
             return Change("exact", worse, by_seed, 0.0, 1, 1, self.seeds, self.mean)
         return self._noisy(kind, self._accepted, worse, by_seed)
+
+    def finished(self) -> Compared:
+        """Two finished networks: the test images are all the noise, and none where both are one file.
+
+        By the file alone, both sides err by themselves; tested on the same images, by less.
+        """
+        worse = scale_of(self.metric).sign * (self.measured - self.mean)
+        alone = Change("same network", worse, (worse,), 0.0, 1, 1, 1, self.mean)
+        if self.sides.same_network:
+            return Compared(alone, alone)
+        theirs = _error(self.sides.accepted.get(self.name, UNKNOWN))
+        if theirs is None:
+            alone = replace(alone, kind="exact")
+            return Compared(alone, alone)
+        ours = _error(self.sides.measured.get(self.name, UNKNOWN))
+        error = math.hypot(theirs, theirs if ours is None else ours)
+        alone = replace(
+            alone,
+            kind="another network",
+            sd=math.hypot(error, _ROUNDED),
+            freedom=NORMAL,
+            accepted=0,
+            by_images=1.0,
+            known=1,
+            one_base=True,
+        )
+        sd = self.sides.pairing.paired.get(self.name, math.nan)
+        if not 0 <= sd < error:
+            return Compared(alone, alone)
+        return Compared(replace(alone, sd=math.hypot(sd, _ROUNDED), paired=True), alone)
 
     def with_base(self) -> Change | None:
         """That of the distance from the base network; None if it is not known."""
@@ -214,3 +256,8 @@ class _One(NamedTuple):
             len(there),
             prior=sides.noise.freedom,
         )
+
+
+def _error(sure: Uncertainty) -> float | None:
+    """A sampling error that is one; None for what is not known or not finite."""
+    return sure.se if sure.se is not None and 0 <= sure.se < math.inf else None

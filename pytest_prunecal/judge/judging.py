@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.auto_tolerance import Terms, allowance, plan_of
 from pytest_prunecal.judge.compared import compare
+from pytest_prunecal.judge.recovery import recovered
 from pytest_prunecal.judge.replay import replayed
 from pytest_prunecal.judge.screen import ruler, told
 from pytest_prunecal.judge.sequence import next_look
@@ -22,14 +23,18 @@ if TYPE_CHECKING:
     from pytest_prunecal.judge.auto_tolerance import Allowance, Change
     from pytest_prunecal.judge.compared import Sides
     from pytest_prunecal.judge.screen import Difference
+    from pytest_prunecal.study.against_dense import AgainstDense
     from pytest_prunecal.study.measurement import Number
     from pytest_prunecal.study.metric import Metric
+    from pytest_prunecal.study.recovery import Recovery
     from pytest_prunecal.study.uncertainty import Uncertainty
 
 # Bounds and recorded numbers are decimal fractions; this only absorbs their binary representation.
 _REPRESENTATION = 1e-9
 
 _SEVERITY = list(Status)
+
+SAME_FILE = "the network is the very file that was accepted: what it is measured with has changed"
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,9 @@ class Circumstances:
         incomparable: by metric, why its two numbers do not measure the same.
         differences: what the cell computed otherwise than the accepted one; None where that is not known.
         changed_fails: whether a cell that is pruned or fine-tuned otherwise fails.
+        recovery: by metric, what the cell keeps of the dense network of the same run.
+        dense: by metric, what the dense network has.
+        without_baseline: whether the model has no baseline file, and rules of recovery judge its cells alone.
     """
 
     sides: Sides
@@ -58,6 +66,9 @@ class Circumstances:
     incomparable: Mapping[str, str] = field(default_factory=dict)
     differences: tuple[Difference, ...] | None = None
     changed_fails: bool = False
+    recovery: Mapping[str, Recovery] = field(default_factory=dict)
+    dense: Mapping[str, AgainstDense] = field(default_factory=dict)
+    without_baseline: bool = False
 
 
 def judge(
@@ -79,8 +90,44 @@ def judge(
     Returns:
         The verdict. A change for the worse beyond tolerance is a regression, one for the better beyond
         tolerance an improvement; a metric that only one side has is missing. Where what everything is
-        measured with is not what it was, the cell is changed.
+        measured with is not what it was, the cell is changed. Where a rule of recovery is not kept, it is
+        unrecovered, whatever the baseline has.
     """
+    found = _against_baseline(measured, accepted, tolerances, metrics, circumstances)
+    rows = recovered(
+        measured,
+        circumstances.dense,
+        circumstances.recovery,
+        metrics,
+        accepted or {},
+        circumstances.sides,
+        level=circumstances.level,
+        most=circumstances.most,
+    )
+    alone = circumstances.without_baseline
+    told = Status.OK if alone else found.status
+    gravest = max((told, *(row.status for row in rows)), key=_SEVERITY.index)
+    wanted = [count for count in (found.more, *(row.more for row in rows)) if count]
+    return replace(
+        found,
+        status=gravest,
+        metrics=tuple(replace(row, status=Status.OK) for row in found.metrics) if alone else found.metrics,
+        reason=found.reason if gravest is found.status and not alone else "",
+        by_baseline=found.status,
+        without_baseline=alone,
+        finished=circumstances.sides.finished,
+        recovery=rows,
+        more=0 if gravest.fails or not wanted else min(wanted),
+    )
+
+
+def _against_baseline(
+    measured: Mapping[str, Number],
+    accepted: Mapping[str, Number] | None,
+    tolerances: Mapping[str, Tolerance],
+    metrics: Mapping[str, Metric],
+    circumstances: Circumstances,
+) -> CellVerdict:
     seeds = circumstances.sides.seeds
     if accepted is None:
         rows = [
@@ -101,9 +148,10 @@ def judge(
         )
         for name in in_order({*measured, *accepted}, metrics)
     ]
+    sides = circumstances.sides
     # The very trainings that were accepted: some seeds differ from the mean of all, no more.
-    if not circumstances.incomparable and replayed(
-        rows, circumstances.sides, circumstances.first, circumstances.level
+    if not (sides.finished or circumstances.incomparable) and replayed(
+        rows, sides, circumstances.first, circumstances.level
     ):
         rows = [
             replace(row, status=Status.OK, replayed=True, more=0)
@@ -118,6 +166,8 @@ def judge(
     reasons = [circumstances.incomparable[row.metric] for row in rows if row.status is Status.INCOMPARABLE]
     if gravest is Status.CHANGED and changed:
         reasons = [changed]
+    elif gravest is Status.CHANGED and sides.same_network:
+        reasons = [SAME_FILE]
     wanted = [row.more for row in rows if row.more]
     return CellVerdict(
         gravest,
@@ -162,9 +212,13 @@ def _compare(
     which = max((0, 1), key=lambda one: (judged[one].rejected, -judged[one].allowance.bound))
     found = judged[which].allowance
     status = Status.OK
-    if judged[which].rejected:
+    if sides.same_network:
+        # It cannot have become another, for the worse or for the better.
+        either = (compared.found, compared.found.mirrored)
+        status = Status.CHANGED if any(_look(one, terms, known).rejected for one in either) else Status.OK
+    elif judged[which].rejected:
         status = Status.REGRESSION
-    elif known and known.structure:
+    elif known and known.structure and not sides.finished:
         # A network that is suddenly smaller was pruned in another way than the one that was accepted.
         better = [_look(one.mirrored, terms, known) for one in both]
         judged += better

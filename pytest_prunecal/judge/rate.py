@@ -53,22 +53,24 @@ def shared(
     metrics: Mapping[str, Metric],
     *,
     given_base: bool,
+    besides: int = 0,
 ) -> Rate:
     """Share a rate.
 
     Args:
         false_alarms: of a run over the whole grid, in (0, 1).
-        cells: of the whole baseline file: each one's pruner (None for the dense cell) and the metrics that it
-            compares under `auto`.
+        cells: of the whole baseline file: each one's pruner (None for a cell that is not fine-tuned, such as
+            the dense one) and the metrics that it compares under `auto`; but for candidates.
         metrics: what is known of each metric.
         given_base: whether all runs start from one base network by what the file says; then the dense cell
             and structure have no noise, and take no share.
+        besides: further comparisons that have noise: those of candidates, and with the dense network.
     """
     by_pruner: dict[str | None, list[list[str]]] = {}
     for pruner, names in cells:
         noisy = [name for name in names if not (given_base and name in metrics and metrics[name].structure)]
         by_pruner.setdefault(pruner, []).append([] if given_base and pruner is None else noisy)
-    comparisons = sum(len(names) for found in by_pruner.values() for names in found)
+    comparisons = sum(len(names) for found in by_pruner.values() for names in found) + besides
     groups = [found for pruner, found in by_pruner.items() if pruner is not None]
     everything = [names for found in groups for names in found]
     groups = [everything, *(groups if len(groups) > 1 else ())]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.judge.compared import Compared
     from pytest_prunecal.judge.screen import Difference
     from pytest_prunecal.study.measurement import Number
+    from pytest_prunecal.study.recovery import Recovery
 
 
 class Status(str, Enum):
@@ -23,6 +24,7 @@ class Status(str, Enum):
     OK = "ok"
     IMPROVEMENT = "improvement"
     CHANGED = "changed"
+    UNRECOVERED = "unrecovered"
     REGRESSION = "regression"
     MISSING = "missing"
     INCOMPARABLE = "incomparable"
@@ -81,6 +83,45 @@ class MetricVerdict:
 
 
 @dataclass(frozen=True)
+class Recovered:
+    """One metric of a cell against its dense network.
+
+    Attributes:
+        metric: its name.
+        dense: the dense network's number, as a baseline would record it; None where there is none.
+        measured: the compressed network's.
+        rule: what is asked.
+        bound: how far it may be worse than the dense number, noise included, in the metric's unit.
+        sd: standard deviation of the shortfall, >= 0.
+        status: ok, unrecovered, or missing where there is no dense number.
+        detectable: the smallest true distance from the dense number that is caught with probability 0.95.
+        p_value: probability that noise alone takes a network at the limit this far.
+        more: over how many seeds to look next; 0 if it is settled.
+    """
+
+    metric: str
+    dense: Number | None
+    measured: Number
+    rule: Recovery
+    bound: float
+    sd: float
+    status: Status
+    detectable: float = 0.0
+    p_value: float = 1.0
+    more: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Measured as a share of dense; None where that says nothing."""
+        return self.measured / self.dense if self.dense else None
+
+    @property
+    def change(self) -> Number | None:
+        """Measured minus dense."""
+        return None if self.dense is None else recorded(self.measured - self.dense)
+
+
+@dataclass(frozen=True)
 class CellVerdict:
     """One cell's comparison: the gravest of its metrics'.
 
@@ -92,6 +133,10 @@ class CellVerdict:
         screened: whether that is known at all.
         seeds: over how many seeds it was measured.
         more: over how many seeds it should be looked at next; 0 if it is settled.
+        finished: whether it is a finished network, which nothing trains here.
+        recovery: the cell against its dense network, metric by metric, where rules ask for it.
+        by_baseline: what the comparison with the baseline alone says.
+        without_baseline: whether the model has no baseline file, so that rules of recovery judge it alone.
     """
 
     status: Status
@@ -101,6 +146,15 @@ class CellVerdict:
     screened: bool = False
     seeds: int = 1
     more: int = 0
+    finished: bool = False
+    recovery: tuple[Recovered, ...] = ()
+    by_baseline: Status = Status.OK
+    without_baseline: bool = False
+
+    @property
+    def short(self) -> tuple[Recovered, ...]:
+        """The rules of recovery that the cell does not keep."""
+        return tuple(row for row in self.recovery if row.status.fails)
 
     @property
     def replayed(self) -> bool:
@@ -120,7 +174,7 @@ class CellVerdict:
     def identical(self) -> bool:
         """Whether every metric equals its baseline, or that of its own seeds, as far as it is recorded."""
         unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
-        return self.status is Status.OK and unchanged
+        return self.by_baseline is Status.OK and unchanged and not self.without_baseline
 
     @property
     def reviewed(self) -> bool:
@@ -136,6 +190,8 @@ class CellVerdict:
         if self.reason:
             return f"{self.status.value}: {self.reason}"
         named = [verdict for verdict in self.metrics if verdict.status is self.status]
+        if self.status is Status.MISSING and not named:
+            return "; ".join(f"{row.metric} has no dense number to compare with" for row in self.short)
         if self.status is Status.MISSING:
             return "; ".join(
                 f"{verdict.metric} has no accepted number"
@@ -144,5 +200,7 @@ class CellVerdict:
                 for verdict in named
             )
         if self.status is Status.OK:
-            return "identical" if self.identical else "ok"
+            return "recovered" if self.without_baseline else "identical" if self.identical else "ok"
+        if self.status is Status.UNRECOVERED:
+            return f"{self.status.value} in {', '.join(row.metric for row in self.short)}"
         return f"{self.status.value} in {', '.join(verdict.metric for verdict in named)}"

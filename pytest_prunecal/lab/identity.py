@@ -59,6 +59,7 @@ class Identity:
                 "seeds": [seeds, setup.pin or (one_base and seeds > 1)],
                 "protocol": [protocol.name, protocol.threads, protocol.measuring],
                 "candidate": self._candidate(cell),
+                "dense": asks_dense(cell, setup),
                 "bases": {kind: [base.sha256, self._file(base.path)] for kind, base in given.items()},
                 "data": self.data,
                 "code": self._code(cell),
@@ -80,7 +81,7 @@ class Identity:
     def _model(self, name: str) -> object:
         """The code of a model; None for a candidate's that nothing builds."""
         own = self.setup.extensions
-        return self.sources.of_code(model_entry(name, own), own.registrars) if _is_known(name, own) else None
+        return self.sources.of_code(model_entry(name, own), own.registrars) if is_known(name, own) else None
 
     def _code(self, cell: Cell) -> dict[str, Any]:
         """Whatever of the user's own takes part in a cell."""
@@ -100,7 +101,20 @@ class Identity:
         return code
 
 
-def _is_known(name: str, extensions: Extensions) -> bool:
+def asks_dense(cell: Cell, setup: Setup) -> bool:
+    """Whether a cell is measured beside the plain dense network, which it may not start from.
+
+    Cells that start from it always are. Of a pruner that is registered by a text, nobody knows before it is
+    imported.
+    """
+    if setup.recovery or cell.dense:
+        return not cell.dense
+    entry = None if cell.pruner is None else pruner_entry(cell.pruner, setup.extensions)
+    return isinstance(entry, Pruner) and not entry.slimming
+
+
+def is_known(name: str, extensions: Extensions) -> bool:
+    """Whether something builds a model of this name."""
     return name in MODELS or name in extensions.models or ":" in name
 
 

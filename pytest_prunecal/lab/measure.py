@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.lab.against_dense import dense_of
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
@@ -76,6 +77,8 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             evaluated = bench.evaluate(model, bench.protocol.seed, cell.model, cell.id)
         # Only now: while this cell was fine-tuned, another worker may have evaluated the base network.
         base_evaluated = base.evaluated()
+        dense = dense_of(cell, bench)
+        beside = dense.evaluated() if dense else None
         if not cell.pruner:
             evaluated = base_evaluated
             for doubt in doubts(bench.dataset, evaluated.metrics["accuracy"]):
@@ -105,7 +108,7 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
         trace=trace_of(base.digest, told | stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
-    return Trial(measurement, evaluated.sampled, base_result)
+    return Trial(measurement, evaluated.sampled, base_result, beside)
 
 
 def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
@@ -141,6 +144,12 @@ def base_of(cell: Cell, bench: Bench) -> BaseNetwork:
     """The network that a cell starts from."""
     pruner = pruner_of(cell, bench)
     return BaseNetwork(cell.model, bench, slimming=pruner is not None and pruner.slimming)
+
+
+def bases_of(cell: Cell, bench: Bench) -> list[BaseNetwork]:
+    """The base networks that a cell's numbers rest on: where it starts, and the dense one beside it."""
+    start, dense = [] if cell.candidate else [base_of(cell, bench)], dense_of(cell, bench)
+    return [*start, *([dense] if dense else ())]
 
 
 def rehearse(cell: Cell, bench: Bench) -> None:

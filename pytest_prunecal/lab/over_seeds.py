@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pytest_prunecal.lab.against_dense import against_dense
 from pytest_prunecal.lab.evaluation.bootstrap import errors_of
 from pytest_prunecal.lab.evaluation.encoded import encode
 from pytest_prunecal.study.image_results import ImageResults, paired
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pytest_prunecal.lab.evaluation.bootstrap import Sampled
+    from pytest_prunecal.lab.evaluation.tally import Evaluated
+    from pytest_prunecal.study.against_dense import AgainstDense
     from pytest_prunecal.study.measurement import Scores
     from pytest_prunecal.study.metric import Metric
 
@@ -48,11 +51,13 @@ class Trial:
         measurement: its numbers.
         sampled: image by image, and resampled.
         base: the base network's own numbers.
+        dense: those of the plain dense network; None where nobody asked.
     """
 
     measurement: Measurement
     sampled: Sampled
     base: BaseResult
+    dense: Evaluated | None = None
 
 
 def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
@@ -102,7 +107,13 @@ def combine(trials: list[Trial], metrics: Mapping[str, Metric]) -> Measurement:
         ),
         each=numbers,
         trace=first.trace,
+        against_dense=_against_dense(trials),
     )
+
+
+def _against_dense(trials: list[Trial]) -> dict[str, AgainstDense]:
+    dense = [trial.dense for trial in trials if trial.dense is not None]
+    return against_dense([trial.sampled for trial in trials], dense) if len(dense) == len(trials) else {}
 
 
 def _mean_columns(columns: list[dict[str, Tensor]]) -> dict[str, Tensor]:

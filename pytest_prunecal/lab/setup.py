@@ -31,6 +31,7 @@ class Setup:
         worker: number of this process among the session's workers, from 0; `auto` spreads them over the GPUs.
         started: when the session began, see `sources.Sources`.
         fresh: whether numbers that lie in the store are measured again.
+        recovery: whether a rule of recovery is in play, so that every cell is held beside the dense network.
     """
 
     protocol: protocol.Protocol
@@ -44,3 +45,4 @@ class Setup:
     worker: int = 0
     started: float = math.inf
     fresh: bool = False
+    recovery: bool = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pytest_prunecal.judge.pooled import Pooled
-from pytest_prunecal.judge.verdict import MetricVerdict, Status
+from pytest_prunecal.judge.verdict import MetricVerdict, Recovered, Status
 from pytest_prunecal.report.numbers import amount, caught, finite, in_unit, number, signed
 from pytest_prunecal.report.wording import metric_of
 from pytest_prunecal.study.metric import recorded, written
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.uncertainty import Uncertainty
 
-Row = TypeVar("Row", MetricVerdict, Pooled)
+Row = TypeVar("Row", MetricVerdict, Pooled, Recovered)
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,39 @@ POOLED: tuple[Column[Pooled], ...] = (
     Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
 )
 """Several cells of a model together, metric by metric: all, and pruner by pruner."""
+
+
+def share(row: Recovered) -> str:
+    """What is left of the dense network's number, in percent."""
+    return "" if row.share is None else f"{100 * row.share:.1f}%"
+
+
+RECOVERY: tuple[Column[Recovered], ...] = (
+    Column("metric", "metric", lambda row: row.metric, lambda row, _: row.metric, "metric"),
+    Column("dense", "dense", lambda row: row.dense, lambda row, _: number(row.dense)),
+    Column("measured", "measured", lambda row: row.measured, lambda row, _: number(row.measured)),
+    Column("change", "change", lambda row: row.change, lambda row, _: signed(row.change)),
+    Column("share", "of dense", lambda row: row.share, lambda row, _: share(row)),
+    Column(
+        "allowed",
+        "allowed",
+        lambda row: row.bound,
+        lambda row, metric: (
+            "any" if caught(row.bound, metric, row.dense) == "none" else amount(row.bound, metric)
+        ),
+    ),
+    Column(
+        "detectable",
+        "caught from",
+        lambda row: row.detectable,
+        lambda row, metric: caught(row.detectable, metric, row.dense),
+    ),
+    Column(
+        "rule", "rule", lambda row: str(row.rule), lambda row, _: f"{row.rule} ({row.rule.where})", "text"
+    ),
+    Column("status", "verdict", lambda row: row.status.value, lambda row, _: row.status.value, "verdict"),
+)
+"""A cell with the dense network of the same run, metric by metric."""
 
 
 def worse_in(rows: Iterable[Pooled], metrics: Mapping[str, Metric]) -> str:

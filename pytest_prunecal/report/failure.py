@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.judge.verdict import Status
-from pytest_prunecal.report.comparison import CELL, POOLED, worse_in
+from pytest_prunecal.report.comparison import CELL, POOLED, RECOVERY, worse_in
 from pytest_prunecal.report.text_table import comparison
-from pytest_prunecal.report.wording import screened, verdict_line
+from pytest_prunecal.report.wording import AGAINST_DENSE, screened, verdict_line
 from pytest_prunecal.report.yardstick import compared
 from pytest_prunecal.study.text import flowing, line
 
@@ -39,16 +39,36 @@ def failure(cell: Cell, verdict: CellVerdict, against: Against, metrics: Mapping
         "",
         f"{cell.model} {cell.id} under protocol {against.protocol}, against {place}",
     ]
+    if verdict.without_baseline:
+        lines[-1] = f"{cell.model} {cell.id} under protocol {against.protocol}; there is no {place} yet"
     if against.note:
         lines.append(f"note: {flowing(against.note)}")
     if known := against.known:
         until = f"until {known.until}" if known.until else "for ever"
         lines.append(f"known regression ({known.where}), tolerated {until}: {flowing(known.reason)}")
-    lines += ["", *comparison(CELL, verdict.metrics, metrics), ""]
-    found = [*compared(verdict), *screened(verdict)]
+    lines.append("")
+    if not verdict.without_baseline:
+        lines += [*comparison(CELL, verdict.metrics, metrics), ""]
+    if verdict.recovery:
+        lines += [AGAINST_DENSE, *comparison(RECOVERY, verdict.recovery, metrics), ""]
+    found = [] if verdict.without_baseline else [*compared(verdict), *screened(verdict)]
     lines += [*map(flowing, found), ""] if found else []
-    lines += ["If this change is meant, accept it:", f"    {against.accept}"]
+    if verdict.short:
+        lines += [*_mend(verdict), ""]
+    if not (verdict.short and verdict.by_baseline in (Status.OK, Status.IMPROVEMENT)) and not (
+        verdict.without_baseline
+    ):
+        lines += ["If this change is meant, accept it:", f"    {against.accept}"]
     return "\n".join(map(line, lines))
+
+
+def _mend(verdict: CellVerdict) -> list[str]:
+    """What to do where a rule of recovery is not kept: accepting numbers does not silence it."""
+    wheres = ", ".join(dict.fromkeys(row.rule.where for row in verdict.short))
+    return [
+        "Rules of recovery compare with the dense network of the same run: accepting does not silence them.",
+        f"Compress less, or change the rule ({wheres}); `known: why` in the baseline's cell excuses it.",
+    ]
 
 
 def pooled_failure(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def lines(model: ModelRun, run: Run) -> Iterator[str]:
     """Say it, for the cells that were accepted: runs from the same base network."""
-    accepted = [result for result in model.results if result.accepted]
+    # A candidate is compared with another network on the same images: of that, nothing can be foreseen here.
+    accepted = [result for result in model.results if result.accepted and not result.cell.candidate]
     dense = next((other.measurement for other in model.results if other.cell.id == DENSE), None)
     numbers = dense.metrics if dense else {}
     cells = {result.cell.id: found for result in accepted if (found := _numbers(result, numbers))}
@@ -30,7 +31,7 @@ def lines(model: ModelRun, run: Run) -> Iterator[str]:
         return
     ahead = ahead_of(
         cells,
-        {result.cell.id: result.cell.pruner for result in accepted},
+        {result.cell.id: _tuned_by(result) for result in accepted},
         run.protocol,
         run.metrics,
         given_base=all(_given_base(result) for result in accepted),
@@ -45,6 +46,11 @@ def lines(model: ModelRun, run: Run) -> Iterator[str]:
     yield blindness(rows, run) or "every change that matters"
     if run.power:
         yield from listing(rows, run)
+
+
+def _tuned_by(result: CellResult) -> str | None:
+    """The cell's pruner; None where it is not fine-tuned, and so has no training noise of its own."""
+    return result.cell.pruner if result.pairing is None or result.pairing.tuned else None
 
 
 def _foreseen(row: MetricVerdict, found: Allowance) -> tuple[MetricVerdict, Allowance]:

@@ -37,9 +37,10 @@ fixed, so that the same run gives the same text::
         level       "" where the pruner takes none
         label       "identical", "ok", "improvement", "accepted", "known" (a regression that the baseline
                     tolerates), "changed" (another structure, or other data, corrupted
-                    images or evaluation), "regression", "missing", "incomparable" or
-                    "error"
-        status      the verdict: a label, never "identical", "accepted", "known" or "error"; null without one
+                    images or evaluation), "recovered" (there is no baseline, and its rules of recovery are
+                    kept), "unrecovered" (one is not), "regression", "missing", "incomparable" or "error"
+        status      the verdict: a label, never "identical", "recovered", "accepted", "known" or "error"; null
+                    without one
         failed      whether the test failed
         accepted    whether the numbers became the baseline in this run
         known       why the regression is tolerated; "" if there is none, or it is not
@@ -52,6 +53,13 @@ fixed, so that the same run gives the same text::
                     none, "allowed": how far float arithmetic may move it}}
         reason      the verdict in one line; "" where the label says all
         error       why the cell was not measured; "" if it was
+        network     SHA-256 of the file of a finished network; null for any other
+        recovery    the cell against the dense network of the same run: a list of {"metric", "dense",
+                    "measured", "change": measured minus dense, "share": measured as a share of dense, null
+                    where there is none, "allowed": how far it may be worse than dense, noise included,
+                    "detectable": the smallest true distance that is caught with a probability of 0.95,
+                    "rule": {"share", "abs", "where"}, "status", "sd": standard deviation of the shortfall,
+                    "p_value"}
         metrics     metric -> what is known of it; null where there is nothing. Changes are between numbers as
                     baselines record them: four decimals
           measured      in full precision
@@ -66,8 +74,9 @@ fixed, so that the same run gives the same text::
           tolerance     the rule that applied, and where it is written: {"abs", "rel", "source", "auto"}
           p_value       probability that noise alone explains the change for the worse
           comparison    which one `tolerance: auto` made: {"kind": "exact", "same seed", "same base", "another
-                        base" or "change from the base", "seeds": measured ones that count, "accepted_seeds":
-                        whose mean it is compared with; 0 where each seed is compared with itself, "words"}
+                        base", "change from the base", "same network" or "another network", "seeds": measured
+                        ones that count, "accepted_seeds": whose mean it is compared with; 0 where each seed
+                        is compared with itself, or a network with another, "words"}
           auto          what noise explains, under `tolerance: auto`
             change          that is judged; of the distance from the base network if "against_base"
             against_base    whether it is
@@ -87,7 +96,8 @@ fixed, so that the same run gives the same text::
                     {"same_base": whether both pruned the very same base network, "tuned": whether the cell
                     was trained after it, "unpaired": why nothing beside the file tells more, "changes":
                     metric -> how much more the cell differs from its base network than the accepted one did,
-                    "change_sd": metric -> deviation of that distance over the accepted seeds}
+                    "change_sd": metric -> deviation of that distance over the accepted seeds, "paired": of
+                    a finished network, metric -> sampling error of the difference image by image}
         provenance  where the numbers come from: torch, device, threads, corruptions, seed, seconds, ...
         warnings    what the reader should know
 """
@@ -99,7 +109,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.report.comparison import CELL, POOLED
+from pytest_prunecal.report.comparison import CELL, POOLED, RECOVERY
 from pytest_prunecal.report.corrupted import corrupted_sets, worst_corruption
 from pytest_prunecal.report.power import blindness, compared, cure, effect_of
 from pytest_prunecal.report.wording import SYMBOLS, outcome, reason, title_of
@@ -211,6 +221,8 @@ def _cell(result: CellResult, run: Run) -> dict[str, Any]:
         "screen": _screen(result.verdict),
         "reason": reason(result),
         "error": result.error,
+        "network": measurement.provenance.get("network") if measurement else None,
+        "recovery": _recovery(result.verdict),
         "metrics": {name: _metric(result, name, run) for name in names},
         "aggregates": {
             **{name: result.measured.get(name) for name in means},
@@ -237,6 +249,18 @@ def _metric(result: CellResult, name: str, run: Run) -> dict[str, Any]:
         "comparison": _comparison(row.allowance) if row and row.allowance else None,
         "auto": _auto(row, row.allowance, run) if row and row.allowance else None,
     }
+
+
+def _recovery(verdict: CellVerdict | None) -> list[dict[str, Any]]:
+    return [
+        {column.key: column.value(row) for column in RECOVERY}
+        | {
+            "rule": {"share": row.rule.share, "abs": row.rule.abs, "where": row.rule.where},
+            "sd": row.sd,
+            "p_value": row.p_value,
+        }
+        for row in (verdict.recovery if verdict else ())
+    ]
 
 
 def _screen(verdict: CellVerdict | None) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.report.comparison import CELL, POOLED
+from pytest_prunecal.report.comparison import CELL, POOLED, RECOVERY
 from pytest_prunecal.report.looks import looked_again
 from pytest_prunecal.report.numbers import number, signed, sure
 from pytest_prunecal.report.power import blindness, compared
 from pytest_prunecal.report.wording import (
+    AGAINST_DENSE,
     OUTCOMES,
     SYMBOLS,
     badge,
@@ -94,7 +95,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
 
 def _row(result: CellResult, names: Sequence[str]) -> list[str]:
     told = result.verdict and (differing(result.verdict) or result.verdict.differences)
-    why = f": {reason(result)}" if told or result.label in ("error", "known") else ""
+    why = f": {reason(result)}" if told or result.label in ("error", "known", "unrecovered") else ""
     return [result.cell.id, *(_metric(result, name) for name in names), f"{badge(result.label)}{why}"]
 
 
@@ -116,8 +117,10 @@ def _details(failing: Sequence[CellResult], run: Run) -> Iterator[str]:
     for result in failing[:MOST_DETAILS]:
         yield f"**{_inline(result.cell.id)}** {_inline(f'{badge(result.label)} {reason(result)}')}"
         yield ""
-        if result.rows:
+        if result.verdict and result.rows and not result.verdict.without_baseline:
             yield from _comparison(CELL, tuple(result.rows.values()), run, "metric")
+        if result.verdict and result.verdict.recovery:
+            yield from _comparison(RECOVERY, result.verdict.recovery, run, AGAINST_DENSE)
         if found := [*compared_with(result.verdict), *(screened(result.verdict) if result.verdict else ())]:
             yield from (f"- {_paragraph(line)}" for line in found)
             yield ""

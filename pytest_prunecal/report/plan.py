@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_prunecal.judge.pooled import ALL
@@ -35,6 +35,7 @@ class ModelAhead:
         assumed: what stands in for a baseline file; empty where there is one.
         given_base: whether runs start from one base network by what the file says.
         traced: whether what lies beside the file lets a run be compared seed by seed.
+        candidates: by candidate and metric, the change for the worse that is caught with 95 %.
     """
 
     model: str
@@ -44,6 +45,7 @@ class ModelAhead:
     assumed: str = ""
     given_base: bool = True
     traced: bool = False
+    candidates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -68,6 +70,17 @@ def lines(model: ModelAhead, metrics: Mapping[str, Metric]) -> Iterator[str]:
         yield model.assumed
     if not model.given_base:
         yield "for runs from the same base network, which --prunecal-pin makes sure of; others see less"
+    for cell, caught_from in model.candidates.items():
+        values = ", ".join(
+            f"{title_of(metric_of(name, metrics))} from {caught(value, metric_of(name, metrics))}"
+            for name, value in caught_from.items()
+        )
+        yield (
+            f"{cell}, another network on the same test images, without training noise: {values}; image by "
+            "image, smaller ones"
+        )
+    if model.candidates and not model.ahead.cells:
+        return
     seeds = sorted({*SEEDS, model.seeds})
     found = list(seen(model.ahead, metrics, seeds))
     if not found:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_prunecal.judge.auto_tolerance import Allowance
-    from pytest_prunecal.judge.verdict import MetricVerdict
+    from pytest_prunecal.judge.verdict import MetricVerdict, Recovered
     from pytest_prunecal.report.run import CellResult, ModelRun, Run
 
 Row = tuple["CellResult", "MetricVerdict", "Allowance"]
@@ -83,6 +83,29 @@ def listing(rows: list[Row], run: Run) -> Iterator[str]:
             ["cell", *metrics],
             [[cell, *(_caught(found.get(name), run) for name in metrics)] for cell, found in cells.items()],
         )
+
+
+def recoveries(model: ModelRun, run: Run) -> Iterator[str]:
+    """List the smallest distance from the dense network that each rule of recovery catches, likewise."""
+    cells = {
+        result.cell.id: {row.metric: row for row in result.verdict.recovery}
+        for result in model.results
+        if result.verdict and result.verdict.recovery
+    }
+    if cells:
+        names = in_order({name for found in cells.values() for name in found}, run.metrics)
+        yield ""
+        yield "smallest distance from the dense network that a rule of recovery catches with 95 % probability"
+        yield from table(
+            ["cell", *names],
+            [[cell, *(_caught_of(found.get(name), run) for name in names)] for cell, found in cells.items()],
+        )
+
+
+def _caught_of(row: Recovered | None, run: Run) -> str:
+    if row is None or row.dense is None:
+        return ""
+    return caught(row.detectable, metric_of(row.metric, run.metrics), row.dense)
 
 
 def _caught(row: MetricVerdict | None, run: Run) -> str:

@@ -69,19 +69,31 @@ class CellResult:
 
     @property
     def label(self) -> str:
-        """One word for a table: the verdict's status, `identical`, `accepted`, `known` or `error`."""
+        """One word: the verdict's status, `identical`, `recovered`, `accepted`, `known` or `error`."""
         if self.verdict is None:
             return "error"
         if self.known:
             return "known"
+        if self.verdict.short and (self.accepted or self.verdict.status is Status.UNRECOVERED):
+            return Status.UNRECOVERED.value
         if self.accepted and not self.verdict.identical:
             return "accepted"
+        if self.verdict.status is Status.OK and self.verdict.without_baseline:
+            return "recovered"
         return "identical" if self.verdict.identical else self.verdict.status.value
 
     @property
     def failed(self) -> bool:
         """Whether the cell's test failed."""
-        return self.verdict is None or (self.verdict.status.fails and not (self.accepted or self.known))
+        if self.verdict is None:
+            return True
+        fails = bool(self.verdict.short) or (self.verdict.status.fails and not self.accepted)
+        return fails and not self.known
+
+    @property
+    def alone(self) -> bool:
+        """Whether rules of recovery judge it alone, as there is no baseline, and it keeps them."""
+        return self.verdict is not None and self.verdict.without_baseline and not self.verdict.short
 
     @property
     def reused(self) -> bool:

@@ -8,7 +8,7 @@ from pytest_prunecal.report import ending, forecast
 from pytest_prunecal.report.comparison import POOLED
 from pytest_prunecal.report.looks import looked_again
 from pytest_prunecal.report.numbers import number, signed, sure
-from pytest_prunecal.report.power import compared, listing, sight
+from pytest_prunecal.report.power import compared, listing, recoveries, sight
 from pytest_prunecal.report.text_table import comparison, table
 from pytest_prunecal.report.wording import TOGETHER, briefly, differing, legend_of, reason, title_of, totals
 from pytest_prunecal.study.metric import shown
@@ -52,6 +52,7 @@ def _model(model: ModelRun, run: Run) -> Iterator[str]:
     yield from _pooled(model, run)
     if run.power:
         yield from listing(compared(model), run)
+        yield from recoveries(model, run)
     for result in model.results:
         for warning in result.measurement.warnings if result.measurement else ():
             yield f"{result.cell.id}: {flowing(warning)}"
@@ -85,6 +86,10 @@ def _row(result: CellResult, names: Sequence[str]) -> list[str]:
         row += [number(result.measured.get(name)), sure(result.sure(name)), signed(result.change(name))]
     if result.verdict is None:
         return [*row, f"error: {reason(result)}"]
-    full = result.label == "regression" or (result.label == "changed" and result.verdict.reason)
-    said = result.verdict.headline if full else result.label
+    verdict = result.verdict
+    full = result.label == "regression" or (result.label == "changed" and verdict.reason)
+    said = verdict.headline if full else result.label
+    if verdict.short:
+        names = ", ".join(row.metric for row in verdict.short)
+        said = f"{said} in {names}" if result.label == "unrecovered" else f"{said}; unrecovered in {names}"
     return [*row, "; ".join(part for part in (said, briefly(differing(result.verdict))) if part)]

@@ -25,10 +25,12 @@ LONGEST_LINE = 200
 SYMBOLS = {
     "identical": "✓",
     "ok": "✓",
+    "recovered": "✓",
     "improvement": "▲",
     "accepted": "✓",
     "known": "◌",
     "changed": "✗",
+    "unrecovered": "✗",
     "regression": "✗",
     "missing": "✗",
     "incomparable": "✗",
@@ -44,6 +46,9 @@ BLIND = "*"
 
 TOGETHER = "cells together, weighted by how sure each is"
 """What stands above several cells of a model compared at once."""
+
+AGAINST_DENSE = "against the dense network of the same run"
+"""What stands above the rules of recovery of a cell."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -104,13 +109,27 @@ def totals(results: Sequence[CellResult]) -> str:
 
 def verdict_line(verdict: CellVerdict) -> str:
     """The verdict in one line, with the numbers of the metrics that decided it."""
+    if verdict.reason and verdict.short:
+        return f"{verdict.headline}; {_short(verdict)}"
+    if verdict.status is Status.UNRECOVERED:
+        return f"{verdict.status.value}: {_short(verdict)}"
     if verdict.reason or verdict.status not in (Status.REGRESSION, Status.CHANGED):
         return verdict.headline
     parts = [
         f"{row.metric} {number(row.baseline)} -> {number(row.measured)}"
         for row in verdict.having(verdict.status)
     ]
-    return f"{verdict.status.value}: {', '.join(parts)}"
+    short = f"; {Status.UNRECOVERED.value}: {_short(verdict)}" if verdict.short else ""
+    return f"{verdict.status.value}: {', '.join(parts)}{short}"
+
+
+def _short(verdict: CellVerdict) -> str:
+    """The rules of recovery that a cell does not keep: `accuracy 0.9000, dense 0.9600 (93.8%)`."""
+    return ", ".join(
+        f"{row.metric} {number(row.measured)}, dense {number(row.dense)}"
+        f"{'' if row.share is None else f' ({100 * row.share:.1f}%)'}"
+        for row in verdict.short
+    )
 
 
 def reason(result: CellResult) -> str:
@@ -140,6 +159,8 @@ def screened(verdict: CellVerdict) -> list[str]:
     """Where a failing cell's fault can lie, by what it computed before training noise set in."""
     if found := differing(verdict):
         return [f"not what was accepted: {found}"]
+    if verdict.screened and not verdict.differences and verdict.finished:
+        return ["what was accepted: data and corrupted images; so it is the network"]
     if verdict.screened and not verdict.differences:
         return ["what was accepted: data, base network, pruning and the first steps of fine-tuning"]
     return []
@@ -196,8 +217,12 @@ def legend_of(model: ModelRun) -> str:
 
 def wants_accepting(model: ModelRun) -> bool:
     """Whether accepting the run's numbers would change a verdict."""
-    changed = ("changed", "regression", "missing", "incomparable", "improvement")
-    return bool(model.worse) or any(result.label in changed for result in model.results)
+    changed = (Status.CHANGED, Status.REGRESSION, Status.MISSING, Status.INCOMPARABLE, Status.IMPROVEMENT)
+    return bool(model.worse) or any(
+        result.verdict.by_baseline in changed and not (result.accepted or result.known or result.alone)
+        for result in model.results
+        if result.verdict
+    )
 
 
 def warnings_of(model: ModelRun) -> dict[str, list[str]]:

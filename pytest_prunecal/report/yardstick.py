@@ -13,6 +13,11 @@ def yardstick(found: Allowance) -> str:
     """`against the mean of 12 accepted seeds`."""
     if found.kind == "exact":
         return "exactly, as noise has no part in it"
+    if found.kind == "same network":
+        return "exactly, as the network is the very file that was accepted"
+    if found.kind == "another network":
+        how = "image by image" if found.paired else "by what the baseline file says of its sampling error"
+        return f"against the accepted network, {how}: the test images are all the noise"
     if found.kind == "same seed":
         one = "the accepted number of the same seed"
         return f"against {one}" if found.seeds == 1 else f"against {one}, seed by seed"
@@ -27,6 +32,15 @@ def compared(verdict: CellVerdict | None) -> list[str]:
     by_yardstick: dict[str, list[str]] = {}
     for row in verdict.metrics if verdict else ():
         if found := row.allowance:
-            seeds = f"over {found.seeds} seeds " if found.seeds > 1 and found.kind != "exact" else ""
+            exact = found.kind in ("exact", "same network")
+            seeds = f"over {found.seeds} seeds " if found.seeds > 1 and not exact else ""
             by_yardstick.setdefault(f"{seeds}{yardstick(found)}", []).append(row.metric)
     return [f"compared {words}: {', '.join(names)}" for words, names in by_yardstick.items()]
+
+
+def kept(verdict: CellVerdict | None) -> list[str]:
+    """What rules of recovery ask, and where they are written: one line a file and line."""
+    return [
+        f"recovery of {row.metric}: at worst {row.rule} ({row.rule.where})"
+        for row in (verdict.recovery if verdict else ())
+    ]

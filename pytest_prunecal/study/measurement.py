@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.study.against_dense import AgainstDense
 from pytest_prunecal.study.image_results import ImageResults
 from pytest_prunecal.study.trace import Jitter, Trace
 from pytest_prunecal.study.uncertainty import Uncertainty
@@ -44,6 +45,7 @@ class Measurement:
             elsewhere.
         trace: what the first seed computed before training noise set in; None likewise.
         jitter: how far float arithmetic alone moves the cell; None where that was not measured.
+        against_dense: by metric, the plain dense network of the same run beside it; empty where nobody asked.
         reused: whether it comes from the store instead of being measured now.
     """
 
@@ -57,6 +59,7 @@ class Measurement:
     each: dict[str, list[Number]] = field(default_factory=dict)
     trace: Trace | None = None
     jitter: Jitter | None = None
+    against_dense: dict[str, AgainstDense] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be compared, or cannot cross a process boundary."""
@@ -95,6 +98,7 @@ class Measurement:
             "each": self.each,
             "trace": self.trace.to_dict() if self.trace else None,
             "jitter": self.jitter.to_dict() if self.jitter else None,
+            "against_dense": {name: one.to_dict() for name, one in self.against_dense.items()},
         }
 
     @classmethod
@@ -111,4 +115,5 @@ class Measurement:
             data["each"],
             Trace.from_dict(data["trace"]) if data["trace"] else None,
             Jitter.from_dict(data["jitter"]) if data["jitter"] else None,
+            {name: AgainstDense(**one) for name, one in data["against_dense"].items()},
         )

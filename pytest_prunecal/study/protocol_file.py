@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import yaml_reader
+from pytest_prunecal.study import recovery, yaml_reader
 from pytest_prunecal.study.cell import unique_ratios
 from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.paths import found, written
@@ -135,6 +135,7 @@ def _protocol(name: str) -> Reader[Protocol]:
         min_effect=checked(partial(read_tolerances, source=f"min_effect of protocol {name}"), _in_numbers),
         false_alarms=number(1e-9, 0.5),
         repeat=integer(1, MOST),
+        recovery=optional(recovery.read),
     )
 
 

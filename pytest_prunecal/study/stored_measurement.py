@@ -6,7 +6,7 @@ import base64
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from pytest_prunecal.study import stored
+from pytest_prunecal.study import against_dense, stored
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement, mean_of
 from pytest_prunecal.study.metric import incomplete
@@ -56,8 +56,12 @@ def measurement_of(value: object, metrics: Mapping[str, Metric]) -> Measurement:
         each=_each(data["each"], "its seeds"),
         trace=None if data["trace"] is None else trace_of(data["trace"]),
         jitter=None if data["jitter"] is None else jitter_of(data["jitter"]),
+        against_dense=against_dense.read(data["against_dense"], metrics),
     )
     _check_seeds(found, metrics)
+    for name, beside in found.against_dense.items():
+        if len(beside.each) != provenance.get("seeds", 1) or mean_of(beside.each) != beside.dense:
+            raise ValueError(f"its dense network's {name} is of other seeds")
     return found
 
 

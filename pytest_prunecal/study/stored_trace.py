@@ -30,6 +30,7 @@ _LARGEST = 2**62
 """Whole numbers are counts of parameters, of multiplications, of steps."""
 
 _ALWAYS = (DATA, CORRUPTIONS, DENSE, STRUCTURE)
+_OF_FINISHED = (DATA, CORRUPTIONS)  # nothing is known of how such a network came about
 
 
 def trace_of(value: object) -> Trace:
@@ -40,7 +41,8 @@ def trace_of(value: object) -> Trace:
         for stage, values in stored.record(data["stages"], "its stages").items()
     }
     present = [*stages]
-    if present not in ([*STAGES], [stage for stage in STAGES if stage != FINETUNE], [*_ALWAYS]):
+    untuned = [stage for stage in STAGES if stage != FINETUNE]
+    if present not in ([*STAGES], untuned, [*_ALWAYS], [*_OF_FINISHED]):
         raise ValueError("its trace has other stages, or in another order")
     for stage, values in stages.items():
         texts = [isinstance(value, str) for value in values.values()]

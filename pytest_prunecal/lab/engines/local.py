@@ -12,7 +12,7 @@ from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.candidates.measure import admit
 from pytest_prunecal.lab.engines import Engine
 from pytest_prunecal.lab.jitter import jitter
-from pytest_prunecal.lab.measure import base_of, measure_once
+from pytest_prunecal.lab.measure import bases_of, measure_once
 from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.store.environment import no_such_device
 from pytest_prunecal.study.digest import digest
@@ -79,7 +79,7 @@ class LocalEngine(Engine):
     def trained_bases(self, cell: Cell, seeds: int, *, one_base: bool = False) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given."""
         benches = self._bench.over_seeds(seeds, one_base=one_base)
-        places = (base_of(cell, bench).place for bench in benches)
+        places = (base.place for bench in benches for base in bases_of(cell, bench))
         return [place for place in dict.fromkeys(places) if place]
 
 

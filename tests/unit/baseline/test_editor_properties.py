@@ -314,3 +314,20 @@ def test_a_mangled_file_is_refreshed_rightly_or_refused(hold, data):
     except PrunecalError:
         return
     hold(text, data.draw(changes(before.cells)))
+
+
+@hypothesis.settings(thorough, max_examples=40)
+@hypothesis.given(st.data())
+def test_the_file_of_a_finished_network_is_named_changed_and_removed_and_nothing_else_moves(hold, data):
+    text, _ = data.draw(files())
+    digests = st.sampled_from(["", "0" * 64, "1e" + "5" * 62, "ab" * 32])
+    for _ in range(2):
+        before = baseline.parse(text, "f.yaml")
+        change = data.draw(changes(before.cells))
+        networks = {key: data.draw(digests) for key in change.cells}
+        new = hold(text, dataclasses.replace(change, networks={k: v for k, v in networks.items() if v}))
+        assert new is not None, "a layout that people use was refused"
+        after = baseline.parse(new, "f.yaml")
+        for key, cell in after.cells.items():
+            assert cell.network == networks.get(key, before.cells[key].network if key in before.cells else "")
+        text = new

@@ -13,6 +13,7 @@ from pytest_prunecal.gate.outcome import outcome_of
 from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import CORRUPTED, Metric, known
@@ -46,7 +47,7 @@ def outcome(metrics, mark="", update=None, *, runxfail=False, accepted="    accu
 
 def settings_of(update=None, changed="tell"):
     options = SimpleNamespace(update=update, changed=changed)
-    return SimpleNamespace(protocol=QUICK, metrics=KINDS, options=options)
+    return SimpleNamespace(protocol=QUICK, metrics=KINDS, options=options, extensions=Extensions())
 
 
 @pytest.mark.parametrize("runxfail", [False, True])

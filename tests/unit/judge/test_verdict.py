@@ -279,6 +279,7 @@ def test_the_gravest_metric_decides():
     assert (gone.status, gone.headline) == (Status.MISSING, "nll has a baseline and was not measured")
     assert [state for state in Status if state.fails] == [
         Status.CHANGED,
+        Status.UNRECOVERED,
         Status.REGRESSION,
         Status.MISSING,
         Status.INCOMPARABLE,

@@ -354,6 +354,7 @@ JUDGING = {
     "min_effect: {ece: 0.5}": "min_effect",
     "false_alarms: 0.05": "false_alarms",
     "repeat: 2": "repeat",
+    "recovery: {accuracy: 0.9}": "recovery",
 }
 MEASURING = (
     [
