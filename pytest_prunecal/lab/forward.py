@@ -63,11 +63,14 @@ class Forward:
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes).
 
+        A finished network whose `takes_pixels` says so normalises by itself and gets them as they are.
+
         Raises:
             PrunecalError: the network gives no logits, see `logits_of`.
         """
         laid_out = images.to(memory_format=memory_format(images.device))
-        inputs = self.normalisation.apply(laid_out)
+        pixels = getattr(model, "takes_pixels", False)
+        inputs = laid_out if pixels is True else self.normalisation.apply(laid_out)
         if self.precision == "float32":
             output = model(inputs)
         else:

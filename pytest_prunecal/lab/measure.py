@@ -14,7 +14,8 @@ from pytest_prunecal.lab.candidates.measure import measure_candidate
 from pytest_prunecal.lab.doubts import doubts
 from pytest_prunecal.lab.identity import pruner_entry
 from pytest_prunecal.lab.metrics.complexity import weights
-from pytest_prunecal.lab.metrics.functions import called, check_function, function_of
+from pytest_prunecal.lab.metrics.functions import check_function
+from pytest_prunecal.lab.metrics.of_network import of_network
 from pytest_prunecal.lab.over_seeds import BaseResult, Trial
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.pruners.base import Pruned
@@ -23,15 +24,13 @@ from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace_of
 from pytest_prunecal.lab.training.loop import Pressure
+from pytest_prunecal.lab.warned import told_with
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
-from pytest_prunecal.study.metric import NETWORK
 from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import nn
 
     from pytest_prunecal.lab.bench import Bench
@@ -95,20 +94,11 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             "seed": bench.protocol.seed,
             "seconds": round(time.perf_counter() - start, 3),
         },
-        warnings=tuple(dict.fromkeys(_told(caught))),
+        warnings=told_with(caught),
         trace=trace_of(base.digest, stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result)
-
-
-def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
-    """What belongs to the measurement; any other warning goes on to pytest."""
-    for warning in caught:
-        if issubclass(warning.category, MeasurementWarning):
-            yield str(warning.message)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:
@@ -220,15 +210,8 @@ def numbers_of(
         dense_weights: `weights` of the network before pruning.
     """
     shape = tuple(bench.dataset.test_images.shape[1:])
-    found = evaluated.metrics | of_network(model, cell, bench, input_shape=shape, dense_weights=dense_weights)
+    seed, device = bench.protocol.seed, bench.device
+    found = evaluated.metrics | of_network(
+        model, bench.metrics, cell, seed, device, input_shape=shape, dense_weights=dense_weights
+    )
     return {name: found[name] for name in bench.metrics}
-
-
-def of_network(model: nn.Module, cell: Cell, bench: Bench, **offers: object) -> dict[str, Number]:
-    """Metrics of a network itself, each function given the network and those of the offers that it names."""
-    found = {}
-    for name, metric in bench.metrics.items():
-        if metric.where == NETWORK:
-            with stage(bench.device, bench.protocol.seed, "metric", name, cell.model, cell.id):
-                found[name] = called(function_of(metric), model, **offers)
-    return found

@@ -7,7 +7,6 @@ belongs here.
 
 from __future__ import annotations
 
-import inspect
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.models.builder import call
 from pytest_prunecal.lab.models.entry import Entry, own_copy
 from pytest_prunecal.lab.models.tied import stored_once
-from pytest_prunecal.lab.own_code import told
 from pytest_prunecal.lab.pruners.channel import init_bn_scales
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
@@ -69,33 +68,8 @@ class Trainer:
             "num_classes": self.dataset.classes,
             "width": self.protocol.width_of(model),
         }
-        try:
-            signature = inspect.signature(builder)
-        except (TypeError, ValueError):  # some functions of C
-            raise PrunecalError(
-                f"model {model!r}: its builder does not say which arguments it takes; wrap it in a function"
-            ) from None
-        takes_all = any(
-            parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()
-        )
-        named = {*signature.parameters} | ({"num_classes"} if takes_all else set())
-        arguments = {key: value for key, value in offered.items() if key in named}
-        try:
-            signature.bind(**arguments)
-        except TypeError as error:
-            raise PrunecalError(
-                f"model {model!r}: its builder is given {', '.join(offered)}: {error}"
-            ) from None
         with stage(self.device, seed, "init", model):
-            try:
-                network = builder(**arguments)
-            except SystemExit:  # or pytest would take it for ours
-                raise PrunecalError(f"model {model!r}: its builder exits; let it return a network") from None
-            except TypeError as error:
-                if not any(name in str(error) for name in arguments):
-                    raise
-                # It takes `**` and passes on what another does not take.
-                raise PrunecalError(f"model {model!r}: its builder fails: {told(error)}") from None
+            network = call(builder, offered, f"model {model!r}")
             if not isinstance(network, nn.Module):
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
