@@ -71,8 +71,8 @@ def check(candidate: Candidate, *, registered: bool) -> None:
     elif kind == WEIGHTS:
         if not registered:
             raise PrunecalError(
-                f"{what}: is {WEIGHTS}, and nothing builds networks of {candidate.model!r}; register the model "
-                "with the hook pytest_prunecal_models, or export the network to ONNX"
+                f"{what}: is {WEIGHTS}, and nothing builds networks of {candidate.model!r}; register the "
+                "model with the hook pytest_prunecal_models, or export the network to ONNX"
             )
         weights_file.check(path, what)
     elif kind == SCRIPT and not candidate.trusted:
@@ -145,4 +145,4 @@ def _of_archive(path: Path, what: str) -> str:
 def _is_weights(head: bytes, size: int) -> bool:
     """Whether a file begins as a safetensors file does; one that is cut short or broken is one, too."""
     length = int.from_bytes(head[:8], "little")
-    return size > 8 and 2 <= length and head[8:9] == b"{" and length < 1 << 40
+    return size > 8 and length >= 2 and head[8:9] == b"{" and length < 1 << 40

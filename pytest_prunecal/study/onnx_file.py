@@ -51,7 +51,7 @@ class _BrokenError(ValueError):
 
 
 def is_onnx(path: Path) -> bool:
-    """Whether a file is an ONNX model, as far as its outermost fields tell; an OSError if it cannot be read."""
+    """Whether a file is an ONNX model, as far as its outermost fields tell; raises OSError if unreadable."""
     with path.open("rb") as file:
         try:
             fields = list(_fields(file, 0, file.seek(0, 2)))
@@ -122,8 +122,8 @@ def _beside(path: Path, name: str, what: str) -> Path:
         )
     if found(there, what) != "a file":
         raise PrunecalError(
-            f"{what}: its weights lie in {shown}, which is not beside it; copy it there, or save the model as "
-            "one file: onnx.save(onnx.load(…), 'net.onnx')"
+            f"{what}: its weights lie in {shown}, which is not beside it; copy it there, or save the model "
+            "as one file: onnx.save(onnx.load(…), 'net.onnx')"
         )
     return there
 

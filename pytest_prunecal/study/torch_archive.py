@@ -30,21 +30,25 @@ def kind_of(path: Path) -> str:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            # All that PyTorch writes lies in one folder, whose name is the file's first.
-            names = {name.partition("/")[2] for name in archive.namelist()}
-            if any(name.startswith("data/aotinductor/") for name in names):
-                return COMPILED
-            if "models/model.json" in names or "archive_format" in names:
-                return EXPORTED
-            if "serialized_exported_program.json" in archive.namelist():
-                return OLD_EXPORTED
-            if "data.pkl" in names:
-                if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-                    return SCRIPT
-                return PICKLED if _names_classes(archive) else WEIGHTS
+            return _told(archive)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, RuntimeError, EOFError):
         return OTHER
-    return OTHER
+
+
+def _told(archive: zipfile.ZipFile) -> str:
+    # All that PyTorch writes lies in one folder, whose name is the file's first.
+    names = {name.partition("/")[2] for name in archive.namelist()}
+    if any(name.startswith("data/aotinductor/") for name in names):
+        return COMPILED
+    if "models/model.json" in names or "archive_format" in names:
+        return EXPORTED
+    if "serialized_exported_program.json" in archive.namelist():
+        return OLD_EXPORTED
+    if "data.pkl" not in names:
+        return OTHER
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        return SCRIPT
+    return PICKLED if _names_classes(archive) else WEIGHTS
 
 
 def _names_classes(archive: zipfile.ZipFile) -> bool:

@@ -56,7 +56,7 @@ def load(
                 f"{what}: its builder returned a {type(network).__name__}; wanted an nn.Module, or a function "
                 "from images to logits"
             )
-        return Finished(Running(network), state=hashlib.sha256(repr(what).encode()).hexdigest())
+        return Finished(Running(network))
     with suppress(Exception):  # packed weights may not be copied; then it is measured as it is
         network = copy.deepcopy(network)
     with suppress(NotImplementedError):  # an exported graph has no modes

@@ -35,7 +35,7 @@ def macs(run: Callable[[Tensor], object], image: Tensor) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         run(image)
     counts = counter.get_flop_counts().get("Global", {})
-    return sum(count for operator, count in counts.items() if operator in _PRODUCTS) // 2
+    return sum(int(count) for operator, count in counts.items() if operator in _PRODUCTS) // 2
 
 
 def of_tensors(tensors: Iterable[Tensor]) -> dict[str, Number]:
@@ -62,7 +62,7 @@ def packed_modules(network: nn.Module) -> list[nn.Module]:
 
 
 def is_unusual(network: nn.Module) -> bool:
-    """Whether the usual functions would miscount a network: its weights are packed, or of a class of their own."""
+    """Whether the usual functions would miscount a network: weights are packed, or of another class."""
     kinds = {type(parameter) for parameter in network.parameters()}
     return bool(packed_modules(network)) or not kinds <= {nn.Parameter, torch.Tensor}
 

@@ -30,7 +30,7 @@ class Finished:
         dense_weights: how many weights the dense network has; None where its own are all there are.
         on_cpu: whether it runs on the CPU alone.
         sha256: of its file, in hex; empty where it is built.
-        state: digest of what it computes with, in hex.
+        state: digest of what it computes with, in hex; empty where nothing tells.
     """
 
     model: nn.Module
@@ -52,10 +52,14 @@ class Running(nn.Module):
 
     def __init__(self, run: Callable[[Any], object], dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self._run, self._dtype = run, dtype
+        self._run = (run,)  # not as a module of this one, which would be moved and switched with it
+        self._dtype = dtype
         self.takes_pixels = dtype == torch.uint8
-        self.training = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Run a batch: (N, 3, H, W) to float32 (N, classes)."""
-        return logits_of(self._run(images.to(self._dtype))).float()
+        (run,) = self._run
+        if self._dtype == torch.float32:
+            return logits_of(run(images)).float()
+        with torch.autocast(images.device.type, enabled=False):  # it says itself what it computes in
+            return logits_of(run(images.to(self._dtype))).float()

@@ -41,9 +41,11 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
         raise PrunecalError(f"{what}: it cannot be loaded: {told(error)}") from None
     dtype = dtype_of(network)
 
+    optimized: Any = torch.jit.optimized_execution  # type: ignore[attr-defined]
+
     def run(images: Tensor) -> object:
         # Else its third pass is compiled anew, and the last bits may differ from those of the first two.
-        with torch.jit.optimized_execution(False):  # type: ignore[no-untyped-call]  # noqa: FBT003
+        with optimized(False):
             return network(images.cpu())
 
     try:
@@ -59,7 +61,8 @@ def _weights(network: Any) -> Iterator[Tensor]:  # noqa: ANN401 - a module of To
     """Its parameters; those of a frozen one are constants of its graph."""
     yield from network.parameters()
     if next(network.parameters(), None) is None:
-        for node in network.inlined_graph.findAllNodes("prim::Constant"):
+        graph = network.inlined_graph  # its nodes live as long as this name
+        for node in graph.findAllNodes("prim::Constant"):
             value = node.t("value") if node.kindOf("value") == "t" else None
             if value is not None and value.is_floating_point() and value.ndim:
                 yield value

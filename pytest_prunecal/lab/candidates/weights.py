@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from pytest_prunecal.study.measurement import Number
+
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (*(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), nn.SyncBatchNorm)
@@ -47,7 +49,7 @@ def load(path: Path, network: nn.Module, image: Tensor, model: str, what: str) -
     network.eval()
     if narrowed:
         _try(network, image, what)
-    costs = {"bytes": path.stat().st_size}
+    costs: dict[str, Number] = {"bytes": path.stat().st_size}
     return Finished(network, costs, network, dense_weights, sha256=sha256, state=sha256)
 
 
@@ -82,11 +84,12 @@ def narrow(network: nn.Module, state: Mapping[str, Tensor], what: str) -> list[s
 
 def _check_narrower(name: str, found: Tensor, own: Tensor, what: str) -> None:
     """Refuse what pruning cannot have left of a tensor: channels go, kernels stay as large as they are."""
-    fits = found.ndim == own.ndim and all(0 < left <= size for left, size in zip(found.shape, own.shape))
+    fits = found.ndim == own.ndim
+    fits = fits and all(0 < left <= size for left, size in zip(found.shape, own.shape, strict=True))
     if not fits or found.shape[2:] != own.shape[2:]:
         raise PrunecalError(
-            f"{what}: {name} has shape {tuple(found.shape)}, which is no pruned {tuple(own.shape)}, the shape "
-            "of the network that the model's builder gives"
+            f"{what}: {name} has shape {tuple(found.shape)}, which is no pruned {tuple(own.shape)}, the "
+            "shape of the network that the model's builder gives"
         )
 
 

@@ -52,6 +52,10 @@ class Trainer:
         """Training images and labels, on the device."""
         return self.dataset.train_images.to(self.device), self.dataset.train_labels.to(self.device)
 
+    def offered(self, model: str) -> dict[str, Any]:
+        """What a model's builder may name."""
+        return {"num_classes": self.dataset.classes, "width": self.protocol.width_of(model)}
+
     def build(self, model: str, builder: Callable[..., nn.Module], seed: int) -> nn.Module:
         """Build an untrained network on the device.
 
@@ -64,12 +68,8 @@ class Trainer:
             PrunecalError: the builder takes none of our arguments as it must, or gives no network that could
                 be trained and pruned.
         """
-        offered: dict[str, Any] = {
-            "num_classes": self.dataset.classes,
-            "width": self.protocol.width_of(model),
-        }
         with stage(self.device, seed, "init", model):
-            network = call(builder, offered, f"model {model!r}")
+            network = call(builder, self.offered(model), f"model {model!r}")
             if not isinstance(network, nn.Module):
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"
