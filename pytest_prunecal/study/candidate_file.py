@@ -31,11 +31,12 @@ _OTHERS = {
 }
 _REFUSED = {
     torch_archive.WEIGHTS: (
-        "is a PyTorch file (.pt, .pth) of weights, which can run code when it is loaded; load it as you always "
-        "do, and keep it with safetensors.torch.save_file(network.state_dict(), 'net.safetensors')"
+        "is a PyTorch file (.pt, .pth) of weights, which can run code when it is loaded; load it as you "
+        "always do, and keep it with safetensors.torch.save_file(network.state_dict(), 'net.safetensors')"
     ),
     torch_archive.PICKLED: (
-        f"is a pickled module or object, and loading it runs whatever code it names: it is never loaded; {_WAYS}"
+        "is a pickled module or object, and loading it runs whatever code it names: it is never loaded; "
+        f"{_WAYS}"
     ),
     torch_archive.OLD_EXPORTED: (
         "is an exported program as PyTorch before 2.8 wrote it; export it again with a later one, or to ONNX"

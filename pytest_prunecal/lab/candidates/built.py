@@ -53,8 +53,8 @@ def load(
     if not isinstance(network, nn.Module):
         if not callable(network):
             raise PrunecalError(
-                f"{what}: its builder returned a {type(network).__name__}; wanted an nn.Module, or a function "
-                "from images to logits"
+                f"{what}: its builder returned a {type(network).__name__}; wanted an nn.Module, or a "
+                "function from images to logits"
             )
         return Finished(Running(network))
     with suppress(Exception):  # packed weights may not be copied; then it is measured as it is

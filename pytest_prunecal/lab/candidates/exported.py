@@ -115,7 +115,7 @@ def _set(variables: dict[str, str | None]) -> None:
 
 
 def _looked_at(content: bytes, what: str) -> bytes:
-    """An archive of those members that are needed, each looked at; raises PrunecalError for what might run."""
+    """An archive of those members that are needed, each looked at; raises PrunecalError for what may run."""
     members = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -127,7 +127,7 @@ def _looked_at(content: bytes, what: str) -> bytes:
                     members[name] = archive.read(info)
                 elif name.startswith(("data/constants/", "data/aotinductor/", "models/")):
                     raise PrunecalError(
-                        f"{what}: holds {_shown(name)}, which could run code when it is loaded; {_AGAIN}"
+                        f"{what}: holds {_shown(name)}, which could run code when loaded; {_AGAIN}"
                     )
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise PrunecalError(f"{what}: is no readable archive: {error}; make or copy it again") from None
@@ -135,10 +135,8 @@ def _looked_at(content: bytes, what: str) -> bytes:
         model = json.loads(members[_MODEL])
         _check(model)
     except (KeyError, ValueError, RecursionError) as error:
-        says = (
-            str(error) if isinstance(error, _RunsCodeError) else f"is no readable exported program; {_AGAIN}"
-        )
-        raise PrunecalError(f"{what}: {says}") from None
+        says = str(error) if isinstance(error, _RunsCodeError) else "is no readable exported program"
+        raise PrunecalError(f"{what}: {says}; {_AGAIN}") from None
     looked_at = io.BytesIO()
     with zipfile.ZipFile(looked_at, "w", zipfile.ZIP_STORED) as archive:
         for name, member in (members | {_SAMPLES: b""}).items():
@@ -153,22 +151,20 @@ class _RunsCodeError(ValueError):
 def _check(model: Any) -> None:  # noqa: ANN401 - whatever a file holds
     """Raise _RunsCodeError for what torch would evaluate, and is not what it writes itself."""
     if not isinstance(model, dict):
-        raise ValueError(model)
+        raise ValueError("no program")  # noqa: TRY004 - what a file holds is wrong
     if model.get("guards_code"):
-        raise _RunsCodeError(f"holds guards, which are Python code and would be run; {_AGAIN} without guards")
+        raise _RunsCodeError("holds guards, which are Python code and would be run")
     for key, value in _entries(model):
         if key == "expr_str" and not _SIZE.fullmatch(str(value)):
-            raise _RunsCodeError(f"has the size {_shown(value)}, which would be run as code; {_AGAIN}")
+            raise _RunsCodeError(f"has the size {_shown(value)}, which would be run as code")
         if key == "target" and not _TARGET.fullmatch(str(value)):
-            raise _RunsCodeError(
-                f"calls {_shown(value)}, which is none of the operators that are run here; {_AGAIN}"
-            )
+            raise _RunsCodeError(f"calls {_shown(value)}, which is none of the operators that are run here")
         if key == "name" and isinstance(value, str) and value and not _NAME.fullmatch(value):
-            raise _RunsCodeError(f"has the name {_shown(value)}, which is none; {_AGAIN}")
+            raise _RunsCodeError(f"has the name {_shown(value)}, which is none")
         if key == "forward_arg_names" and not all(_NAME.fullmatch(str(name)) for name in value or []):
-            raise _RunsCodeError(f"has arguments with names that are none; {_AGAIN}")
+            raise _RunsCodeError("has arguments with names that are none")
         if key in ("in_spec", "out_spec") and "defaultdict" in str(value):
-            raise _RunsCodeError(f"takes or gives a defaultdict, whose class would be imported; {_AGAIN}")
+            raise _RunsCodeError("takes or gives a defaultdict, whose class would be imported")
 
 
 def _entries(found: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON

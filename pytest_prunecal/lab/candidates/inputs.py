@@ -85,8 +85,8 @@ def input_of(
     images = "x".join(map(str, wanted))
     if len(sizes) != 4:
         raise PrunecalError(
-            f"{what}: takes {written}, which are no images: wanted four dimensions, (N, {_listed(wanted)}) or "
-            f"(N, {_listed(_last(wanted))}); export it with images of {images}"
+            f"{what}: takes {written}, which are no images: wanted four dimensions, (N, {_listed(wanted)}) "
+            f"or (N, {_listed(_last(wanted))}); export it with images of {images}"
         )
     if dtype not in DTYPES:
         names = ", ".join(str(one).removeprefix("torch.") for one in DTYPES)

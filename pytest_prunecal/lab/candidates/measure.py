@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pytest_prunecal.lab.bench import Bench
     from pytest_prunecal.lab.candidates.finished import Finished
+    from pytest_prunecal.lab.trace import Stages
     from pytest_prunecal.study.candidate import Candidate
     from pytest_prunecal.study.cell import Cell
     from pytest_prunecal.study.measurement import Number
@@ -71,7 +72,7 @@ def measure_candidate(cell: Cell, bench: Bench) -> Trial:
         costs = _costs(finished, candidate, cell, at)
         sets = Pixels(at.corrupted)
         evaluated = at.evaluate(finished.model, at.protocol.seed, cell.model, cell.id, corrupted=sets)
-        stages = {
+        stages: Stages = {
             DATA: {"images and labels": at.dataset.digest},
             CORRUPTIONS: dict(sets.means),
         }
@@ -118,6 +119,7 @@ def _costs(finished: Finished, candidate: Candidate, cell: Cell, bench: Bench) -
     """
     shape = tuple(bench.dataset.test_images.shape[1:])
     found = {name: value for name, value in finished.costs.items() if name in bench.metrics}
+    what = candidate.shown
     own = finished.network if finished.network is not None else finished.model
     for name, metric in bench.metrics.items():
         if metric.where != NETWORK or name in found:
@@ -128,11 +130,9 @@ def _costs(finished: Finished, candidate: Candidate, cell: Cell, bench: Bench) -
         try:
             found |= of_network(own, {name: metric}, cell, bench.protocol.seed, bench.device, **offers)
         except PrunecalError as error:
-            raise PrunecalError(f"{candidate.shown}: {error}") from None
+            raise PrunecalError(f"{what}: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever a function does that finds another network
-            raise PrunecalError(
-                f"{candidate.shown}: metric {name!r} cannot be measured: {told(error)}"
-            ) from None
+            raise PrunecalError(f"{what}: metric {name!r} cannot be measured: {told(error)}") from None
     return found
 
 
@@ -150,11 +150,12 @@ def _check(finished: Finished, candidate: Candidate, bench: Bench) -> None:
     images = bench.dataset.test_images[:2].to(bench.device)
     with stage(bench.device, "entry", what), torch.no_grad():
         probe.eval()
-        together, alone = (_logits(probe, images[:count], what, bench) for count in (len(images), 1))
+        together = _logits(probe, images, what, bench)
+        alone = _logits(probe, images[:1], what, bench)
     if _are_probabilities(together) and _are_probabilities(alone):
         raise PrunecalError(
-            f"{what}: what it gives are probabilities (from 0 to 1, and 1 in sum), and logits are wanted; end "
-            "the network before its softmax"
+            f"{what}: what it gives are probabilities (from 0 to 1, and 1 in sum), and logits are wanted; "
+            "end the network before its softmax"
         )
     if float((together[:1] - alone).abs().max()) > _ALONE * max(float(together.abs().max()), 1e-6):
         warnings.warn(
@@ -180,8 +181,8 @@ def _logits(probe: torch.nn.Module, images: Tensor, what: str, bench: Bench) -> 
     except Exception as error:  # noqa: BLE001 - whatever it raises
         if "deterministic" in str(error):
             raise PrunecalError(
-                f"{what}: it computes with what has no deterministic implementation on {bench.device.type}, so "
-                f"its numbers would differ from run to run: {told(error)}"
+                f"{what}: it computes with what has no deterministic implementation on {bench.device.type}, "
+                f"so its numbers would differ from run to run: {told(error)}"
             ) from None
         raise PrunecalError(f"{what}: it fails on {len(images)} images of {size}: {told(error)}") from None
     if logits.ndim == 2 and len(logits) == len(images) and logits.shape[1] != classes:

@@ -45,7 +45,7 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
 
     def run(images: Tensor) -> object:
         # Else its third pass is compiled anew, and the last bits may differ from those of the first two.
-        with optimized(False):
+        with optimized(should_optimize=False):
             return network(images.cpu())
 
     try:
@@ -57,12 +57,16 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
     return Finished(Running(run, dtype), costs, on_cpu=True, sha256=sha256, state=sha256)
 
 
+def _holds_tensor(node: Any) -> bool:  # noqa: ANN401 - of TorchScript's graph
+    return node.hasAttribute("value") and node.kindOf("value") == "t"
+
+
 def _weights(network: Any) -> Iterator[Tensor]:  # noqa: ANN401 - a module of TorchScript
     """Its parameters; those of a frozen one are constants of its graph."""
     yield from network.parameters()
     if next(network.parameters(), None) is None:
         graph = network.inlined_graph  # its nodes live as long as this name
         for node in graph.findAllNodes("prim::Constant"):
-            value = node.t("value") if node.kindOf("value") == "t" else None
+            value = node.t("value") if _holds_tensor(node) else None
             if value is not None and value.is_floating_point() and value.ndim:
                 yield value
