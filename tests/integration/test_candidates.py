@@ -57,8 +57,8 @@ def test_an_onnx_file_is_accepted_and_gated(project):
     again = project.run(ONNX, "--prunecal-fresh")
     assert again.ret == 0, again.text
     assert again.numbers == first.numbers
-    assert first.measured["candidate-v2"]["provenance"]["network"]
-    assert project.run(ONNX).measured["candidate-v2"]["reused"]
+    assert first.watcher.measured["candidate-v2"]["provenance"]["network"]
+    assert project.run(ONNX).watcher.measured["candidate-v2"]["reused"]
 
 
 def test_another_network_in_the_file_fails(project):
@@ -70,8 +70,9 @@ def test_another_network_in_the_file_fails(project):
 
 
 def test_the_same_numbers_in_other_workers_and_beside_the_grid(gated):
-    (path, *_) = sorted((gated.path / ".prunecal/base").glob("*.safetensors"))
-    save_file(load_file(path), gated.path / "net.safetensors")
+    dense = gated.gate("-k", "dense").watcher.measured["dense"]
+    weights = load_file(gated.path / ".prunecal" / dense["provenance"]["base_entry"])
+    save_file(weights, gated.path / "net.safetensors")
     export(gated.path / "v2.onnx")
     gated.write(
         {
@@ -126,8 +127,16 @@ def test_a_file_that_is_no_network(project, content, says):
 @pytest.mark.parametrize(
     ("network", "shape", "says"),
     [
-        (nn.Sequential(nn.Flatten(), nn.Linear(192, 7)), (2, 3, 8, 8), "it gives 7 logits an image, and the "),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), (2, 1, 8, 8), "takes float (any, 1, 8, 8), and the "),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(192, 7)),
+            (2, 3, 8, 8),
+            "it gives 7 logits an image, and the ",
+        ),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 10)),
+            (2, 1, 8, 8),
+            "takes float (any, 1, 8, 8), and the ",
+        ),
         (nn.Linear(192, 10), (2, 192), "takes float (any, 192), which are no images: wanted four "),
         (
             nn.Sequential(nn.Flatten(), nn.Linear(192, 10), nn.Softmax(1)),
@@ -138,7 +147,7 @@ def test_a_file_that_is_no_network(project, content, says):
 )
 def test_a_network_of_other_data(project, network, shape, says):
     export(project.path / "v2.onnx", network.eval(), shape)
-    assert says in refused(project, ONNX)
+    assert says in refused(project, ONNX, "--prunecal-update")
 
 
 def test_weights_of_a_model_that_nothing_builds(project):
@@ -162,7 +171,8 @@ def test_without_the_extra(project, monkeypatch):
     from importlib import util
 
     find = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == "onnxruntime" else find(name, *rest))
+    hidden = "onnxruntime"
+    monkeypatch.setattr(util, "find_spec", lambda name, *rest: None if name == hidden else find(name, *rest))
     assert refused(project, ONNX).endswith(
         "is an ONNX file, which takes onnxruntime; pip install 'pytest-prunecal[onnx]'"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +67,12 @@ def load(
         network = network.to("cpu" if on_cpu else device)
         if not on_cpu and not is_unusual(network):
             lay_out(network, device)
-        costs: dict[str, Number] = of_unusual(network, shape) if is_unusual(network) else {}
+        run = Packed(network) if on_cpu else network
+        costs: dict[str, Number] = of_unusual(network, run, shape) if is_unusual(network) else {}
         own = None if costs else weights(network)
     except Exception as error:  # noqa: BLE001 - whatever the user's own modules raise
         raise PrunecalError(f"{what}: it cannot be measured: {told(error)}") from None
-    return Finished(Running(network, dtype_of(network)), costs, network, own, on_cpu, state=state_of(network))
+    return Finished(Running(run, dtype_of(network)), costs, network, own, on_cpu, state=state_of(network))
 
 
 def _built(
@@ -85,6 +87,32 @@ def _built(
             raise
         except Exception as error:  # noqa: BLE001 - whatever the user's own code raises
             raise PrunecalError(f"{what}: its builder fails: {told(error)}") from None
+
+
+class Packed:
+    """Runs a network of packed layers, which torch refuses where everything must be deterministic.
+
+    It refuses them since they make a tensor larger before they fill it, and nothing is read in between. What
+    else has no deterministic implementation is refused all the same.
+
+    Args:
+        network: any.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __call__(self, images: torch.Tensor) -> object:
+        """Run a batch."""
+        mode = torch.get_deterministic_debug_mode()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*does not have a deterministic implementation")
+            warnings.filterwarnings("ignore", message="quantized_resize_cpu_ does not have")
+            torch.set_deterministic_debug_mode("warn" if mode else "default")
+            try:
+                return self._network(images)
+            finally:
+                torch.set_deterministic_debug_mode(mode)
 
 
 def dtype_of(network: nn.Module) -> torch.dtype:

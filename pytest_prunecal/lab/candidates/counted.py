@@ -67,16 +67,19 @@ def is_unusual(network: nn.Module) -> bool:
     return bool(packed_modules(network)) or not kinds <= {nn.Parameter, torch.Tensor}
 
 
-def of_unusual(network: nn.Module, image: Sequence[int]) -> dict[str, Number]:
+def of_unusual(
+    network: nn.Module, run: Callable[[Tensor], object], image: Sequence[int]
+) -> dict[str, Number]:
     """`parameters`, `macs` and `sparsity` of such a network.
 
     Args:
         network: on the CPU if its weights are packed.
+        run: runs it.
         image: (channels, height, width).
     """
     if not packed_modules(network):  # torchao: layers of torch, whose weights are of another class
         return of_tensors(network.parameters())
-    return {**of_tensors(_all_tensors(network)), "macs": _packed_macs(network, image)}
+    return {**of_tensors(_all_tensors(network)), "macs": _packed_macs(network, run, image)}
 
 
 def _packed(module: nn.Module) -> Tensor | None:
@@ -102,7 +105,7 @@ def _all_tensors(network: nn.Module) -> Iterator[Tensor]:
             yield bias
 
 
-def _packed_macs(network: nn.Module, image: Sequence[int]) -> int:
+def _packed_macs(network: nn.Module, run: Callable[[Tensor], object], image: Sequence[int]) -> int:
     """What the usual function counts, of packed layers: outputs, times the inputs that each is made of."""
     total = 0
 
@@ -117,7 +120,7 @@ def _packed_macs(network: nn.Module, image: Sequence[int]) -> int:
     handles = [module.register_forward_hook(count) for module in network.modules()]
     try:
         with torch.no_grad():
-            network(torch.zeros(1, *image))
+            run(torch.zeros(1, *image))
     finally:
         for handle in handles:
             handle.remove()

@@ -64,9 +64,7 @@ def beside(onnx, location="weights.bin"):
     """The model with its weights in another file, which it calls so."""
     library, path = onnx
     model = library.load(path)
-    library.save_model(
-        model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0
-    )
+    library.save_model(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
     model = library.load(path, load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
@@ -87,7 +85,9 @@ def test_weights_beside_a_model_are_part_of_it(onnx):
     assert onnx_file.digest(path, "it") != was
 
 
-@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "a/../../weights.bin", "C:\\weights"])
+@pytest.mark.parametrize(
+    "location", ["../weights.bin", "/etc/hostname", "a/../../weights.bin", "C:\\weights"]
+)
 def test_weights_elsewhere_are_refused(onnx, location):
     assert "outside of its folder; save the model as one file: " in refusal(beside(onnx, location))
 
@@ -118,9 +118,7 @@ def test_weights_within_a_branch_are_found(tmp_path):
     result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
     path = tmp_path / "net.onnx"
     path.write_bytes(
-        onnx.helper.make_model(
-            onnx.helper.make_graph([node], "g", [condition], [result])
-        ).SerializeToString()
+        onnx.helper.make_model(onnx.helper.make_graph([node], "g", [condition], [result])).SerializeToString()
     )
     assert "its weights lie in deep.bin" in refusal(path)
 
@@ -204,6 +202,8 @@ def test_what_builds_it_is_not_called():
 
 
 def test_torch_stays_out():
-    code = "import sys, pytest_prunecal.study.candidate_file; print({'torch', 'numpy', 'onnx'} & {*sys.modules})"
+    code = (
+        "import sys, pytest_prunecal.study.candidate_file; print({'torch', 'numpy', 'onnx'} & {*sys.modules})"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -88,7 +88,9 @@ def test_other_floats(network, tmp_path, dtype):
 
 
 def test_images_of_another_size(saved):
-    with pytest.raises(PrunecalError, match=r"^it: takes float32 \(any, 3, 8, 8\), and the data's images are "):
+    with pytest.raises(
+        PrunecalError, match=r"^it: takes float32 \(any, 3, 8, 8\), and the data's images are "
+    ):
         exported.load(saved, (3, 32, 32), "it")
 
 
