@@ -43,10 +43,9 @@ _KEPT = re.compile(
 )
 _SIZE = re.compile(
     r"(?:Symbol\('[A-Za-z]+\d+'(?:, (?:positive|integer|nonnegative)=(?:True|False))*\)|"
-    r"Integer\(-?\d+\)|(?:[suz]+\d+)|(?:Mul|Add|Pow|Max|Min|Mod|FloorDiv|CleanDiv|PythonMod|ModularIndexing|"
-    r"Eq|Ne|Lt|Le|Gt|Ge|And|Or|Not)(?=\()|-?\d+|[-+*/(), <>=]|True|False|true|false)*"
+    r"[suz]+\d+|[A-Z]\w*(?=\()|\d+|[-+*/(), <>=]|True|False|true|false)*"
 )
-"""What is written of a size that is not fixed: symbols, numbers and sums of them."""
+"""What is written of a size that is not fixed: symbols, numbers, and what sympy makes of them; no texts."""
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _TARGET = re.compile(
     r"torch\.ops\.(aten|prim|prims|quantized|quantized_decomposed|torchao|torchvision)\.\w+\.\w+|"

@@ -58,7 +58,7 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
 
 
 def _holds_tensor(node: Any) -> bool:  # noqa: ANN401 - of TorchScript's graph
-    return node.hasAttribute("value") and node.kindOf("value") == "t"
+    return bool(node.hasAttribute("value") and node.kindOf("value") == "t")
 
 
 def _weights(network: Any) -> Iterator[Tensor]:  # noqa: ANN401 - a module of TorchScript

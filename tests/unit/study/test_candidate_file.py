@@ -1,4 +1,4 @@
-"""What a candidate's file is, told without torch; what cannot be measured is one sentence with the way out."""
+"""What a candidate's file is, told without torch; what cannot be measured is one sentence."""
 
 import subprocess
 import sys
