@@ -16,6 +16,7 @@ import re
 import warnings
 import zipfile
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -193,7 +194,15 @@ def _input_of(program: Any, shape: Sequence[int], what: str) -> Input:  # noqa: 
     if not isinstance(value, torch.Tensor):
         raise PrunecalError(f"{what}: takes a {type(value).__name__}, wanted images")
     sizes = [size if isinstance(size, int) else None for size in value.shape]
-    return input_of(sizes, value.dtype, described(value.dtype), shape, what)
+    found = input_of(sizes, value.dtype, described(value.dtype), shape, what)
+    return found if sizes[0] else replace(found, **_allowed(program, value.shape[0]))
+
+
+def _allowed(program: Any, size: Any) -> dict[str, int]:  # noqa: ANN401 - as above, and a symbol
+    """The fewest and the most images at once, as far as the program says."""
+    range_ = program.range_constraints.get(size.node.expr)
+    bounds = {"least": range_.lower, "most": range_.upper} if range_ is not None else {}
+    return {name: max(1, int(bound)) for name, bound in bounds.items() if bound.is_Integer}
 
 
 def _constants(program: Any) -> Iterator[Tensor]:  # noqa: ANN401 - as above

@@ -77,6 +77,16 @@ def test_a_fixed_number_of_images_is_filled_up(network, tmp_path):
 
 
 @torch.no_grad()
+def test_no_fewer_and_no_more_images_than_it_takes(network, tmp_path):
+    path = tmp_path / "net.pt2"
+    batch = {0: torch.export.Dim("batch", min=2, max=4)}
+    torch.export.save(torch.export.export(network, (IMAGES[:3],), dynamic_shapes=(batch,)), path)
+    found = exported.load(path, SHAPE, "it")
+    for count in (1, 2, 9):
+        torch.testing.assert_close(found.model(IMAGES[:count]), network(IMAGES[:count]))
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floats(network, tmp_path, dtype):
     import copy
