@@ -195,14 +195,19 @@ def _input_of(program: Any, shape: Sequence[int], what: str) -> Input:  # noqa: 
         raise PrunecalError(f"{what}: takes a {type(value).__name__}, wanted images")
     sizes = [size if isinstance(size, int) else None for size in value.shape]
     found = input_of(sizes, value.dtype, described(value.dtype), shape, what)
-    return found if sizes[0] else replace(found, **_allowed(program, value.shape[0]))
+    if sizes[0]:
+        return found
+    least, most = _allowed(program, value.shape[0])
+    return replace(found, least=least or 1, most=most)
 
 
-def _allowed(program: Any, size: Any) -> dict[str, int]:  # noqa: ANN401 - as above, and a symbol
-    """The fewest and the most images at once, as far as the program says."""
-    range_ = program.range_constraints.get(size.node.expr)
-    bounds = {"least": range_.lower, "most": range_.upper} if range_ is not None else {}
-    return {name: max(1, int(bound)) for name, bound in bounds.items() if bound.is_Integer}
+def _allowed(program: Any, size: Any) -> tuple[int | None, int | None]:  # noqa: ANN401 - as above, and a symbol
+    """The fewest and the most images at once; None where the program does not say."""
+    allowed = program.range_constraints.get(size.node.expr)
+    if allowed is None:
+        return None, None
+    least, most = (int(one) if one.is_Integer else None for one in (allowed.lower, allowed.upper))
+    return least, most
 
 
 def _constants(program: Any) -> Iterator[Tensor]:  # noqa: ANN401 - as above
