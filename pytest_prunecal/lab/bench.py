@@ -81,6 +81,14 @@ class Bench:
         other.protocol = replace(self.protocol, seed=seed)
         return other
 
+    def on(self, device: torch.device) -> Bench:
+        """The same bench for a network that runs elsewhere; what was loaded is shared."""
+        if device == self.device:
+            return self
+        other = copy(self)
+        other.device = device
+        return other
+
     def observed_by(self, observer: Callable[[nn.Module, Tensor, float], bool]) -> Bench:
         """The same bench while somebody looks on; what was loaded is shared."""
         other = copy(self)

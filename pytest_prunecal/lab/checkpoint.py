@@ -17,6 +17,7 @@ from pytest_prunecal.study.weights_file import short
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -41,17 +42,40 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
         PrunecalError: the file cannot be read, is not the one that is pinned, or holds other tensors than the
             network's, tensors of another kind, or values that are not finite.
     """
-    what = given.name
-    weights_file.check(given.path, what)
+    state, sha256 = read(given.path, given.name)
+    if given.sha256 and sha256 != given.sha256:
+        raise PrunecalError(f"{given.name}: is not the file that the baseline names: its sha256 differs")
+    put(state, network, given.name, model)
+
+
+def read(path: Path, what: str) -> tuple[dict[str, Tensor], str]:
+    """Read a file of weights: its tensors by name, and the SHA-256, in hex, of its bytes.
+
+    Raises:
+        PrunecalError: it cannot be read, or holds no weights of a network.
+    """
+    weights_file.check(path, what)
     try:
-        content = given.path.read_bytes()
-        if given.sha256 and hashlib.sha256(content).hexdigest() != given.sha256:
-            raise PrunecalError(f"{what}: is not the file that the baseline names: its sha256 differs")
-        state = load(content)
+        content = path.read_bytes()
+        return load(content), hashlib.sha256(content).hexdigest()
     except (OSError, SafetensorError) as error:
         raise PrunecalError(f"{what}: is no readable safetensors file: {error}") from None
+
+
+def put(state: Mapping[str, Tensor], network: nn.Module, what: str, model: str) -> None:
+    """Put weights into a network, in place; what was made of them besides is told as a warning.
+
+    Args:
+        state: as `read` gives it.
+        network: built as the protocol says.
+        what: how messages call the file.
+        model: the model's name, for messages.
+
+    Raises:
+        PrunecalError: they are not the network's; see `load_given`.
+    """
     wanted = network.state_dict()
-    prefix = _prefix(wanted.keys(), state.keys())
+    prefix = prefix_of(wanted.keys(), state.keys())
     state = with_all_names({name.removeprefix(prefix): tensor for name, tensor in state.items()}, wanted)
     problem = _mismatch(wanted, state)
     if problem:
@@ -61,7 +85,7 @@ def load_given(network: nn.Module, given: GivenBase, model: str) -> None:
     network.load_state_dict({name: state.get(name, tensor) for name, tensor in wanted.items()})
 
 
-def _prefix(wanted: Collection[str], found: Collection[str]) -> str:
+def prefix_of(wanted: Collection[str], found: Collection[str]) -> str:
     """What stands before every name of a file and not of the network's; empty if that explains nothing.
 
     Wrappers add it (`module.` DataParallel, `_orig_mod.` torch.compile), and so does a state that lies in

@@ -67,10 +67,13 @@ class Forward:
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Run a batch: uint8 (N, C, H, W) on the network's device to float32 (N, classes).
 
+        A finished network whose `takes_pixels` says so normalises by itself and gets them as they are.
+
         Raises:
             PrunecalError: the network gives no logits, see `logits_of`.
         """
-        inputs = self.inputs(images)
+        pixels = getattr(model, "takes_pixels", False) is True
+        inputs = images.to(memory_format=memory_format(images.device)) if pixels else self.inputs(images)
         if self.precision == "float32":
             output = model(inputs)
         else:

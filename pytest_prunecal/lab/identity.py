@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_prunecal.lab.datasets.files import files_of, published_digest, published_folder
 from pytest_prunecal.store.environment import conditions
-from pytest_prunecal.study import extras
+from pytest_prunecal.study import extras, onnx_file
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.pruner import Pruner
@@ -69,11 +69,18 @@ class Identity:
         )
 
     def _candidate(self, cell: Cell) -> object:
-        """What a candidate is: the bytes of its file, or the code that builds it."""
+        """What a candidate is: the bytes of its files and what runs them, or the code that builds it."""
         if not cell.candidate:
             return None
         found, own = self.setup.candidates[cell.model, cell.candidate], self.setup.extensions
-        return self._file(found.path) if found.path else self.sources.of_code(found.source, own.registrars)
+        if found.path is None:
+            return self.sources.of_code(found.source, own.registrars)
+        files = [("", found.path)]
+        if not onnx_file.is_onnx(found.path):
+            return self.sources.of_files(files)
+        others = onnx_file.parts(found.path, found.shown)
+        files += [(part.relative_to(found.path.parent).as_posix(), part) for part in others]
+        return [self.sources.of_files(files), extras.versions("onnx")]
 
     def _file(self, path: Path) -> str:
         return self.sources.of_files([("", path)])

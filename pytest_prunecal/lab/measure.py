@@ -28,13 +28,14 @@ from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace_of
 from pytest_prunecal.lab.training.loop import Pressure
 from pytest_prunecal.lab.tuning import Enough, context_of
+from pytest_prunecal.lab.warned import told_with
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.pruner import Pruner
 from pytest_prunecal.study.trace import CORRUPTIONS, DATA, DENSE, FINETUNE, PRUNED, STRUCTURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -104,20 +105,11 @@ def _of_grid(cell: Cell, bench: Bench) -> Trial:
             "seed": bench.protocol.seed,
             "seconds": round(time.perf_counter() - start, 3),
         },
-        warnings=tuple(dict.fromkeys(_told(caught))),
+        warnings=told_with(caught),
         trace=trace_of(base.digest, told | stages),
     )
     base_result = BaseResult(base.digest, base_evaluated.metrics, base_evaluated.sampled.columns)
     return Trial(measurement, evaluated.sampled, base_result, beside)
-
-
-def _told(caught: list[warnings.WarningMessage]) -> Iterator[str]:
-    """What belongs to the measurement; any other warning goes on to pytest."""
-    for warning in caught:
-        if issubclass(warning.category, MeasurementWarning):
-            yield str(warning.message)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def pruner_of(cell: Cell, bench: Bench) -> Pruner | None:

@@ -14,17 +14,21 @@ from pytest_prunecal.study.extras import ONNX_PROVIDER
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ERRORS = 3
-"""onnxruntime's level of logging above which it says nothing."""
+_FATAL = 4
+"""onnxruntime's level of logging: below it, it would write to the terminal what it raises besides."""
 
 
-def session_of(graph: bytes) -> onnxruntime.InferenceSession:
-    """Make a session of a graph: one thread, the same kernels every time, no products that saturate."""
+def session_of(graph: bytes | str) -> onnxruntime.InferenceSession:
+    """Make a session of a graph: one thread, the same kernels every time, no products that saturate.
+
+    Args:
+        graph: its bytes, or the path of its file.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
-    options.log_severity_level = _ERRORS
+    options.log_severity_level = _FATAL
     # Without, processors that lack VNNI add products of 8 bits in 16, and lose what does not fit.
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(graph, options, providers=[ONNX_PROVIDER])

@@ -199,9 +199,9 @@ def known(extra: Iterable[Metric] = ()) -> dict[str, Metric]:
 
 
 def incomplete(names: Iterable[str], metrics: Mapping[str, Metric]) -> bool:
-    """Whether these are not the metrics of a cell: all there are, those of finished networks at will."""
+    """Whether these are not the metrics of a cell: all of images; of some networks nothing is counted."""
     found = set(names)
-    return not {name for name, one in metrics.items() if not one.finished} <= found <= metrics.keys()
+    return not {name for name, one in metrics.items() if one.where != NETWORK} <= found <= metrics.keys()
 
 
 def problem_of(metric: Metric, metrics: Mapping[str, Metric]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -243,6 +244,9 @@ def torch_loaded() -> None:
     for name in ("engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
         import_module(f"pytest_prunecal.lab.{name}")
     import_module("pytest_prunecal.gate.controller")
+    for name in ("onnx", "onnxruntime"):  # neither can they
+        with suppress(ImportError):
+            import_module(name)
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,8 @@ class LocalEngine(Engine):
 
     def trained_bases(self, cell: Cell, seeds: int, *, one_base: bool = False) -> list[str]:
         """Places in the store of the base networks that were trained for a cell; none if they were given."""
+        if cell.candidate:
+            return []
         benches = self._bench.over_seeds(seeds, one_base=one_base)
         places = (base.place for bench in benches for base in bases_of(cell, bench))
         return [place for place in dict.fromkeys(places) if place]

@@ -7,7 +7,6 @@ belongs here.
 
 from __future__ import annotations
 
-import inspect
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
+from pytest_prunecal.lab.models.builder import call
 from pytest_prunecal.lab.models.entry import Entry, own_copy
 from pytest_prunecal.lab.models.tied import stored_once
-from pytest_prunecal.lab.own_code import told
 from pytest_prunecal.lab.pruners.channel import init_bn_scales
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
@@ -53,6 +52,10 @@ class Trainer:
         """Training images and labels, on the device."""
         return self.dataset.train_images.to(self.device), self.dataset.train_labels.to(self.device)
 
+    def offered(self, model: str) -> dict[str, Any]:
+        """What a model's builder may name."""
+        return {"num_classes": self.dataset.classes, "width": self.protocol.width_of(model)}
+
     def build(self, model: str, builder: Callable[..., nn.Module], seed: int) -> nn.Module:
         """Build an untrained network on the device.
 
@@ -65,37 +68,8 @@ class Trainer:
             PrunecalError: the builder takes none of our arguments as it must, or gives no network that could
                 be trained and pruned.
         """
-        offered: dict[str, Any] = {
-            "num_classes": self.dataset.classes,
-            "width": self.protocol.width_of(model),
-        }
-        try:
-            signature = inspect.signature(builder)
-        except (TypeError, ValueError):  # some functions of C
-            raise PrunecalError(
-                f"model {model!r}: its builder does not say which arguments it takes; wrap it in a function"
-            ) from None
-        takes_all = any(
-            parameter.kind is parameter.VAR_KEYWORD for parameter in signature.parameters.values()
-        )
-        named = {*signature.parameters} | ({"num_classes"} if takes_all else set())
-        arguments = {key: value for key, value in offered.items() if key in named}
-        try:
-            signature.bind(**arguments)
-        except TypeError as error:
-            raise PrunecalError(
-                f"model {model!r}: its builder is given {', '.join(offered)}: {error}"
-            ) from None
         with stage(self.device, seed, "init", model):
-            try:
-                network = builder(**arguments)
-            except SystemExit:  # or pytest would take it for ours
-                raise PrunecalError(f"model {model!r}: its builder exits; let it return a network") from None
-            except TypeError as error:
-                if not any(name in str(error) for name in arguments):
-                    raise
-                # It takes `**` and passes on what another does not take.
-                raise PrunecalError(f"model {model!r}: its builder fails: {told(error)}") from None
+            network = call(builder, self.offered(model), f"model {model!r}")
             if not isinstance(network, nn.Module):
                 raise PrunecalError(
                     f"model {model!r}: its builder returned a {type(network).__name__}, no nn.Module"

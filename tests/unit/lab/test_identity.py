@@ -16,6 +16,7 @@ from pytest_prunecal.lab.identity import Identity, data_of
 from pytest_prunecal.store import environment, sources
 from pytest_prunecal.store.sources import Sources
 from pytest_prunecal.study import extras, protocol_file
+from pytest_prunecal.study.candidate import Candidate
 from pytest_prunecal.study.cell import Cell
 from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.given_base import GivenBase
@@ -59,9 +60,15 @@ class Project:
             files=(path / "tables",),
         )
         self.bases = {("mine", "plain"): GivenBase(path / "base.safetensors")}
+        self.candidates: dict[tuple[str, str], Candidate] = {}
 
     def identity(self) -> str:
-        setup = Setup(self.protocol, "store", "auto", None, self.extensions, bases=self.bases, pin=self.pin)
+        setup = Setup(
+            *(self.protocol, "store", "auto", None, self.extensions),
+            bases=self.bases,
+            candidates=self.candidates,
+            pin=self.pin,
+        )
         return Identity(setup, self.device, self.data, Sources()).of(self.cell, self.seeds)
 
 
@@ -379,3 +386,53 @@ def test_what_int8_runs_on_is_part_of_its_cells_alone(project, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(extras, "ONNX_PROVIDER", "CUDAExecutionProvider")
     assert identities()[0] not in (before[0], after[0])
+
+
+@pytest.fixture
+def finished(project):
+    """The same project's candidate: an ONNX file whose weights lie in another."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    weight = onnx.numpy_helper.from_array(np.zeros((4, 4), np.float32), "w")
+    value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT)
+    node = onnx.helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "g", [value("x", shape=None)], [value("y", shape=None)], [weight])
+    path = project.path / "net.onnx"
+    onnx.save_model(
+        onnx.helper.make_model(graph),
+        str(path),
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    project.cell = Cell("mine", None, 0.0, candidate="v2")
+    project.candidates = {("mine", "v2"): Candidate("mine", "v2", path)}
+    return project
+
+
+def test_every_file_of_a_candidate(finished):
+    before = finished.identity()
+    assert finished.identity() == before
+    for name in ("w.bin", "net.onnx"):
+        path = finished.path / name
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+        assert finished.identity() != before
+        content[-1] ^= 1
+        path.write_bytes(content)
+    assert finished.identity() == before
+
+
+@pytest.mark.parametrize("library", ["onnxruntime", "onnx"])
+def test_what_runs_and_counts_a_candidate(finished, monkeypatch, library):
+    before, versions = finished.identity(), extras.versions
+    monkeypatch.setattr(extras, "versions", lambda extra: {**versions(extra), library: "0.1"})
+    assert finished.identity() != before
+
+
+def test_the_code_that_builds_a_candidate(finished):
+    finished.candidates = {("mine", "v2"): Candidate("mine", "v2", "my_zoo.net:net")}
+    before = finished.identity()
+    (finished.path / "my_zoo/deep.py").write_text("depth = 20\n")
+    assert finished.identity() != before
