@@ -14,7 +14,14 @@ from pytest_prunecal.baseline import file as baselines
 from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.family import family_of
-from pytest_prunecal.gate.registry import check_model, is_registered, levels_of, models_of, pruners_of
+from pytest_prunecal.gate.registry import (
+    check_graph,
+    check_model,
+    is_registered,
+    levels_of,
+    models_of,
+    pruners_of,
+)
 from pytest_prunecal.study import regular_file
 from pytest_prunecal.study.builtin import PRUNERS
 from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
@@ -149,6 +156,7 @@ def select(
         found = baselines.read(path, shown(path)) if path.exists() else None
         gridded = model in models and is_registered(model, extensions)
         cells = grid(model, taken, ratios, levels) if gridded else []
+        check_graph(model, [cell.pruner for cell in cells if cell.pruner])
         cells += [Cell(model, None, 0.0, candidate=one.name) for one in chosen if one.model == model]
         if not cells:
             raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")

@@ -23,6 +23,9 @@ PRUNERS: dict[str, Pruner] = {
 }
 """Pruner name -> its row, whose function is named and not imported."""
 
+GRAPH_PRUNERS = ("filter", "channel")
+"""Pruners that need Torch-Pruning for networks that do not declare which channels go together."""
+
 DATASETS: dict[str, str] = {
     "digits": "pytest_prunecal.lab.datasets.digits:digits",
     "cifar10": "pytest_prunecal.lab.datasets.cifar:cifar10",
