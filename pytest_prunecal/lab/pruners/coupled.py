@@ -7,12 +7,15 @@ is ranked, and what is taken out, is decided here.
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import logits_of
@@ -122,7 +125,7 @@ def layout_of(network: nn.Module, example: Tensor, what: str) -> Layout:
     probe = copy.deepcopy(network).requires_grad_(requires_grad=True)
     outputs = _Outputs(probe, example)
     try:
-        with torch.enable_grad(), warnings.catch_warnings():
+        with torch.enable_grad(), warnings.catch_warnings(), _native_shuffle(probe):
             warnings.simplefilter("ignore")
             graph = library.DependencyGraph().build_dependency(
                 probe, example, forward_fn=outputs.run, verbose=False
@@ -152,6 +155,23 @@ class _Outputs:
         self.shape = tuple(logits.shape)
         others = [one * 1.0 for one in _tensors(output) if one is not logits_of(output)]
         return [logits, *(one for one in others if one.grad_fn is not None)]
+
+
+@contextmanager
+def _native_shuffle(network: nn.Module) -> Iterator[None]:
+    """Have modules shuffle channels by torch's own operation: the library divides by zero at views of maps.
+
+    A graph takes it for one that keeps channels in their places, so what is wrong is found by trying.
+    """
+    homes = {sys.modules.get(type(module).__module__) for module in network.modules()}
+    patched = {home: home.channel_shuffle for home in homes if home and hasattr(home, "channel_shuffle")}
+    try:
+        for home in patched:
+            home.channel_shuffle = functional.channel_shuffle  # type: ignore[attr-defined]
+        yield
+    finally:
+        for home, own in patched.items():
+            home.channel_shuffle = own  # type: ignore[attr-defined]
 
 
 def _tensors(output: object) -> list[Tensor]:
