@@ -1,4 +1,4 @@
-"""Networks of model libraries by name, `torchvision:mobilenet_v3_small`, known without importing the library."""
+"""Networks of model libraries by name, `torchvision:mobilenet_v3_small`; no library is imported for that."""
 
 from __future__ import annotations
 

@@ -164,7 +164,6 @@ class Entry:
             )
         return logits
 
-
     def _larger(self, probe: nn.Module, images: Tensor) -> str:
         """What a message adds where larger images than the data have would do; else nothing."""
         height, width = images.shape[2:]

@@ -27,7 +27,7 @@ def prune(model: nn.Module, ratio: float, example: Tensor | None = None) -> Prun
     to the shortcut and could not be removed, so they neither count in the total nor take part in the
     threshold. A layer of which nothing would be left keeps its largest channel (the first of equals).
 
-    Where a network declares no groups, a dependency graph finds them, see `graph.prune_channels`.
+    Where a network declares no groups, a dependency graph finds them, see `graph.channel_cuts`.
 
     Args:
         model: the network, trained with an L1 penalty on its BN scales.

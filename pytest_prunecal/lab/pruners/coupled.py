@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import sys
 import warnings
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,6 +30,10 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d
 _KINDS = (*CONVS, nn.Linear, *NORMS, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
 CUTTABLE: tuple[type[nn.Module], ...] = (*_KINDS, nn.InstanceNorm3d, nn.PReLU, nn.MultiheadAttention)
 """Layers that channels can be taken out of."""
+_ATTENDING = ("bmm", "scaleddotproduct", "softmax", "unbind")
+"""What operations that mix tokens are called, in part: only there do channels of queries, keys and values go."""
+_MOST_VISITS = 64
+"""How often new entries may reach a node: a graph that is mistaken about them never ends."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,7 @@ def layout_of(network: nn.Module, example: Tensor, what: str) -> Layout:
                 probe, example, forward_fn=outputs.run, verbose=False
             )
             return _Reader(library, graph, probe, outputs.shape).layout()
-    except Exception as error:  # noqa: BLE001 - whatever the library and the network raise
+    except Exception as error:
         raise PrunecalError(
             f"{what}: Torch-Pruning cannot follow how {type(network).__name__} computes "
             f"({told(error)}); give it a method `channel_groups()`"
@@ -178,7 +183,9 @@ def _tensors(output: object) -> list[Tensor]:
     """Every tensor of floats in what a network returns."""
     if isinstance(output, Tensor):
         return [output] if output.is_floating_point() else []
-    found = output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
+    found = (
+        output.values() if isinstance(output, dict) else output if isinstance(output, (tuple, list)) else ()
+    )
     found = list(found) or list(getattr(output, "__dict__", {}).values())
     return [tensor for one in found for tensor in _tensors(one)]
 
@@ -219,31 +226,40 @@ class _Reader:
         node = self.graph.module2node[module]
         start = [_Entry(i, i) for i in range(pruner.get_out_channels(module))]
         pending = [(node, pruner.prune_out_channels, start)]
-        visited: set[tuple[int, int, tuple[object, ...]]] = set()
+        visited: dict[tuple[int, int], set[tuple[int, int]]] = {}
+        visits: Counter[tuple[int, int]] = Counter()
         sides: dict[tuple[str, bool, int], dict[tuple[int, int], None]] = {}
         made: set[str] = set()
         why = ""
         while pending:
             node, handler, entries = pending.pop()
-            key = (id(node), hash(handler), tuple(entries))
-            if key in visited:
+            key = (id(node), hash(handler))
+            seen = visited.setdefault(key, set())
+            entries = [one for one in entries if (one.idx, one.root_idx) not in seen]
+            if not entries:
                 continue
-            visited.add(key)
+            seen.update((one.idx, one.root_idx) for one in entries)
+            visits[key] += 1
+            if visits[key] > _MOST_VISITS:
+                why = why or "the graph leads back to it with other channels"
+                break
             why = why or self._why(node)
-            if isinstance(node.module, nn.Parameter) or isinstance(node.module, nn.Module):
-                name = self.names.get(node.module)
-                if name is not None:
-                    out = self.graph.is_out_channel_pruning_fn(handler)
-                    dim = node.pruning_dim if isinstance(node.module, nn.Parameter) else -1
-                    side = sides.setdefault((name, out, dim), {})
-                    side.update(dict.fromkeys((entry.idx, entry.root_idx) for entry in entries))
-                    if out and isinstance(node.module, (*CONVS, nn.Linear)):
-                        made.add(name)
+            name = self.names.get(node.module)
+            if name is not None:
+                out = self.graph.is_out_channel_pruning_fn(handler)
+                dim = node.pruning_dim if isinstance(node.module, nn.Parameter) else -1
+                side = sides.setdefault((name, out, dim), {})
+                side.update(dict.fromkeys((one.idx, one.root_idx) for one in entries))
+                if out and isinstance(node.module, (*CONVS, nn.Linear)):
+                    made.add(name)
             for edge in node.dependencies:
                 if edge.is_triggered_by(handler):
                     found = entries
-                    for mapping in edge.index_mapping:
-                        found = found if mapping is None else mapping(found)
+                    try:
+                        for mapping in edge.index_mapping:
+                            found = found if mapping is None else mapping(found)
+                    except (IndexError, TypeError, ZeroDivisionError):
+                        why, found = why or "the graph cannot follow where its channels go", []
                     if found:
                         pending.append((edge.target, edge.handler, found))
         parts = []
@@ -257,6 +273,9 @@ class _Reader:
         """Why the channels that reach a node must stay; empty if they need not."""
         if node.type == self.types.OUTPUT and node.module.shape == self.logits:
             return "its outputs are the network's logits"
+        operation = node.grad_fn.name().lower() if hasattr(node.grad_fn, "name") else ""
+        if node.module not in self.names and any(one in operation for one in _ATTENDING):
+            return "attention keeps its heads and their width"
         if isinstance(node.module, nn.Module) and node.module in self.names:
             name = self.names[node.module]
             if not isinstance(node.module, CUTTABLE):

@@ -24,7 +24,7 @@ def prune(model: nn.Module, ratio: float, example: Tensor | None = None) -> Prun
 
     The count is computed exactly, without float rounding; of equal filters the first is kept. BN parameters
     and statistics go along by index, the consumers' inputs are sliced. Where a network declares no groups, a
-    dependency graph finds them, see `graph.prune_filters`.
+    dependency graph finds them, see `graph.filter_cuts`.
 
     Args:
         model: the trained network; its `channel_groups()` name the prunable convs (those with a producer).

@@ -27,7 +27,7 @@ from pytest_prunecal.lab.pruners.coupled import CONVS, NORMS, layout_of
 from pytest_prunecal.lab.pruners.cut import cuts_of, masked, without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from pytest_prunecal.lab.pruners.coupled import Coupled, Layout
     from pytest_prunecal.lab.pruners.cut import Cuts
@@ -44,12 +44,22 @@ def declares_groups(network: nn.Module) -> bool:
 
 
 def prune_filters(network: nn.Module, ratio: float, example: Tensor | None) -> Pruned:
+    """The network without the filters of `filter_cuts`, physically smaller."""
+    return Pruned(without(network, filter_cuts(network, ratio, example)))
+
+
+def prune_channels(network: nn.Module, ratio: float, example: Tensor | None) -> Pruned:
+    """The network without the channels of `channel_cuts`, physically smaller."""
+    return Pruned(without(network, channel_cuts(network, ratio, example)))
+
+
+def filter_cuts(network: nn.Module, ratio: float, example: Tensor | None) -> Cuts:
     """Remove the same share of the channels of every group: those of smallest L1 norm.
 
     A channel's norm is the sum of |w| of all filters that make it: of one conv where one makes it, as in the
     paper; of all convs and linear layers whose outputs are added up or that it passes through (depthwise).
-    Of n channels `int(n * (1 - ratio))` stay, at least one; of equal ones the first. Channels that can only go
-    at once, such as the same place in every group of a grouped conv, count as one, by their mean.
+    Of n channels `int(n * (1 - ratio))` stay, at least one; of equal ones the first. Channels that can only
+    go at once, such as the same place in every group of a grouped conv, count as one, by their mean.
 
     Args:
         network: left as it is.
@@ -66,7 +76,7 @@ def prune_filters(network: nn.Module, ratio: float, example: Tensor | None) -> P
     share = 1 - exact_ratio(ratio)
     what = f"filter pruning of {type(network).__name__}"
     if share == 1:
-        return Pruned(copy.deepcopy(network))
+        return {}
     layout = _sound(network, share, _images(example, what), what)
     removed, floored = [], []
     for group in layout.groups:
@@ -79,21 +89,21 @@ def prune_filters(network: nn.Module, ratio: float, example: Tensor | None) -> P
     warn_floored(floored, ratio, kept="filter")
     cuts = cuts_of(removed)
     _account(network, cuts, layout, ratio, what, norms=False)
-    return Pruned(without(network, cuts))
+    return cuts
 
 
-def prune_channels(network: nn.Module, ratio: float, example: Tensor | None) -> Pruned:
+def channel_cuts(network: nn.Module, ratio: float, example: Tensor | None) -> Cuts:
     """Remove the channels of smallest |gamma| in the whole network: keep those above a global threshold.
 
     A channel's score is the |gamma| of its batch norm, as in the paper; the mean where it has several, since
     it is made by several layers. Ranked together are the channels of all groups that have a batch norm.
 
-    Args: see `prune_filters`.
+    Args: see `filter_cuts`.
 
     Raises:
         PrunecalError: nothing can be pruned so; a network without batch norms among it.
 
-    Warns: see `prune_filters`.
+    Warns: see `filter_cuts`.
     """
     share = 1 - exact_ratio(ratio)
     what = f"channel pruning of {type(network).__name__}"
@@ -103,7 +113,7 @@ def prune_channels(network: nn.Module, ratio: float, example: Tensor | None) -> 
             "weights instead (--prunecal-pruners=filter,weight)"
         )
     if share == 1:
-        return Pruned(copy.deepcopy(network))
+        return {}
     layout = _sound(network, share, _images(example, what), what)
     scored = []
     for group in layout.groups:
@@ -125,7 +135,7 @@ def prune_channels(network: nn.Module, ratio: float, example: Tensor | None) -> 
     warn_floored(floored, ratio, kept="channel")
     cuts = cuts_of(removed)
     _account(network, cuts, layout, ratio, what, norms=True)
-    return Pruned(without(network, cuts))
+    return cuts
 
 
 def filter_norms(network: nn.Module, group: Coupled) -> Tensor:
@@ -177,7 +187,9 @@ def _channels(group: Coupled, units: Tensor) -> Tensor:
 
 
 def _made_by(group: Coupled) -> list[str]:
-    return list(dict.fromkeys([group.layer, *(part.name for part in group.parts if part.out and part.dim < 0)]))
+    return list(
+        dict.fromkeys([group.layer, *(part.name for part in group.parts if part.out and part.dim < 0)])
+    )
 
 
 def _sound(network: nn.Module, share: object, example: Tensor, what: str) -> Layout:
@@ -267,13 +279,11 @@ def _is_steady(network: nn.Module, example: Tensor) -> bool:
     return bool(torch.isfinite(first).all()) and torch.equal(first, second) and bool(first.any())
 
 
-def _account(
-    network: nn.Module, cuts: Cuts, layout: Layout, ratio: float, what: str, *, norms: bool
-) -> None:
+def _account(network: nn.Module, cuts: Cuts, layout: Layout, ratio: float, what: str, *, norms: bool) -> None:
     """Say so where much less was removed than the ratio asks.
 
-    Counted are the outputs of all convs and linear layers but of the head; for channel pruning the channels of
-    all batch norms.
+    Counted are the outputs of all convs and linear layers but of the head; for channel pruning the channels
+    of all batch norms.
     """
     head = {name for name, why in layout.alone.items() if "logits" in why}
     wanted = {
@@ -291,8 +301,8 @@ def _account(
     if removed < ratio * sum(wanted.values()) / 2:
         unit = "channels of batch norms" if norms else "filters"
         warnings.warn(
-            f"{what} removed {removed} of {sum(wanted.values())} {unit}, less than half of what ratio {ratio:g} "
-            f"asks; left alone: {_reasons(layout.alone)}",
+            f"{what} removed {removed} of {sum(wanted.values())} {unit}, less than half of what ratio "
+            f"{ratio:g} asks; left alone: {_reasons(layout.alone)}",
             MeasurementWarning,
             stacklevel=4,
         )
