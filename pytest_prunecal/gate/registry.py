@@ -62,8 +62,8 @@ def check_model(name: str, extensions: Extensions, where: str = "") -> None:
     known = [*MODELS, *extensions.models]
     if name in known:
         return
-    if found := zoo.split(name):
-        _check_in_zoo(*found, where)
+    if of_library := zoo.split(name):
+        _check_in_zoo(*of_library, where)
         return
     if not _PATH.fullmatch(name):
         raise PrunecalError(

@@ -144,7 +144,7 @@ class Bench:
         }
 
     def builder_of(self, model: str) -> Callable[..., nn.Module]:
-        """What builds a model: built in, of a library, the user's own by name, or `package.module:callable`."""
+        """What builds a model: built in, of a library, the user's own, or `package.module:callable`."""
         if found := zoo.split(model):
             _, height, width = self.dataset.test_images.shape[1:]
             return zoo_builder(*found, (height, width))

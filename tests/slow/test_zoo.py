@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm under every built-in pruner; what is found is what the docs' table says."""
+"""Networks of torchvision and timm under built-in pruners; what is found is what the docs' table says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What filter, channel and weight pruning do to networks of torchvision and timm: the table of the docs.
 
-    python tests/slow/zoo.py             # makes docs/reference/architectures.md's rows anew
-    python tests/slow/zoo.py timm:levit_128s
+python tests/slow/zoo.py             # makes docs/reference/architectures.md's rows anew
+python tests/slow/zoo.py timm:levit_128s
 """
 
 from __future__ import annotations

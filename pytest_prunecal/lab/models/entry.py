@@ -174,7 +174,7 @@ class Entry:
                 if self.forward.logits(probe, larger).shape == (len(images), self.classes):
                     return (
                         f"; it works on images of {height * factor}x{width * factor}: give it larger ones "
-                        "(`size` of the protocol's `dataset`, where it has one), or take a network for small ones"
+                        "(`size` of the protocol's `dataset`, where it has one), or take another network"
                     )
             factor *= 2
         return ""

@@ -24,7 +24,8 @@ def ranked_weights(
     lists, a tuple of module classes: the published networks rank their convs alone, as the paper does. Of
     other layers, where some are given.
     """
-    layers = layers or getattr(model, "RANKED", _LAYERS)
+    if layers is None:
+        layers = getattr(model, "RANKED", _LAYERS)
     found: dict[nn.Parameter, str] = {}
     for prefix, module in model.named_modules():
         if isinstance(module, layers):

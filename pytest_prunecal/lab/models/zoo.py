@@ -1,4 +1,4 @@
-"""Networks of torchvision and timm, built by their registries: never with weights, so nothing is downloaded."""
+"""Networks of torchvision and timm, built by their registries: without weights, so nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def builder(library: str, name: str, size: tuple[int, int]) -> Callable[..., nn.
                     raise PrunecalError(f"{model}: it cannot be built: {told(error)}") from None
             except Exception as error:  # noqa: BLE001 - whatever such a library raises
                 raise PrunecalError(
-                    f"{model}: it cannot be built for images of {size[0]}x{size[1]}: {told(error)}; use larger "
-                    "images, or a network for small ones"
+                    f"{model}: it cannot be built for images of {size[0]}x{size[1]}: {told(error)}; use "
+                    "larger images, or a network for small ones"
                 ) from None
         raise AssertionError
 

@@ -1,7 +1,7 @@
 """Which channels of any network live and die together, found by Torch-Pruning's dependency graph.
 
-Fang et al. 2023, "DepGraph: Towards Any Structural Pruning" (arXiv 2301.12900). The graph is the library's; what
-is ranked, and what is taken out, is decided here.
+Fang et al. 2023, "DepGraph: Towards Any Structural Pruning" (arXiv 2301.12900). The graph is the library's;
+what is ranked, and what is taken out, is decided here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -30,8 +31,18 @@ CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d
 _KINDS = (*CONVS, nn.Linear, *NORMS, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
 CUTTABLE: tuple[type[nn.Module], ...] = (*_KINDS, nn.InstanceNorm3d, nn.PReLU, nn.MultiheadAttention)
 """Layers that channels can be taken out of."""
+_WIDTHS: tuple[tuple[tuple[type[nn.Module], ...], tuple[str, ...]], ...] = (
+    (CONVS, ("out_channels", "in_channels")),
+    ((nn.Linear,), ("out_features", "in_features")),
+    ((nn.GroupNorm,), ("num_channels",)),
+    ((nn.PReLU,), ("num_parameters",)),
+    ((nn.MultiheadAttention,), ("embed_dim",)),
+    ((*NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d), ("num_features",)),
+)
+"""What a layer calls its width: of its outputs and of its inputs, where these differ."""
 _ATTENDING = ("bmm", "scaleddotproduct", "softmax", "unbind")
-"""What operations that mix tokens are called, in part: only there do channels of queries, keys and values go."""
+"""What operations that mix tokens are called, in part: channels of queries, keys and values reach them."""
+_ATTENTION = "attention keeps its heads and their width"
 _MOST_VISITS = 64
 """How often new entries may reach a node: a graph that is mistaken about them never ends."""
 
@@ -101,7 +112,7 @@ class _Entry(NamedTuple):
 def torch_pruning(what: str) -> Any:  # noqa: ANN401 - a module without types
     """The library; raises PrunecalError, in which `what` needs it, where it is not installed."""
     try:
-        import torch_pruning as library  # noqa: PLC0415 - few need it, and not everybody has it
+        library = import_module("torch_pruning")
     except ImportError as error:
         if error.name != "torch_pruning":
             raise
@@ -252,21 +263,17 @@ class _Reader:
                 side.update(dict.fromkeys((one.idx, one.root_idx) for one in entries))
                 if out and isinstance(node.module, (*CONVS, nn.Linear)):
                     made.add(name)
-            for edge in node.dependencies:
-                if edge.is_triggered_by(handler):
-                    found = entries
-                    try:
-                        for mapping in edge.index_mapping:
-                            found = found if mapping is None else mapping(found)
-                    except (IndexError, TypeError, ZeroDivisionError):
-                        why, found = why or "the graph cannot follow where its channels go", []
-                    if found:
-                        pending.append((edge.target, edge.handler, found))
+            try:
+                pending += _onward(node, handler, entries)
+            except (IndexError, TypeError, ZeroDivisionError):  # of the library's own mappings
+                why = why or "the graph cannot follow where its channels go"
         parts = []
         for (name, out, dim), pairs in sides.items():
             index, root = torch.tensor(sorted(pairs), dtype=torch.int64).unbind(1)
             parts.append(Part(name, out, dim, index, root))
             why = why or self._misfit(parts[-1])
+        if why == _ATTENTION and any(self._is_attention(part) for part in parts):
+            why = ""  # torch's own, which gets narrower as a whole: those are operations within it
         return tuple(parts), made or {self.names[module]}, why
 
     def _why(self, node: Any) -> str:  # noqa: ANN401
@@ -275,7 +282,7 @@ class _Reader:
             return "its outputs are the network's logits"
         operation = node.grad_fn.name().lower() if hasattr(node.grad_fn, "name") else ""
         if node.module not in self.names and any(one in operation for one in _ATTENDING):
-            return "attention keeps its heads and their width"
+            return _ATTENTION
         if isinstance(node.module, nn.Module) and node.module in self.names:
             name = self.names[node.module]
             if not isinstance(node.module, CUTTABLE):
@@ -284,12 +291,28 @@ class _Reader:
                 return f"its channels reach {name}, whose weight is shared with another layer"
         return ""
 
+    def _is_attention(self, part: Part) -> bool:
+        return part.dim < 0 and isinstance(self.network.get_submodule(part.name), nn.MultiheadAttention)
+
     def _misfit(self, part: Part) -> str:
         """Why entries do not fit their layer; empty if they do."""
         width = width_of(self.network, part)
         if part.index.numel() and int(part.index.max()) >= width:
             return f"its channels are not those that {part.name} has"
         return ""
+
+
+def _onward(node: Any, handler: Any, entries: list[_Entry]) -> list[tuple[Any, Any, list[_Entry]]]:  # noqa: ANN401
+    """Where entries of a node lead to: nodes, what prunes them, and their entries."""
+    onward = []
+    for edge in node.dependencies:
+        if edge.is_triggered_by(handler):
+            found = entries
+            for mapping in edge.index_mapping:
+                found = found if mapping is None else mapping(found)
+            if found:
+                onward.append((edge.target, edge.handler, found))
+    return onward
 
 
 def _shared(network: nn.Module) -> set[str]:
@@ -306,19 +329,10 @@ def width_of(network: nn.Module, part: Part) -> int:
     if part.dim >= 0:
         return network.get_parameter(part.name).shape[part.dim]
     layer = network.get_submodule(part.name)
-    if isinstance(layer, CONVS):
-        return layer.out_channels if part.out else layer.in_channels
-    if isinstance(layer, nn.Linear):
-        return layer.out_features if part.out else layer.in_features
     if isinstance(layer, nn.LayerNorm):
         return int(layer.normalized_shape[-1])
-    if isinstance(layer, nn.GroupNorm):
-        return layer.num_channels
-    if isinstance(layer, nn.PReLU):
-        return layer.num_parameters
-    if isinstance(layer, nn.MultiheadAttention):
-        return layer.embed_dim
-    return int(layer.num_features)  # type: ignore[arg-type] # of norms over a batch or an instance
+    names = next(names for kinds, names in _WIDTHS if isinstance(layer, kinds))
+    return int(getattr(layer, names[0 if part.out else -1]))
 
 
 def is_depthwise(layer: nn.Module) -> bool:

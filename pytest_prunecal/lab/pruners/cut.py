@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,53 +63,43 @@ def _kept(width: int, gone: Tensor) -> Tensor:
 
 def _narrow_layer(layer: nn.Module, keep: Tensor, *, out: bool, both: bool) -> None:
     """Keep some entries of a layer, in place."""
-    count = keep.numel()
     if isinstance(layer, CONVS):
-        if both:
-            narrow(layer, "weight", 0, keep)
-            narrow(layer, "bias", 0, keep)
-            layer.in_channels = layer.out_channels = layer.groups = count
-        elif out:
-            _narrow_conv(layer, keep, out=True)
-            narrow(layer, "bias", 0, keep)
-            layer.out_channels = count
-        else:
-            _narrow_conv(layer, keep, out=False)
-            layer.in_channels = count
+        _narrow_conv(layer, keep, out=out, both=both)
     elif isinstance(layer, nn.Linear):
         narrow(layer, "weight", 0 if out else 1, keep)
         if out:
             narrow(layer, "bias", 0, keep)
-            layer.out_features = count
-        else:
-            layer.in_features = count
-    elif isinstance(layer, nn.LayerNorm):
-        narrow(layer, "weight", -1, keep)
-        narrow(layer, "bias", -1, keep)
-        layer.normalized_shape = (*layer.normalized_shape[:-1], count)
-    elif isinstance(layer, nn.PReLU):
-        if layer.num_parameters > 1:
-            narrow(layer, "weight", 0, keep)
-            layer.num_parameters = count
+        setattr(layer, "out_features" if out else "in_features", keep.numel())
     elif isinstance(layer, nn.MultiheadAttention):
         _narrow_attention(layer, keep)
-    else:
-        names = ("weight", "bias", "running_mean", "running_var")
-        for name in names:
-            if hasattr(layer, name):
-                narrow(layer, name, 0, keep)
-        if isinstance(layer, nn.GroupNorm):
-            layer.num_channels = count
-        else:
-            layer.num_features = count  # type: ignore[assignment] # of norms over a batch or an instance
+    elif not isinstance(layer, nn.PReLU) or layer.num_parameters > 1:
+        _narrow_norm(layer, keep)
 
 
-def _narrow_conv(layer: nn.Module, keep: Tensor, *, out: bool) -> None:
-    """One side of a conv's weight; of a grouped one every group loses the same places."""
-    transposed = bool(layer.transposed)
-    dim = 0 if out != transposed else 1
-    if dim == 1 and layer.groups > 1:  # which holds the places in one group
-        keep = keep[: keep.numel() // int(layer.groups)]  # type: ignore[call-overload]
+def _narrow_norm(layer: nn.Module, keep: Tensor) -> None:
+    """A norm, or a PReLU: whatever it has for each channel."""
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        if hasattr(layer, name):
+            narrow(layer, name, -1, keep)
+    if isinstance(layer, nn.LayerNorm):
+        layer.normalized_shape = (*layer.normalized_shape[:-1], keep.numel())
+    for name in ("num_features", "num_channels", "num_parameters"):
+        if hasattr(layer, name):
+            setattr(layer, name, keep.numel())
+
+
+def _narrow_conv(layer: nn.Module, keep: Tensor, *, out: bool, both: bool) -> None:
+    """One side of a conv, or both of a depthwise one; every group of a grouped one loses the same places."""
+    transposed, groups = bool(layer.transposed), cast("int", layer.groups)
+    if out:
+        narrow(layer, "bias", 0, keep)
+    for name in (
+        ("out_channels", "in_channels", "groups") if both else (f"{'out' if out else 'in'}_channels",)
+    ):
+        setattr(layer, name, keep.numel())
+    dim = 0 if both or out != transposed else 1
+    if dim == 1 and groups > 1:  # which holds the places in one group
+        keep = keep[: keep.numel() // groups]
     narrow(layer, "weight", dim, keep)
 
 
@@ -175,18 +165,18 @@ def masked(network: nn.Module, cuts: Cuts, small: nn.Module) -> nn.Module:
 
 
 def _zero_conv(layer: nn.Module, gone: Tensor, *, out: bool) -> None:
-    weight, bias, groups = layer.weight, layer.bias, int(layer.groups)  # type: ignore[call-overload]
-    transposed = bool(layer.transposed)
+    weight, bias = cast("Tensor", layer.weight), cast("Tensor | None", layer.bias)
+    groups = cast("int", layer.groups)
     if out and bias is not None:
-        bias[gone] = 0  # type: ignore[operator]
-    if out != transposed:
-        weight.index_fill_(0, gone, 0)  # type: ignore[operator]
+        bias[gone] = 0
+    if out != bool(layer.transposed):
+        weight.index_fill_(0, gone, 0)
         return
     # Along dimension 1 lie the places in a group, along 0 group after group.
-    each, rows = weight.shape[1], weight.shape[0] // groups  # type: ignore[index, operator]
+    each, rows = weight.shape[1], weight.shape[0] // groups
     for one in gone.tolist():
         group = one // each
-        weight[group * rows : (group + 1) * rows, one % each] = 0  # type: ignore[operator, index]
+        weight[group * rows : (group + 1) * rows, one % each] = 0
 
 
 def _over_kept(layer: nn.Module, small: nn.Module, keep: Tensor) -> None:
@@ -194,9 +184,8 @@ def _over_kept(layer: nn.Module, small: nn.Module, keep: Tensor) -> None:
     attention = isinstance(layer, nn.MultiheadAttention)
 
     def instead(_: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, object], output: object) -> object:
-        first = output[0] if isinstance(output, tuple) else output
-        assert isinstance(first, Tensor)
-        dim = -1 if attention else _channels_at(layer, first)
+        first = cast("Tensor", output[0] if isinstance(output, tuple) else output)
+        dim = -1 if attention else _channels_at(layer)
         at = [one.index_select(dim, keep) for one in inputs[: 3 if attention else 1]]
         of = {
             key: value.index_select(dim, keep)
@@ -212,7 +201,7 @@ def _over_kept(layer: nn.Module, small: nn.Module, keep: Tensor) -> None:
     layer.register_forward_hook(instead, with_kwargs=True)
 
 
-def _channels_at(layer: nn.Module, output: Tensor) -> int:
+def _channels_at(layer: nn.Module) -> int:
     """The dimension of channels: the last for a LayerNorm, the second for what people derive for maps."""
     if isinstance(layer, nn.LayerNorm) and "2d" not in type(layer).__name__.lower():
         return -1

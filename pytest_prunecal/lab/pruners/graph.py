@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +149,9 @@ def filter_norms(network: nn.Module, group: Coupled) -> Tensor:
         if isinstance(maker, (*CONVS, nn.Linear)):
             weight = maker.weight.detach().cpu().double().abs()
             if getattr(maker, "transposed", False):
-                weight = weight.transpose(0, 1).repeat(int(maker.groups), *[1] * (weight.ndim - 1))  # type: ignore[call-overload]
+                groups = cast("int", maker.groups)
+                # Its outputs lie along dimension 1, one group's only: (inputs, outputs / groups, ...).
+                weight = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1)
             norms.index_add_(0, part.root, weight.flatten(1).sum(1)[part.index])
     return norms
 
@@ -287,7 +289,7 @@ def _account(network: nn.Module, cuts: Cuts, layout: Layout, ratio: float, what:
     """
     head = {name for name, why in layout.alone.items() if "logits" in why}
     wanted = {
-        name: int(layer.num_features if norms else layer.weight.shape[0])
+        name: int(cast("Tensor", layer.weight).shape[0]) if layer.weight is not None else 0
         for name, layer in network.named_modules()
         if isinstance(layer, NORMS if norms else (*CONVS, nn.Linear)) and name not in head
     }
