@@ -289,7 +289,7 @@ def _account(network: nn.Module, cuts: Cuts, layout: Layout, ratio: float, what:
     """
     head = {name for name, why in layout.alone.items() if "logits" in why}
     wanted = {
-        name: int(cast("Tensor", layer.weight).shape[0]) if layer.weight is not None else 0
+        name: int(layer.weight.shape[0]) if layer.weight is not None else 0
         for name, layer in network.named_modules()
         if isinstance(layer, NORMS if norms else (*CONVS, nn.Linear)) and name not in head
     }
