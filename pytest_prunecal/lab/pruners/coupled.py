@@ -47,7 +47,7 @@ _MOST_VISITS = 64
 """How often new entries may reach a node: a graph that is mistaken about them never ends."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Part:
     """One side of a layer, or a parameter of the network's own, that loses entries with a group.
 
@@ -66,7 +66,7 @@ class Part:
     root: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Coupled:
     """Channels that live and die together, and what goes with them.
 
