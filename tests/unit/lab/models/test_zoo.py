@@ -93,4 +93,4 @@ def test_missing_torch_pruning_is_known_before_anything_is_imported(monkeypatch)
 def test_images_that_are_too_small_are_one_sentence():
     pytest.importorskip("timm")
     with pytest.raises(PrunecalError, match="cannot be built for images of 9x9"):
-        builder("timm", "swin_tiny_patch4_window7_224", (9, 9))(10)
+        builder("torchvision", "vit_b_32", (9, 9))(10)
