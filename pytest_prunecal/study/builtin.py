@@ -18,9 +18,9 @@ MODELS: dict[str, str] = {
 _PRUNERS = "pytest_prunecal.lab.pruners"
 PRUNERS: dict[str, Pruner] = {
     "weight": Pruner(f"{_PRUNERS}.weight:prune"),
-    "conv_weight": Pruner(f"{_PRUNERS}.weight:prune_convs"),
     "filter": Pruner(f"{_PRUNERS}.filter:prune"),
     "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
+    "conv_weight": Pruner(f"{_PRUNERS}.weight:prune_convs"),
 }
 """Pruner name -> its row, whose function is named and not imported."""
 
