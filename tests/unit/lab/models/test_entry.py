@@ -105,6 +105,6 @@ def test_images_that_are_too_small_are_told_with_a_size_that_works():
         nn.Conv2d(3, 4, 11, 4), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
     )
     with pytest.raises(
-        PrunecalError, match="fails on 2 images of 3x8x8: .*; it works on images of 32x32: give"
+        PrunecalError, match=r"fails on 2 images of 3x8x8: .*; it works on images of 32x32: give"
     ):
         Entry(IMAGES, 10, FORWARD, CPU, trained=True).check(large, "it")
