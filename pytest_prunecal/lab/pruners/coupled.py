@@ -348,7 +348,7 @@ def period_of(network: nn.Module, part: Part) -> int:
     if isinstance(layer, nn.GroupNorm):
         return layer.num_channels // layer.num_groups
     if isinstance(layer, nn.MultiheadAttention):
-        return layer.embed_dim // layer.num_heads
+        return int(layer.embed_dim // layer.num_heads)
     return 0
 
 
