@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pytest_prunecal.baseline.file import CELL_FIELDS
 from pytest_prunecal.errors import PrunecalError
-from pytest_prunecal.study import extras
-from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, MODELS, PRUNERS
+from pytest_prunecal.study import extras, zoo
+from pytest_prunecal.study.builtin import CORRUPTIONS, DATASETS, GRAPH_PRUNERS, MODELS, PRUNERS
 from pytest_prunecal.study.cell import CANDIDATE, DENSE
 from pytest_prunecal.study.metric import METRICS, Metric, known, problem_of
 from pytest_prunecal.study.pruner import Pruner
@@ -53,16 +53,23 @@ def _listed(names: tuple[str, ...] | None, what: str, known: Sequence[str]) -> t
 
 def is_registered(name: str, extensions: Extensions) -> bool:
     """Whether something builds the networks of a model."""
-    return name in MODELS or name in extensions.models or _PATH.fullmatch(name) is not None
+    known = name in MODELS or name in extensions.models
+    return known or zoo.split(name) is not None or _PATH.fullmatch(name) is not None
 
 
 def check_model(name: str, extensions: Extensions, where: str = "") -> None:
-    """Refuse a model that is neither registered nor `package.module:callable` of a module that exists."""
+    """Refuse a model that is not registered, of no library, and no callable of a module that exists."""
     known = [*MODELS, *extensions.models]
     if name in known:
         return
+    if of_library := zoo.split(name):
+        _check_in_zoo(*of_library, where)
+        return
     if not _PATH.fullmatch(name):
-        raise PrunecalError(where + _unknown("model", name, known) + ", or give package.module:callable")
+        raise PrunecalError(
+            where + _unknown("model", name, known) + ", or give package.module:callable, "
+            "torchvision:NAME or timm:NAME"
+        )
     module = name.partition(":")[0]
     try:
         found = find_spec(module)
@@ -76,6 +83,34 @@ def check_model(name: str, extensions: Extensions, where: str = "") -> None:
         raise PrunecalError(
             f"{where}model {name!r}: there is no module {module!r} to import "
             "(where is it? in an ini file, `pythonpath = .` puts a folder on the path)"
+        )
+
+
+def _check_in_zoo(library: str, name: str, where: str) -> None:
+    """Refuse a model that a model library does not have, as its source tells; nothing is imported."""
+    what = f"{where}model '{library}:{name}'"
+    if not zoo.is_installed(library):
+        raise PrunecalError(f"{what}: {library} is not installed: {zoo.pip_command(library)}")
+    known = zoo.names(library)
+    network, _, tag = name.partition(".")
+    if network in known and tag:
+        raise PrunecalError(
+            f"{what}: {tag!r} names weights, and none are downloaded; write {library}:{network} "
+            "(--prunecal-checkpoint starts from weights that you have)"
+        )
+    if network not in known:
+        close = difflib.get_close_matches(network, sorted(known), 1)
+        hint = f" (did you mean {library}:{close[0]}?)" if close else ""
+        raise PrunecalError(f"{what}: {library} registers no classifier of this name{hint}")
+
+
+def check_graph(model: str, pruners: Iterable[str]) -> None:
+    """Refuse filter and channel pruning of a library's network where what finds its channels is missing."""
+    found = [name for name in pruners if name in GRAPH_PRUNERS]
+    if zoo.split(model) and found and find_spec("torch_pruning") is None:
+        raise PrunecalError(
+            f"{found[0]} pruning of {model} needs Torch-Pruning, which is not installed: pip install "
+            "'torch-pruning>=1.6' (or gate other pruners: --prunecal-pruners=weight)"
         )
 
 

@@ -15,6 +15,7 @@ from pytest_prunecal.baseline import images as images_file
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.gate.family import family_of
 from pytest_prunecal.gate.registry import (
+    check_graph,
     check_model,
     is_registered,
     lacking,
@@ -167,6 +168,7 @@ def select(
         gridded = model in models and is_registered(model, extensions)
         absent = _absent(found, pruners if gridded else (), extensions)
         cells = grid(model, [one for one in taken if one not in absent], ratios, levels) if gridded else []
+        check_graph(model, [cell.pruner for cell in cells if cell.pruner])
         cells += [Cell(model, None, 0.0, candidate=one.name) for one in chosen if one.model == model]
         if not cells:
             raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")

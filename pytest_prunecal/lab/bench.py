@@ -16,10 +16,12 @@ from pytest_prunecal.lab.evaluation.evaluate import evaluate, on_clean
 from pytest_prunecal.lab.evaluation.tally import Tally
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.identity import model_entry
+from pytest_prunecal.lab.models.zoo import builder as zoo_builder
 from pytest_prunecal.lab.own_code import imported
 from pytest_prunecal.lab.randomness import stage
 from pytest_prunecal.lab.training.trainer import Trainer
 from pytest_prunecal.store.sources import Sources
+from pytest_prunecal.study import zoo
 from pytest_prunecal.study.builtin import MODELS
 from pytest_prunecal.study.metric import known
 
@@ -150,7 +152,10 @@ class Bench:
         }
 
     def builder_of(self, model: str) -> Callable[..., nn.Module]:
-        """What builds a model: built in, the user's own by name, or `package.module:callable`."""
+        """What builds a model: built in, of a library, the user's own, or `package.module:callable`."""
+        if found := zoo.split(model):
+            _, height, width = self.dataset.test_images.shape[1:]
+            return zoo_builder(*found, (height, width))
         entry = model_entry(model, self.setup.extensions)
         builder: Callable[..., nn.Module] = imported(entry, f"model {model!r}")
         if not callable(builder):

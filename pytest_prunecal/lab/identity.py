@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_prunecal.lab.datasets.files import files_of, published_digest, published_folder
 from pytest_prunecal.store.environment import conditions
 from pytest_prunecal.study import extras, onnx_file
-from pytest_prunecal.study.builtin import MODELS, PRUNERS
+from pytest_prunecal.study.builtin import GRAPH_PRUNERS, MODELS, PRUNERS
 from pytest_prunecal.study.digest import digest
 from pytest_prunecal.study.pruner import Pruner
 
@@ -105,6 +105,8 @@ class Identity:
             row += [told] if (told := conditions_of(cell, own)) else []
             function = entry.prune if isinstance(entry, Pruner) else entry
             code["pruner"] = [self.sources.of_code(function, own.registrars), *row]
+            if cell.pruner in GRAPH_PRUNERS and cell.model not in MODELS:
+                code["graph"] = self.sources.of_code("torch_pruning:DependencyGraph")  # its version
         return code
 
 

@@ -20,11 +20,15 @@ PRUNERS: dict[str, Pruner] = {
     "weight": Pruner(f"{_PRUNERS}.weight:prune"),
     "filter": Pruner(f"{_PRUNERS}.filter:prune"),
     "channel": Pruner(f"{_PRUNERS}.channel:prune", slimming=True),
+    "conv_weight": Pruner(f"{_PRUNERS}.weight:prune_convs"),
     "gradual": Pruner(f"{_PRUNERS}.gradual:prune"),
     "2:4": Pruner(f"{_PRUNERS}.two_four:prune", levels=()),
     "int8": Pruner(f"{_PRUNERS}.int8:prune", levels=(), tunes=False, extra="onnx"),
 }
 """Pruner name -> its row, whose function is named and not imported."""
+
+GRAPH_PRUNERS = ("filter", "channel")
+"""Pruners that need Torch-Pruning for networks that do not declare which channels go together."""
 
 DATASETS: dict[str, str] = {
     "digits": "pytest_prunecal.lab.datasets.digits:digits",

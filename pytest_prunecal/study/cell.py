@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DENSE = "dense"
 CANDIDATE = "candidate"
-MASKING = ("weight", "gradual")
+MASKING = ("weight", "conv_weight", "gradual")
 """Pruners that make nothing smaller: their cells take as long at any ratio."""
 _OPENING = 4  # two workers' first two cells each
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

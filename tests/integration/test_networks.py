@@ -344,12 +344,49 @@ def test_networks_that_do_not_are_told_so_in_a_sentence_before_anything_is_train
 
 @pytest.mark.parametrize("name", ["mlp", "Transformer", "Plain"])
 def test_structured_pruning_that_cannot_be_says_so_before_the_base_is_trained(project, name):
-    outcome = run(project, "nets", [name], "--prunecal-pruners=filter,channel", "--prunecal-ratios=0.5")
+    outcome = run(project, "nets", [name], "--prunecal-pruners=channel", "--prunecal-ratios=0.5")
     assert set(outcome.watcher.outcomes.values()) == {"failed"}
-    for cell in ("filter-0.5", "channel-0.5"):
-        assert outcome.message(cell).startswith("filter and channel pruning of ")
-        assert len(outcome.message(cell).splitlines()) == 1
+    message = outcome.message("channel-0.5")
+    assert message.startswith("channel pruning of ")
+    assert "this network has none; prune its filters or weights instead" in message
+    assert len(message.splitlines()) == 1
     assert not (project.path / "kept/base").exists()
+
+
+DEPTHWISE = """\
+import torch
+from torch import nn
+
+
+class Depthwise(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.c1, self.b1 = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.dw, self.b2 = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8)
+        self.pw, self.fc = nn.Conv2d(8, 8, 1), nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        x = torch.relu(self.b1(self.c1(x)))
+        return self.fc(torch.relu(self.pw(self.b2(self.dw(x)))).mean((2, 3)))
+
+
+def depthwise(num_classes):
+    return Depthwise(num_classes)
+"""
+
+
+def test_filters_and_channels_of_a_network_that_declares_no_groups(project):
+    pytest.importorskip("torch_pruning")
+    project.write({"mobile.py": DEPTHWISE})
+    outcome = run(
+        *(project, "mobile", ["depthwise"], "--prunecal-pruners=filter,channel", "--prunecal-ratios=0.5"),
+        *("-n", "2"),
+    )
+    assert outcome.ret == 0, outcome.text
+    found = {cell: numbers["parameters"] for cell, numbers in outcome.numbers.items()}
+    left = 3 * 4 * 9 + 4 + 4 * 9 + 4 + 4 * 4 + 4 + 4 * 10 + 10 + 2 * 2 * 4
+    assert found["prune[filter-0.5]"] == left
+    assert found["prune[channel-0.5]"] < left * 2
 
 
 GROUPED = """\

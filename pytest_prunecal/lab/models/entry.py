@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ _WAY_OUT = {
     "WeightNorm": "torch.nn.utils.remove_weight_norm",
     "SpectralNorm": "torch.nn.utils.remove_spectral_norm",
 }
+
+_LARGEST = 256
+"""Height or width, in pixels, up to which larger images are tried where a network fails on the data's."""
 
 
 def own_copy(network: nn.Module, images: Tensor, forward: Forward, what: str) -> nn.Module:
@@ -144,7 +148,10 @@ class Entry:
                 raise PrunecalError(f"{what}: its backward pass fails: {told(error)}") from None
 
     def _logits(self, probe: nn.Module, images: Tensor, what: str, doing: str) -> Tensor:
-        logits = _logits(probe, images, self.forward, what)
+        try:
+            logits = _logits(probe, images, self.forward, what)
+        except PrunecalError as error:
+            raise PrunecalError(f"{error}{self._larger(probe, images)}") from None
         if logits.ndim == 2 and len(logits) == len(images) and logits.shape[1] != self.classes:
             raise PrunecalError(
                 f"{what}: it gives {logits.shape[1]} logits an image, and the data have {self.classes} "
@@ -156,6 +163,21 @@ class Entry:
                 f"{described(logits)} when {doing}"
             )
         return logits
+
+    def _larger(self, probe: nn.Module, images: Tensor) -> str:
+        """What a message adds where larger images than the data have would do; else nothing."""
+        height, width = images.shape[2:]
+        factor = 2
+        while max(height, width) * factor <= _LARGEST:
+            larger = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+            with suppress(Exception):
+                if self.forward.logits(probe, larger).shape == (len(images), self.classes):
+                    return (
+                        f"; it works on images of {height * factor}x{width * factor}: give it larger ones "
+                        "(`size` of the protocol's `dataset`, where it has one), or take another network"
+                    )
+            factor *= 2
+        return ""
 
 
 def _logits(network: nn.Module, images: Tensor, forward: Forward, what: str) -> Tensor:

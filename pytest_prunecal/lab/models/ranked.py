@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from torch import nn
 
-_LAYERS: tuple[type[nn.Module], ...] = (
+CONVS: tuple[type[nn.Module], ...] = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
+_LAYERS: tuple[type[nn.Module], ...] = (
+    *CONVS,
     *(nn.Linear, nn.Bilinear, nn.MultiheadAttention),
 )
 _WEIGHTS = ("weight", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
-def ranked_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+def ranked_weights(
+    model: nn.Module, layers: tuple[type[nn.Module], ...] | None = None
+) -> dict[str, nn.Parameter]:
     """The weights that weight pruning ranks, by the name of the parameter, each once whoever shares it.
 
     Those of all conv, linear and attention layers; or of the layers that the network's own attribute `RANKED`
-    lists, a tuple of module classes: the published networks rank their convs alone, as the paper does.
+    lists, a tuple of module classes: the published networks rank their convs alone, as the paper does. Of
+    other layers, where some are given.
     """
-    layers = getattr(model, "RANKED", _LAYERS)
+    if layers is None:
+        layers = getattr(model, "RANKED", _LAYERS)
     found: dict[nn.Parameter, str] = {}
     for prefix, module in model.named_modules():
         if isinstance(module, layers):

@@ -6,16 +6,18 @@ Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slim
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection
 from pytest_prunecal.lab.pruners.base import Pruned, global_threshold, magnitudes, warn_floored
+from pytest_prunecal.lab.pruners.coupled import NORMS
+from pytest_prunecal.lab.pruners.graph import declares_groups, prune_channels
 from pytest_prunecal.lab.pruners.surgery import module_at, without_channels
 
 
-def prune(model: nn.Module, ratio: float) -> Pruned:
+def prune(model: nn.Module, ratio: float, example: Tensor | None = None) -> Pruned:
     """Remove the channels of smallest |gamma|: keep those above the one at index `int(total * ratio)`.
 
     Ranked together are the scales of all BNs in the network's `channel_groups()`. In VGG and in
@@ -25,20 +27,25 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
     to the shortcut and could not be removed, so they neither count in the total nor take part in the
     threshold. A layer of which nothing would be left keeps its largest channel (the first of equals).
 
+    Where a network declares no groups, a dependency graph finds them, see `graph.channel_cuts`.
+
     Args:
         model: the network, trained with an L1 penalty on its BN scales.
         ratio: share of the ranked channels to remove, 0 <= ratio < 1; 0 prunes nothing.
+        example: normalised images, float32 (N, 3, H, W); for networks that declare no groups.
 
     Returns:
         The smaller network.
 
     Raises:
         PrunecalError: bad ratio, BN scales that are missing or not finite, or a network whose
-            `channel_groups()` are missing or do not fit it.
+            `channel_groups()` do not fit it.
 
     Warns:
         PruneWarning: a layer had to keep its last channel.
     """
+    if not declares_groups(model):
+        return prune_channels(model, ratio, example)
     groups = [group for group in channel_groups(model) if group.bn is not None]
     scores = [_scores(model, group) for group in groups]
     threshold = global_threshold(scores, ratio)
@@ -56,12 +63,12 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
 
 
 def bn_scales(model: nn.Module) -> list[nn.Parameter]:
-    """The scale (gamma) of every `BatchNorm2d` that has one: what the L1 penalty of slimming acts on.
+    """The scale (gamma) of every batch norm that has one: what the L1 penalty of slimming acts on.
 
     The penalty's subgradient is lambda * sign(gamma), added to each scale's gradient before the optimiser
     steps.
     """
-    norms = (module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    norms = (module for module in model.modules() if isinstance(module, NORMS))
     return [norm.weight for norm in norms if norm.affine]
 
 

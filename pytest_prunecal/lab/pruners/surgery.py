@@ -103,15 +103,15 @@ def width(model: nn.Module, group: ChannelGroup) -> int:
 def narrow_conv_outputs(conv: nn.Conv2d, index: Tensor) -> None:
     """Keep only the filters at `index`, in place."""
     _refuse_grouped(conv)
-    _narrow(conv, "weight", 0, index)
-    _narrow(conv, "bias", 0, index)
+    narrow(conv, "weight", 0, index)
+    narrow(conv, "bias", 0, index)
     conv.out_channels = index.numel()
 
 
 def narrow_batch_norm(bn: nn.BatchNorm2d, index: Tensor) -> None:
     """Keep only the channels at `index`, affine parameters and running statistics alike, in place."""
     for name in ("weight", "bias", "running_mean", "running_var"):
-        _narrow(bn, name, 0, index)
+        narrow(bn, name, 0, index)
     bn.num_features = index.numel()
 
 
@@ -131,13 +131,13 @@ def narrow_inputs(consumer: nn.Module, index: Tensor, channels: int, name: str =
     if isinstance(consumer, nn.Conv2d):
         _refuse_grouped(consumer)
         _refuse_misfit(name, consumer.in_channels, channels, 1)
-        _narrow(consumer, "weight", 1, index)
+        narrow(consumer, "weight", 1, index)
         consumer.in_channels = index.numel()
     elif isinstance(consumer, nn.Linear):
         each = consumer.in_features // channels
         _refuse_misfit(name, consumer.in_features, channels, each)
         index = (index[:, None] * each + torch.arange(each, device=index.device)).flatten()
-        _narrow(consumer, "weight", 1, index)
+        narrow(consumer, "weight", 1, index)
         consumer.in_features = index.numel()
     else:
         raise PrunecalError(
@@ -155,7 +155,7 @@ def _refuse_misfit(name: str, inputs: int, channels: int, each: int) -> None:
         raise PrunecalError(f"{name!r} reads {inputs} inputs, which is not what {channels} channels give")
 
 
-def _narrow(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
+def narrow(module: nn.Module, name: str, dim: int, index: Tensor) -> None:
     """Replace a parameter or buffer (if there is one) by its entries at `index` along `dim`."""
     old = getattr(module, name)
     if old is None:

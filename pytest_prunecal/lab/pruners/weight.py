@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from pytest_prunecal.errors import MeasurementWarning
-from pytest_prunecal.lab.models.ranked import left_out, ranked_weights
+from pytest_prunecal.lab.models.ranked import CONVS, left_out, ranked_weights
 from pytest_prunecal.lab.pruners.base import (
     Pruned,
     global_threshold,
@@ -46,8 +46,20 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
         PruneWarning: a layer had to keep its largest weight.
         MeasurementWarning: weights of layers that are not known here are left out.
     """
+    return _pruned(model, ratio, None)
+
+
+def prune_convs(model: nn.Module, ratio: float) -> Pruned:
+    """As `prune`, of the convs of any network alone: the paper's rule, which its own networks follow anyway.
+
+    `sparsity` is the share of all weights that `prune` would rank, so it may be less than the ratio.
+    """
+    return _pruned(model, ratio, CONVS)
+
+
+def _pruned(model: nn.Module, ratio: float, layers: tuple[type[nn.Module], ...] | None) -> Pruned:
     pruned = copy.deepcopy(model)
-    weights = ranked_weights(pruned)
+    weights = ranked_weights(pruned, layers)
     scores = {name: magnitudes(weight) for name, weight in weights.items()}
     threshold = global_threshold(list(scores.values()), ratio)
 
@@ -60,7 +72,8 @@ def prune(model: nn.Module, ratio: float) -> Pruned:
             mask.view(-1)[score.argmax()] = True
         masks[name] = mask.to(weights[name].device)
     warn_floored(floored, ratio, kept="weight")
-    _warn_left_out(pruned)
+    if layers is None:
+        _warn_left_out(pruned)
     hold(held_by(pruned, masks))
     return Pruned(pruned, masks)
 

@@ -98,3 +98,13 @@ def test_an_error_without_a_line_of_the_users_is_told_without():
         copy.deepcopy(threading.Lock())
     error = caught.value.with_traceback(caught.value.__traceback__.tb_next)  # less this test's own line
     assert told(error) == "TypeError: cannot pickle '_thread.lock' object"
+
+
+def test_images_that_are_too_small_are_told_with_a_size_that_works():
+    large = nn.Sequential(
+        nn.Conv2d(3, 4, 11, 4), nn.MaxPool2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+    )
+    with pytest.raises(
+        PrunecalError, match=r"fails on 2 images of 3x8x8: .*; it works on images of 32x32: give"
+    ):
+        Entry(IMAGES, 10, FORWARD, CPU, trained=True).check(large, "it")
