@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge.noise import Accepted, levels
+from pytest_prunecal.judge.coupling import Repeats, couplings
+from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, levels, spread
 from pytest_prunecal.judge.rate import shared
+from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.cell import DENSE, cell_from_id
 from pytest_prunecal.study.prior import KINDS
 from pytest_prunecal.study.tolerance import rule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.judge.rate import Rate
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
@@ -28,14 +32,28 @@ class Family:
     Attributes:
         rate: the share of the protocol's false-alarm rate that each comparison has.
         levels: by kind of noise and metric, what the parts of the prior's variance are multiplied by.
+        couplings: by pruner and metric, what the expected square of a repeat is multiplied by.
     """
 
     rate: Rate
     levels: Mapping[str, Mapping[str, Level]]
+    couplings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
-def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[str, Metric]) -> Family:
-    """Take the accepted cells of a baseline file together; there are none where there is no file."""
+def family_of(
+    baseline: Baseline | None,
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    images: Mapping[str, ImageResults] = MappingProxyType({}),
+) -> Family:
+    """Take the accepted cells of a baseline file together; there are none where there is no file.
+
+    Args:
+        baseline: the file.
+        protocol: of the session.
+        metrics: every metric by name.
+        images: what lies beside the file, by cell.
+    """
     cells = baseline.cells if baseline else {}
     rules = {cell_id: baseline.tolerances_of(cell_id, protocol) for cell_id in cells} if baseline else {}
     environments = [baseline.environment_of(cell_id) for cell_id in cells] if baseline else []
@@ -57,19 +75,38 @@ def family_of(baseline: Baseline | None, protocol: Protocol, metrics: Mapping[st
         (cell_id, numbers_of(cell, dense, share_base=shares))
         for (cell_id, cell), shares in zip(cells.items(), given_base, strict=True)
     ]
-    return Family(
-        rate,
-        {
-            # The dense cell was not fine-tuned, and knows nothing of how far fine-tunings differ.
-            kind: levels(
-                kind,
-                [numbers for cell_id, numbers in found if kind == "retrain" or cell_id != DENSE],
-                protocol.noise,
-                metrics,
-            )
-            for kind in KINDS
-        },
-    )
+    by_kind = {
+        # The dense cell was not fine-tuned, and knows nothing of how far fine-tunings differ.
+        kind: levels(
+            kind,
+            [numbers for cell_id, numbers in found if kind == "retrain" or cell_id != DENSE],
+            protocol.noise,
+            metrics,
+        )
+        for kind in KINDS
+    }
+    repeats = _repeats(found, images, protocol, metrics, by_kind["finetune"])
+    return Family(rate, by_kind, couplings(repeats, protocol.noise.freedom))
+
+
+def _repeats(
+    cells: Iterable[tuple[str, Mapping[str, Accepted]]],
+    images: Mapping[str, ImageResults],
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    seen: Mapping[str, Level],
+) -> Iterator[Repeats]:
+    """How far float arithmetic alone moved the tuned cells when they were accepted."""
+    for cell_id, numbers in cells:
+        pruner, beside = cell_from_id("", cell_id).pruner, images.get(cell_id)
+        if pruner is None or beside is None or beside.jitter is None:
+            continue
+        for name, accepted in numbers.items():
+            metric = metrics.get(name)
+            noise = spread("finetune", name, metric, accepted, protocol.noise, seen.get(name, AS_EXPECTED))
+            slope = scale_of(metric).slope(accepted.mean)
+            moved = [one * slope for one in beside.jitter.metrics.get(name, [])]
+            yield Repeats(pruner, name, noise, moved)
 
 
 def numbers_of(cell: AcceptedCell, dense: Mapping[str, float], *, share_base: bool) -> dict[str, Accepted]:

@@ -94,7 +94,7 @@ def _circumstances(
     protocol, accepted = settings.protocol, file.accepted(cell)
     dense = file.baseline.cells.get(DENSE) if file.baseline else None
     images, _ = images_of(file, cell, settings.metrics)
-    family = file.family or family_of(file.baseline, protocol, settings.metrics)
+    family = file.family or family_of(file.baseline, protocol, settings.metrics, file.images)
     each = _standing(images, accepted) if images and accepted else {}
     differences = _screened(measurement, images)
     return Circumstances(
@@ -111,6 +111,7 @@ def _circumstances(
             pairing=replace(pairing, tuned=cell.pruner is not None),
             traced=differences == () and _same_trace_base(measurement, images),
             jitter=images.jitter if images else None,
+            couplings=family.couplings.get(cell.pruner or "", {}),
         ),
         level=family.rate.cell,
         most=protocol.repeat,

@@ -161,7 +161,7 @@ def _checked_file(
         if not whole:
             raise
         images, unpaired = {}, str(error)
-    return replace(file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics))
+    return replace(file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics, images))
 
 
 def _orphans(

@@ -142,7 +142,7 @@ def file_of(
 ) -> GateFile:
     """A model's part of the gate, as a session reads it."""
     cells = tuple(subject.cells)
-    family = family_of(found, subject.protocol, settings.metrics)
+    family = family_of(found, subject.protocol, settings.metrics, images)
     ids = frozenset(cell.id for cell in cells)
     return GateFile(subject.model, Path("baseline"), "baseline", found, cells, ids, images, family=family)
 
