@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.judge.noise import Accepted, levels
+from pytest_prunecal.judge.coupling import Repeats, couplings
+from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, levels, spread
 from pytest_prunecal.judge.rate import shared
+from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.cell import DENSE, cell_from_id
 from pytest_prunecal.study.prior import KINDS
 from pytest_prunecal.study.tolerance import rule_of
 from pytest_prunecal.study.uncertainty import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from pytest_prunecal.baseline.file import AcceptedCell, Baseline
     from pytest_prunecal.judge.noise import Level
     from pytest_prunecal.judge.rate import Rate
+    from pytest_prunecal.study.image_results import ImageResults
     from pytest_prunecal.study.metric import Metric
     from pytest_prunecal.study.protocol import Protocol
 
@@ -29,10 +33,12 @@ class Family:
     Attributes:
         rate: the share of the protocol's false-alarm rate that each comparison has.
         levels: by kind of noise and metric, what the parts of the prior's variance are multiplied by.
+        couplings: by pruner and metric, what the expected square of a repeat is multiplied by.
     """
 
     rate: Rate
     levels: Mapping[str, Mapping[str, Level]]
+    couplings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def family_of(
@@ -41,6 +47,7 @@ def family_of(
     metrics: Mapping[str, Metric],
     untuned: Collection[str] = (),
     cells_ahead: Collection[str] = (),
+    images: Mapping[str, ImageResults] = MappingProxyType({}),
 ) -> Family:
     """Take the accepted cells of a baseline file together; there are none where there is no file.
 
@@ -51,6 +58,7 @@ def family_of(
         untuned: names of pruners whose cells are not fine-tuned.
         cells_ahead: ids of the cells that the model would have, where there is no file: rules of recovery
             judge them.
+        images: what lies beside the file, by cell.
     """
     cells = baseline.cells if baseline else {}
     shapes = {cell_id: cell_from_id("", cell_id) for cell_id in cells}
@@ -83,19 +91,39 @@ def family_of(
     found = [
         (cell_id, numbers_of(cells[cell_id], dense, share_base=given_base[cell_id])) for cell_id in trained
     ]
-    return Family(
-        rate,
-        {
-            # What was not fine-tuned knows nothing of how far fine-tunings differ.
-            kind: levels(
-                kind,
-                [numbers for cell_id, numbers in found if kind == "retrain" or cell_id in tuned],
-                protocol.noise,
-                metrics,
-            )
-            for kind in KINDS
-        },
-    )
+    by_kind = {
+        # What was not fine-tuned knows nothing of how far fine-tunings differ.
+        kind: levels(
+            kind,
+            [numbers for cell_id, numbers in found if kind == "retrain" or cell_id in tuned],
+            protocol.noise,
+            metrics,
+        )
+        for kind in KINDS
+    }
+    moved = [(cell_id, numbers) for cell_id, numbers in found if cell_id in tuned]
+    repeats = _repeats(moved, images, protocol, metrics, by_kind["finetune"])
+    return Family(rate, by_kind, couplings(repeats, protocol.noise.freedom))
+
+
+def _repeats(
+    cells: Iterable[tuple[str, Mapping[str, Accepted]]],
+    images: Mapping[str, ImageResults],
+    protocol: Protocol,
+    metrics: Mapping[str, Metric],
+    seen: Mapping[str, Level],
+) -> Iterator[Repeats]:
+    """How far float arithmetic alone moved tuned cells when they were accepted."""
+    for cell_id, numbers in cells:
+        pruner, beside = cell_from_id("", cell_id).pruner, images.get(cell_id)
+        if pruner is None or beside is None or beside.jitter is None:
+            continue
+        for name, accepted in numbers.items():
+            metric = metrics.get(name)
+            noise = spread("finetune", name, metric, accepted, protocol.noise, seen.get(name, AS_EXPECTED))
+            slope = scale_of(metric).slope(accepted.mean)
+            moved = [one * slope for one in beside.jitter.metrics.get(name, [])]
+            yield Repeats(pruner, name, noise, moved)
 
 
 def _noisy(cell: AcceptedCell, names: Iterable[str]) -> list[str]:

@@ -98,7 +98,7 @@ def _circumstances(
     dense = file.baseline.cells.get(DENSE) if file.baseline else None
     images, _ = images_of(file, cell, settings.metrics)
     bare = untuned(settings.extensions)
-    family = file.family or family_of(file.baseline, protocol, settings.metrics, bare)
+    family = file.family or family_of(file.baseline, protocol, settings.metrics, bare, images=file.images)
     tuned = is_tuned(cell, bare)
     each = _standing(images, accepted) if images and accepted else {}
     differences = _screened(measurement, images)
@@ -116,6 +116,7 @@ def _circumstances(
             pairing=replace(pairing, tuned=tuned),
             traced=differences == () and _same_trace_base(measurement, images),
             jitter=images.jitter if images else None,
+            couplings=family.couplings.get(cell.pruner or "", {}),
             finished=bool(cell.candidate),
             same_network=_same_network(accepted, measurement) if cell.candidate else False,
             measured=measurement.uncertainty if cell.candidate else {},

@@ -270,9 +270,8 @@ def _checked_file(
         if not whole:
             raise
         images, unpaired = {}, str(error)
-    return replace(
-        file, images=images, unpaired=unpaired, family=family_of(found, protocol, metrics, untuned)
-    )
+    family = family_of(found, protocol, metrics, untuned, images=images)
+    return replace(file, images=images, unpaired=unpaired, family=family)
 
 
 def _check_dense(file: GateFile, protocol: Protocol, extensions: Extensions) -> None:

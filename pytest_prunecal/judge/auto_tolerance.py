@@ -5,9 +5,7 @@ with its own yardstick and noise:
 
 - exact: the same network without training in between. There is no noise.
 - same seed: code that fine-tunes as the accepted code did gives each seed the number that it had, but for
-  float arithmetic. The noise of that is measured at the update: v = (freedom 2 (0.3 s)^2 + sum of squares
-  of the repeats) / (freedom + repeats), with s^2 the variance over seeds, and never more than two trainings
-  differ by.
+  float arithmetic. The noise of that is measured at the update, see `coupling`.
 - same base: another fine-tuning of the same base network, against the mean of K accepted seeds. A change
   over n seeds has the variance s^2 (1/n + 1/K).
 - another base: likewise, and base networks differ, too.
@@ -23,7 +21,6 @@ What lies beside the baseline file, which nobody can review, makes a comparison 
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -36,7 +33,6 @@ from pytest_prunecal.judge.sequence import EARLIEST, Plan, deviation
 from pytest_prunecal.study.looks import MOST
 
 if TYPE_CHECKING:
-    from pytest_prunecal.judge.noise import Spread
     from pytest_prunecal.study.metric import Metric
 
 Kind = Literal[
@@ -51,9 +47,6 @@ Kind = Literal[
 
 NORMAL = 1000
 """Degrees of freedom of a mean over many images: Student's t is the normal distribution to 1 %."""
-
-COUPLING = 0.3
-"""Deviation of a repeated training, as a share of that of two trainings under other seeds (0.32 measured)."""
 
 MOST_SEEDS = 99
 MOST_IMAGES = 100
@@ -279,18 +272,3 @@ def _images(plan: Plan, by_images: float) -> float | None:
     """Factor of test images that does the same."""
     room = (plan.floor / plan.noise(plan.looks[-1])) ** 2 - (1 - by_images)
     return by_images / room if room * MOST_IMAGES > by_images else None
-
-
-def coupled(spread: Spread, repeats: list[float], slope: float, freedom: int) -> tuple[float, int]:
-    """Deviation of a seed against itself on the scale, and its degrees of freedom.
-
-    Args:
-        spread: the training noise.
-        repeats: how far repeats of the accepted training ended from it, in the metric's unit; may be none.
-        slope: of the metric's scale.
-        freedom: of the protocol's prior.
-    """
-    expected = 2 * COUPLING * COUPLING * spread.variance
-    moved = [one * slope for one in repeats if math.isfinite(one)]
-    variance = (freedom * expected + sum(one * one for one in moved)) / (freedom + len(moved))
-    return math.sqrt(min(variance, 2 * spread.variance)), max(freedom + len(moved), LEAST_FREEDOM)

@@ -7,7 +7,8 @@ import statistics
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_prunecal.judge.auto_tolerance import NORMAL, Change, coupled
+from pytest_prunecal.judge.auto_tolerance import NORMAL, Change
+from pytest_prunecal.judge.coupling import coupled
 from pytest_prunecal.judge.noise import AS_EXPECTED, Accepted, spread
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.metric import DECIMALS
@@ -52,6 +53,7 @@ class Sides:
         pairing: how the sides relate by what lies beside the file.
         traced: whether both computed the same before training noise set in, from beside the file, too.
         jitter: how far float arithmetic alone moves the cell, likewise; None if that is not known.
+        couplings: by metric, what the expected square of a repeat is multiplied by, see `coupling`; likewise.
         finished: whether it is a finished network, which nothing trains here.
         same_network: whether it is the very file that was accepted, by what the baseline file says.
         measured: by metric, how sure the measured number is; asked of finished networks alone.
@@ -69,6 +71,7 @@ class Sides:
     pairing: Pairing = field(default_factory=Pairing)
     traced: bool = False
     jitter: Jitter | None = None
+    couplings: Mapping[str, float] = field(default_factory=dict)
     finished: bool = False
     same_network: bool = False
     measured: Mapping[str, Uncertainty] = field(default_factory=dict)
@@ -224,7 +227,7 @@ class _One(NamedTuple):
         if not sides.traced or (self.seeds > 1 and not sides.tuned) or not all(map(math.isfinite, there)):
             return None
         repeats = sides.jitter.metrics.get(self.name, []) if sides.jitter else []
-        return self._coupled(there, repeats)
+        return self._coupled(there, repeats, sides.couplings.get(self.name, 1.0))
 
     def first_seed(self) -> Change | None:
         """The same of one seed, and but for `traced` from the baseline file alone."""
@@ -234,15 +237,18 @@ class _One(NamedTuple):
             return None
         return self._coupled([first], [])
 
-    def _coupled(self, there: Sequence[Number], repeats: list[float]) -> Change | None:
+    def _coupled(
+        self, there: Sequence[Number], repeats: Sequence[float], level: float = 1.0
+    ) -> Change | None:
         """Seed by seed against these accepted numbers; None if there are none."""
         scale, sides = scale_of(self.metric), self.sides
         pairs = list(zip(self._here, there, strict=False))
         if not pairs:
             return None
-        level = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
-        noise = spread("finetune", self.name, self.metric, self._accepted, sides.noise, level)
-        sd, freedom = coupled(noise, repeats, scale.slope(self.mean), sides.noise.freedom)
+        seen = sides.levels.get("finetune", {}).get(self.name, AS_EXPECTED)
+        noise = spread("finetune", self.name, self.metric, self._accepted, sides.noise, seen)
+        moved = [one * scale.slope(self.mean) for one in repeats]
+        sd, freedom = coupled(noise, moved, sides.noise.freedom, level)
         return Change(
             "same seed" if sides.tuned and sd else "exact",
             scale.sign * statistics.fmean(one - other for one, other in pairs),

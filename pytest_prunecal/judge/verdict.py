@@ -174,7 +174,8 @@ class CellVerdict:
     def identical(self) -> bool:
         """Whether every metric equals its baseline, or that of its own seeds, as far as it is recorded."""
         unchanged = all(verdict.replayed or verdict.change == 0 for verdict in self.metrics)
-        return self.by_baseline is Status.OK and unchanged and not self.without_baseline
+        kept = self.status in (Status.OK, Status.UNRECOVERED) and self.by_baseline is Status.OK
+        return kept and unchanged and not self.without_baseline
 
     @property
     def reviewed(self) -> bool:

@@ -50,7 +50,7 @@ CELLS = {
 }
 """Cells, four that pruning damaged and two that it did not, and how many seeds of each are measured."""
 
-SPLITS = 3000
+SPLITS = 10_000
 
 Numbers = dict[str, "Number"]
 

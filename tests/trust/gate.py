@@ -17,6 +17,7 @@ from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.sequence import next_look
 from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.study import metric
+from pytest_prunecal.study.extensions import Extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -142,7 +143,7 @@ def file_of(
 ) -> GateFile:
     """A model's part of the gate, as a session reads it."""
     cells = tuple(subject.cells)
-    family = family_of(found, subject.protocol, settings.metrics)
+    family = family_of(found, subject.protocol, settings.metrics, images=images)
     ids = frozenset(cell.id for cell in cells)
     return GateFile(subject.model, Path("baseline"), "baseline", found, cells, ids, images, family=family)
 
@@ -150,4 +151,5 @@ def file_of(
 def settings_of(protocol: Protocol) -> Settings:
     """A session's settings, as far as judging reads them."""
     options = SimpleNamespace(update=None, changed="tell")
-    return cast("Settings", SimpleNamespace(protocol=protocol, metrics=metric.known(), options=options))
+    named = {"protocol": protocol, "metrics": metric.known(), "options": options, "extensions": Extensions()}
+    return cast("Settings", SimpleNamespace(**named))

@@ -6,7 +6,7 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-from detection import RUNS, order
+from detection import FAULT_SEEDS, GRAVE_SEEDS, RUNS, order
 from false_alarms import lab_in
 
 if TYPE_CHECKING:
@@ -26,5 +26,5 @@ def measure_all(folder: Path, jobs: list[tuple[str, int]]) -> None:
     with get_context("spawn").Pool(PROCESSES) as pool:
         for _ in pool.imap_unordered(partial(work, folder), jobs, chunksize=1):
             pass
-    for seed in sorted({order(run)[0] for run in range(RUNS)}):
+    for seed in sorted({order(run, seeds)[0] for run in range(RUNS) for seeds in (FAULT_SEEDS, GRAVE_SEEDS)}):
         lab_in(folder).jitter(seed)

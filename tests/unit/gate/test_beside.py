@@ -16,6 +16,7 @@ from pytest_prunecal.gate.selection import GateFile
 from pytest_prunecal.judge.verdict import Status
 from pytest_prunecal.lab.evaluation.encoded import encode
 from pytest_prunecal.study.cell import Cell
+from pytest_prunecal.study.extensions import Extensions
 from pytest_prunecal.study.image_results import Columns, ImageResults
 from pytest_prunecal.study.measurement import Measurement
 from pytest_prunecal.study.metric import METRICS
@@ -26,7 +27,10 @@ from pytest_prunecal.study.uncertainty import Uncertainty
 torch.set_num_threads(1)
 QUICK = load("quick", BUILT_IN)
 SETTINGS = SimpleNamespace(
-    protocol=QUICK, metrics=METRICS, options=SimpleNamespace(update=None, changed="tell")
+    protocol=QUICK,
+    metrics=METRICS,
+    extensions=Extensions(),
+    options=SimpleNamespace(update=None, changed="tell"),
 )
 CELLS = (Cell("net", None, 0), Cell("net", "weight", 0.5))
 IMAGES = 20

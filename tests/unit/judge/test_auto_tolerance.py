@@ -9,16 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_prunecal.judge.auto_tolerance import (
-    COUPLING,
     MOST_SEEDS,
     Allowance,
     Change,
     Terms,
     allowance,
-    coupled,
     plan_of,
 )
-from pytest_prunecal.judge.noise import LEAST_FREEDOM, Spread
 from pytest_prunecal.judge.scale import scale_of
 from pytest_prunecal.study.metric import METRICS
 
@@ -30,7 +27,6 @@ TERMS = Terms(level=1e-5, min_effect=0.005)
 
 
 def test_the_known_constants():
-    assert COUPLING == 0.3
     assert Terms(0.1, 0.0).most == 16
 
 
@@ -174,25 +170,6 @@ def test_where_nothing_cures_none_is_promised():
     same_seed = allowance(replace(CHANGE, accepted=0, known=12), replace(TERMS, min_effect=1e-6), ECE)
     assert same_seed.wanted_seeds is None
     assert MOST_SEEDS == 99
-
-
-NOISE = Spread(variance=0.04, freedom=15, seeds=12, by_images=0.5)
-
-
-def test_a_seed_against_itself_by_hand():
-    expected = 2 * 0.3**2 * 0.04
-    assert coupled(NOISE, [], 10.0, 4) == (pytest.approx(math.sqrt(expected)), 8)
-    sd, freedom = coupled(NOISE, [0.001, -0.002], 10.0, 4)
-    assert sd == pytest.approx(math.sqrt((4 * expected + 0.01**2 + 0.02**2) / 6))
-    assert freedom == LEAST_FREEDOM == 8  # four of the prior, two of the repeats, and no fewer than that
-    assert coupled(NOISE, [0.001] * 5, 10.0, 4)[1] == 9
-
-
-@hypothesis.given(st.lists(st.floats(), max_size=5), st.floats(1, 50))
-def test_a_seed_against_itself_is_never_noisier_than_two_trainings(repeats, slope):
-    sd, freedom = coupled(NOISE, repeats, slope, 4)
-    assert 0 < sd <= math.sqrt(2 * 0.04) * (1 + 1e-9)
-    assert freedom == max(4 + sum(map(math.isfinite, repeats)), 8)
 
 
 @hypothesis.settings(max_examples=40)

@@ -46,7 +46,7 @@ def status(name, baseline, measured, tolerance=EXACT, metrics=METRICS):
 
 
 def test_directions():
-    assert sorted(HIGHER) == ["accuracy", "mpc", "rpc", "sparsity"]
+    assert sorted(HIGHER) == ["accuracy", "int8", "mpc", "rpc", "sparsity"]
     room = Tolerance(abs=0.01)
     for name in METRICS:
         worse, better = (0.4, 0.6) if name in HIGHER else (0.6, 0.4)

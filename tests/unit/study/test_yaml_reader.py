@@ -245,6 +245,9 @@ def test_a_baseline_as_large_as_they_get_is_read():
 @hypothesis.settings(max_examples=150)
 @hypothesis.given(mutated([VALID, *(path.read_text() for path in protocol_file.BUILT_IN.glob("*.yaml"))]))
 def test_both_parsers_of_pyyaml_read_the_same_at_the_same_places(text):
+    text = text.removeprefix("\ufeff")
+    hypothesis.assume(not yaml_reader._NOT_ALLOWED.search(text))  # which `parse` refuses
+
     def flat(value):
         key = value.key and (value.key.value, value.key.start_mark.index, value.key.end_mark.index)
         here = (value.path, value.line, value.node.start_mark.index, value.node.end_mark.index, key)
@@ -255,7 +258,7 @@ def test_both_parsers_of_pyyaml_read_the_same_at_the_same_places(text):
 
     def read(kind):
         try:
-            return flat(yaml_reader._parse(text.removeprefix("\ufeff"), "f.yaml", kind))
+            return flat(yaml_reader._parse(text, "f.yaml", kind))
         except (yaml.YAMLError, PrunecalError):
             return None
 
