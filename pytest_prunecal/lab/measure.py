@@ -27,7 +27,7 @@ from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.trace import FirstSteps, of_logits, of_structure, trace_of
 from pytest_prunecal.lab.training.loop import Pressure
-from pytest_prunecal.lab.tuning import Enough, context_of
+from pytest_prunecal.lab.tuning import Enough, context_of, drawing_seed
 from pytest_prunecal.lab.warned import told_with
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.measurement import Measurement
@@ -177,7 +177,8 @@ def pruned_of(
     pruner = pruner_of(cell, bench)
     if pruner is None or cell.pruner is None:
         return Pruned(network)
-    with stage(bench.device, bench.protocol.seed, "prune", cell.model, cell.id):
+    seed = drawing_seed(bench, tunes=pruner.tunes)
+    with stage(bench.device, seed, "prune", cell.model, cell.id):
         context = context_of(cell, bench, begun, tunes=pruner.tunes)
         pruned = prune(cell, pruner, network, context)
     if cell.model not in MODELS or cell.pruner not in PRUNERS:

@@ -45,7 +45,7 @@ def context_of(cell: Cell, bench: Bench, begun: Callable[[nn.Module], None], *, 
         begun: called with the network before the first step of `fine_tune`.
         tunes: whether the pruner may train: what it gives is fine-tuned, too.
     """
-    parts = bench.protocol.seed, "pruner", cell.model, cell.id
+    parts = drawing_seed(bench, tunes=tunes), "pruner", cell.model, cell.id
     images, labels = bench.trainer.training_set
     recipe = bench.protocol.finetune
     return Context(
@@ -56,6 +56,11 @@ def context_of(cell: Cell, bench: Bench, begun: Callable[[nn.Module], None], *, 
         generator_of(*parts, "generator"),
         Tuner(cell, bench, begun, tunes),
     )
+
+
+def drawing_seed(bench: Bench, *, tunes: bool) -> int:
+    """Root of what a pruner draws: what is not trained has no noise, so it is the same under every seed."""
+    return bench.protocol.seed if tunes else bench.setup.protocol.seed
 
 
 @dataclass

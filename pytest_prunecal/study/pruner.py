@@ -23,7 +23,7 @@ class Pruner:
         levels: None for a pruner that takes a ratio, 0 <= ratio < 1, and prunes nothing at 0; names of levels
             for one that takes such a name; empty for one that takes neither and gives one cell.
         tunes: whether what it gives is fine-tuned as the protocol says; what is not has no training noise of
-            its own, and its function may not call `fine_tune`.
+            its own: its function may not call `fine_tune`, and draws the same under every seed.
         extra: the optional extra that the function needs, one of `study.extras.EXTRAS`; empty for none.
 
     Example:
