@@ -19,8 +19,9 @@ RUN = [
 
 
 def marks(page):
-    """The door and the tutorial are run by the README's test command, the others in CI."""
-    return [] if page.parent in (ROOT, ROOT / "docs" / "tutorial") else [pytest.mark.slow]
+    """The door and the first tutorial are run by the README's test command, the others in CI."""
+    first = ROOT / "docs" / "tutorial" / "index.md"
+    return [] if page.parent == ROOT or page == first else [pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
