@@ -25,21 +25,21 @@ ratios: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 """
 
 
-@pytest.mark.benchmark(group="the main job, 22 cells with -n 4")
+@pytest.mark.benchmark(group="the main job, 24 cells with -n 4")
 def test_cold(benchmark: BenchmarkFixture, directory: Directory) -> None:
     out = benchmark.pedantic(directory.pytest, MAIN_JOB, setup=directory.forget, rounds=3)
-    assert "22 passed" in out
+    assert "24 passed" in out
     benchmark.extra_info["peak MB of a worker"] = directory.peaks()[0]
 
 
-@pytest.mark.benchmark(group="the main job, 22 cells with -n 4")
+@pytest.mark.benchmark(group="the main job, 24 cells with -n 4")
 def test_warm(benchmark: BenchmarkFixture, directory: Directory) -> None:
     directory.pytest(*MAIN_JOB)
-    assert "22 reused" in benchmark.pedantic(directory.pytest, MAIN_JOB, rounds=5)
+    assert "24 reused" in benchmark.pedantic(directory.pytest, MAIN_JOB, rounds=5)
     benchmark.extra_info["peak MB of a worker"] = directory.peaks()[0]
 
 
-@pytest.mark.benchmark(group="22 reused cells, beside a test of one's own")
+@pytest.mark.benchmark(group="24 reused cells, beside a test of one's own")
 def test_reused(beside: Beside, directory: Directory) -> None:
     directory.pytest(*MAIN_JOB)
     (directory.path / "test_own.py").write_text("def test_own(): pass\n")
