@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 OWN = """\
+from pytest_prunecal import Pruner
+
 def pytest_prunecal_models(config):
     return {"tinynet": "tiny:tiny"}
 
 def pytest_prunecal_pruners(config):
-    return dict.fromkeys(["mine", "other"], "pytest_prunecal.lab.pruners.weight:weight")
+    return dict.fromkeys(["mine", "other"], Pruner("pytest_prunecal.lab.pruners.weight:prune"))
 """
 
 

@@ -95,7 +95,7 @@ def pytest_prunecal_metrics():
         Metric("images", higher_is_better=True, function="noisy:of_images"),
         Metric("each", higher_is_better=True, paired=True, function="noisy:of_each"),
         Metric("corrupted", higher_is_better=True, where="corrupted images", function="noisy:of_images"),
-        Metric("network", higher_is_better=True, where="network", function="noisy:of_network"),
+        Metric("whole", higher_is_better=True, where="network", function="noisy:of_network"),
     ]
     return {metric.name: metric for metric in own}
 """
