@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from pytest_prunecal.lab.metrics.complexity import macs
-from pytest_prunecal.lab.pruners.channel import bn_scales
+from pytest_prunecal.lab.models.norms import bn_scales
 from pytest_prunecal.lab.resolve import resolve
 from pytest_prunecal.study.builtin import MODELS, PRUNERS
 from pytest_prunecal.study.cell import DENSE, MASKING, grid, interleaved

@@ -43,6 +43,17 @@ NETWORKS = {  # name: height and width of the images, the smallest that do
     )},
     "timm:swin_tiny_patch4_window7_224": 224,
 }  # fmt: skip
+SMALLEST = (  # the smallest of each family: the slow test measures these again, and the script all
+    *(f"torchvision:{name}" for name in (
+        "googlenet", "mnasnet0_5", "mobilenet_v2", "regnet_x_400mf", "shufflenet_v2_x0_5", "squeezenet1_1",
+        "swin_t", "vgg11",
+    )),
+    *(f"timm:{name}" for name in (
+        "convnext_atto", "convnextv2_atto", "efficientnet_lite0", "ghostnet_050", "mixer_s32_224",
+        "mobilenetv3_small_050", "resnet10t", "vit_tiny_patch16_224", "edgenext_xx_small", "fastvit_t8",
+        "levit_128s", "mobilevit_xxs", "poolformer_s12",
+    )),
+)  # fmt: skip
 
 
 def network_of(name: str) -> tuple[nn.Module, torch.Tensor]:

@@ -11,6 +11,7 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.candidates.finished import Finished
 from pytest_prunecal.lab.checkpoint import prefix_of, put, read
 from pytest_prunecal.lab.metrics.complexity import weights
+from pytest_prunecal.lab.models.norms import NORMS
 from pytest_prunecal.lab.models.tied import with_all_names
 from pytest_prunecal.lab.own_code import told
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_NORMS = (*(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), nn.SyncBatchNorm)
 _INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
@@ -108,7 +108,7 @@ def _narrow(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         _tell_conv(own, previous)
     elif isinstance(module, nn.Linear):
         own.out_features, own.in_features = weight.shape
-    elif isinstance(module, _NORMS + _INSTANCE_NORMS):
+    elif isinstance(module, NORMS + _INSTANCE_NORMS):
         own.num_features = len(weight)
     elif isinstance(module, nn.GroupNorm):
         own.num_channels = len(weight)

@@ -12,7 +12,6 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection
 from pytest_prunecal.lab.pruners.base import Pruned, global_threshold, magnitudes, warn_floored
-from pytest_prunecal.lab.pruners.coupled import NORMS
 from pytest_prunecal.lab.pruners.graph import declares_groups, prune_channels
 from pytest_prunecal.lab.pruners.surgery import module_at, without_channels
 
@@ -60,22 +59,6 @@ def prune(model: nn.Module, ratio: float, example: Tensor | None = None) -> Prun
         kept.append((group, index))
     warn_floored(floored, ratio, kept="channel")
     return Pruned(without_channels(model, kept))
-
-
-def bn_scales(model: nn.Module) -> list[nn.Parameter]:
-    """The scale (gamma) of every batch norm that has one: what the L1 penalty of slimming acts on.
-
-    The penalty's subgradient is lambda * sign(gamma), added to each scale's gradient before the optimiser
-    steps.
-    """
-    norms = (module for module in model.modules() if isinstance(module, NORMS))
-    return [norm.weight for norm in norms if norm.affine]
-
-
-def init_bn_scales(model: nn.Module, value: float = 0.5) -> None:
-    """Set every BN scale to one value, in place: the start that slimming trains from."""
-    for scale in bn_scales(model):
-        nn.init.constant_(scale, value)
 
 
 def _scores(model: nn.Module, group: ChannelGroup) -> torch.Tensor:

@@ -21,13 +21,13 @@ from torch.nn import functional
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import logits_of
+from pytest_prunecal.lab.models.norms import NORMS
+from pytest_prunecal.lab.models.ranked import CONVS
 from pytest_prunecal.lab.own_code import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _KINDS = (*CONVS, nn.Linear, *NORMS, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)
 CUTTABLE: tuple[type[nn.Module], ...] = (*_KINDS, nn.InstanceNorm3d, nn.PReLU, nn.MultiheadAttention)
 """Layers that channels can be taken out of."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from pytest_prunecal.lab.pruners.coupled import CONVS, NORMS, Part, is_depthwise, width_of
+from pytest_prunecal.lab.models.norms import NORMS
+from pytest_prunecal.lab.models.ranked import CONVS
+from pytest_prunecal.lab.pruners.coupled import Part, is_depthwise, width_of
 from pytest_prunecal.lab.pruners.surgery import narrow
 
 if TYPE_CHECKING:

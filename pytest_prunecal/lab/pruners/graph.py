@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.forward import logits_of
+from pytest_prunecal.lab.models.norms import NORMS
+from pytest_prunecal.lab.models.ranked import CONVS
 from pytest_prunecal.lab.pruners.base import (
     Pruned,
     exact_ratio,
@@ -23,7 +25,7 @@ from pytest_prunecal.lab.pruners.base import (
     magnitudes,
     warn_floored,
 )
-from pytest_prunecal.lab.pruners.coupled import CONVS, NORMS, layout_of
+from pytest_prunecal.lab.pruners.coupled import layout_of
 from pytest_prunecal.lab.pruners.cut import cuts_of, masked, without
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pytest_prunecal.lab.forward import lay_out
+from pytest_prunecal.lab.models.norms import bn_scales
 from pytest_prunecal.lab.pruners.base import held_by, hold
-from pytest_prunecal.lab.pruners.channel import bn_scales
 from pytest_prunecal.lab.training.adamw import AdamW
 from pytest_prunecal.lab.training.sgd import SGD
 

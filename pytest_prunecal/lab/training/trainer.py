@@ -19,8 +19,8 @@ from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.forward import Forward
 from pytest_prunecal.lab.models.builder import call
 from pytest_prunecal.lab.models.entry import Entry, own_copy
+from pytest_prunecal.lab.models.norms import init_bn_scales
 from pytest_prunecal.lab.models.tied import stored_once
-from pytest_prunecal.lab.pruners.channel import init_bn_scales
 from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.reproducible import reproducible
 from pytest_prunecal.lab.training.augmentation import Augmentation

@@ -388,6 +388,27 @@ def test_what_int8_runs_on_is_part_of_its_cells_alone(project, monkeypatch):
     assert identities()[0] not in (before[0], after[0])
 
 
+def test_what_finds_channels_is_part_of_the_cells_that_it_prunes(project, monkeypatch):
+    pytest.importorskip("torch_pruning")
+
+    def identities(cells):
+        found = []
+        for model, pruner in cells:
+            project.cell = Cell(model, pruner, 0.5)
+            found.append(project.identity())
+        return found
+
+    graph = [("mine", "filter"), ("mine", "channel")]
+    others = [("mine", "weight"), ("mine", "halving"), ("vgg19", "filter"), ("resnet20", "channel")]
+    before = identities(graph), identities(others)
+    version_of = sources.version_of
+    monkeypatch.setattr(
+        sources, "version_of", lambda path: "99.0" if "torch_pruning" in path.parts else version_of(path)
+    )
+    assert not {*before[0]} & {*identities(graph)}
+    assert before[1] == identities(others)
+
+
 @pytest.fixture
 def finished(project):
     """The same project's candidate: an ONNX file whose weights lie in another."""

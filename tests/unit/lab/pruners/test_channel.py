@@ -1,18 +1,14 @@
-"""Network slimming, against its definition, and the BN scales that its training shrinks."""
+"""Network slimming, against its definition."""
 
 import hypothesis
-import pytest
 import torch
 from hypothesis import strategies as st
-from torch import nn
 
 from pytest_prunecal.lab.models.groups import ChannelGroup, channel_groups
 from pytest_prunecal.lab.models.layers import ChannelSelection
+from pytest_prunecal.lab.models.norms import init_bn_scales
 from pytest_prunecal.lab.models.preresnet import preresnet110
-from pytest_prunecal.lab.models.resnet import resnet20
-from pytest_prunecal.lab.models.vgg import vgg19
 from pytest_prunecal.lab.pruners import channel
-from pytest_prunecal.lab.pruners.channel import bn_scales, init_bn_scales
 
 quickly = hypothesis.settings(max_examples=30)
 percent = st.integers(0, 99)
@@ -74,17 +70,3 @@ def test_a_users_own_selection_is_set(toy):
     assert model.pick.index.tolist() == [1, 3]
     assert model.norm.num_features == 5
     assert model.head.in_features == 18
-
-
-@pytest.mark.parametrize(("builder", "scales"), [(vgg19, 16), (resnet20, 19), (preresnet110, 109)])
-def test_bn_scales_are_all_there_are(builder, scales):
-    network = builder(width=0.25)
-    init_bn_scales(network)
-    found = bn_scales(network)
-    assert len(found) == scales
-    assert all((scale == 0.5).all() and scale.requires_grad for scale in found)
-    own = {id(parameter) for parameter in network.parameters()}
-    assert {id(scale) for scale in found} <= own
-    init_bn_scales(network, 0.25)
-    assert all((scale == 0.25).all() for scale in found)
-    assert all((bn.bias == 0).all() for bn in network.modules() if isinstance(bn, nn.BatchNorm2d))

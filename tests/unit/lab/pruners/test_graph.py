@@ -20,6 +20,8 @@ from pytest_prunecal.lab.pruners.cut import masked, without
 
 tp = pytest.importorskip("torch_pruning")
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Depthwise(nn.Module):
     """The block of every MobileNet."""

@@ -133,3 +133,45 @@ def test_a_tied_weight_is_ranked_once():
     assert list(pruned.masks) == ["0.weight", "2.weight"]
     assert (~conv_masks(pruned)).sum() == (16 + 8) // 2 + 1
     assert pruned.model[1].weight is pruned.model[0].weight
+
+
+@pytest.mark.parametrize(
+    ("fast", "build"),
+    [
+        ("_native_multi_head_attention", lambda: nn.MultiheadAttention(8, 2, batch_first=True)),
+        ("_transformer_encoder_layer_fwd", lambda: nn.TransformerEncoderLayer(8, 2, 16, 0, batch_first=True)),
+    ],
+    ids=["attention", "encoder"],
+)
+def test_masks_hold_in_the_fast_path_of_attention(monkeypatch, fast, build):
+    def outputs():
+        return model(*inputs, need_weights=False)[0] if len(inputs) == 3 else model(*inputs)
+
+    torch.manual_seed(0)
+    pruned = weight.prune(build(), 0.5)
+    model, tokens = pruned.model.train(), torch.randn(2, 5, 8)
+    inputs = [tokens] * (3 if isinstance(model, nn.MultiheadAttention) else 1)
+    held = held_by(model, pruned.masks)
+    outputs().square().sum().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.sub_(parameter.grad, alpha=0.1)
+        hold(held)
+    (name,) = (name for name in pruned.masks if name.endswith("out_proj.weight"))
+    out_proj, calls, native = model.get_parameter(name), [], getattr(torch, fast)
+    monkeypatch.setattr(torch, fast, lambda *given: calls.append(given) or native(*given))
+    model.eval()
+    with torch.no_grad():
+        found = outputs()
+        assert any(argument is out_proj for argument in calls[0])
+        assert (~pruned.masks[name]).any()
+        assert (out_proj[~pruned.masks[name]] == 0).all()
+        for key, mask in pruned.masks.items():
+            model.get_parameter(key)[~mask] = 7.0
+        assert not torch.equal(outputs(), found)
+        hold(held)
+        assert torch.equal(outputs(), found)
+        monkeypatch.setattr(torch.backends.mha, "get_fastpath_enabled", lambda: False)
+        count = len(calls)
+        torch.testing.assert_close(outputs(), found)
+        assert len(calls) == count
