@@ -33,7 +33,7 @@ NETWORKS = {  # name: height and width of the images, the smallest that do
         "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn", "vit_b_32",
     )},
     "torchvision:alexnet": 64,
-    "torchvision:inception_v3": 96,
+    "torchvision:inception_v3": 299,
     **{f"timm:{name}": 32 for name in (
         "convnext_atto", "convnextv2_atto", "deit_tiny_patch16_224", "efficientnet_lite0", "ghostnet_050",
         "mixer_s32_224", "mobilenetv3_small_050", "mobilenetv4_conv_small", "resnet10t",
