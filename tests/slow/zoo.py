@@ -27,26 +27,25 @@ CLASSES = 10
 RATIOS = (0.3, 0.5)
 NETWORKS = {  # name: height and width of the images, the smallest that do
     **{f"torchvision:{name}": 32 for name in (
-        "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "mnasnet0_5",
+        "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5", "mnasnet0_75",
         "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf",
-        "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0",
-        "squeezenet1_1", "swin_t", "vgg11", "vgg11_bn", "vit_b_32",
+        "resnet18", "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0",
+        "squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn", "vit_b_32",
     )},
     "torchvision:alexnet": 64,
-    "torchvision:inception_v3": 96,
+    "torchvision:inception_v3": 299,
     **{f"timm:{name}": 32 for name in (
         "convnext_atto", "convnextv2_atto", "deit_tiny_patch16_224", "efficientnet_lite0", "ghostnet_050",
-        "mixer_s32_224", "mobilenetv3_small_050", "res2net50_14w_8s", "resnet10t", "vit_tiny_patch16_224",
+        "mixer_s32_224", "mobilenetv3_small_050", "mobilenetv4_conv_small", "resnet10t",
+        "vit_tiny_patch16_224",
     )},
     **{f"timm:{name}": 64 for name in (
-        "edgenext_xx_small", "fastvit_t8", "levit_128s", "mobilevit_xxs", "poolformer_s12",
+        "edgenext_xx_small", "fastvit_t8", "levit_128s", "mobilevit_xxs", "poolformer_s12", "pvt_v2_b0",
     )},
-    "timm:swin_tiny_patch4_window7_224": 224,
 }  # fmt: skip
 SMALLEST = (  # the smallest of each family: the slow test measures these again, and the script all
     *(f"torchvision:{name}" for name in (
         "googlenet", "mnasnet0_5", "mobilenet_v2", "regnet_x_400mf", "shufflenet_v2_x0_5", "squeezenet1_1",
-        "swin_t", "vgg11",
     )),
     *(f"timm:{name}" for name in (
         "convnext_atto", "convnextv2_atto", "efficientnet_lite0", "ghostnet_050", "mixer_s32_224",
