@@ -17,6 +17,7 @@ from pytest_prunecal.judge.pooled import together
 from pytest_prunecal.judge.sequence import next_look
 from pytest_prunecal.lab.over_seeds import combine
 from pytest_prunecal.study import metric
+from pytest_prunecal.study.extensions import Extensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +88,11 @@ class Gate:
             environment_of(next(iter(accepted.values()))),
             {cell: dict(found.metrics) for cell, found in accepted.items()},
             uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
+            networks={
+                cell: str(found.provenance["network"])
+                for cell, found in accepted.items()
+                if "network" in found.provenance
+            },
         )
         text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
         beside = {
@@ -150,4 +156,8 @@ def file_of(
 def settings_of(protocol: Protocol) -> Settings:
     """A session's settings, as far as judging reads them."""
     options = SimpleNamespace(update=None, changed="tell")
-    return cast("Settings", SimpleNamespace(protocol=protocol, metrics=metric.known(), options=options))
+    extensions = Extensions()
+    return cast(
+        "Settings",
+        SimpleNamespace(protocol=protocol, metrics=metric.known(), options=options, extensions=extensions),
+    )
