@@ -139,9 +139,9 @@ class Workshop:
         inputs = self.lab.bench().forward.normalisation.apply(pixels)
         batches = [(inputs, torch.zeros(len(inputs), dtype=torch.int64))]
         pruned = int8.prune(self.network, batches, inputs[:2], torch.Generator().manual_seed(1))
-        assert isinstance(pruned.network, OnnxNetwork)
+        assert isinstance(pruned.model, OnnxNetwork)
         path = self._folder / f"{name}.onnx"
-        path.write_bytes(pruned.network.graph)
+        path.write_bytes(pruned.model.graph)
         return path
 
     def noise(self, brightest: int) -> Tensor:
@@ -182,9 +182,8 @@ def _head_rolled(shop: Workshop) -> Path:
     return shop.kept("head", network)
 
 
-def _swapped(shop: Workshop) -> Path:
-    mean, std = shop.constants
-    return shop.exported("swapped", Renormalised(shop.network, shop.constants, (std, mean)))
+def _normalised(shop: Workshop, wrong: tuple[tuple[float, ...], tuple[float, ...]]) -> Made:
+    return lambda: Renormalised(shop.network, shop.constants, wrong)
 
 
 def _stale(shop: Workshop) -> Path:
@@ -225,11 +224,11 @@ CATALOGUE = {
         "ONNX; logits multiplied by 1.5", lambda shop: shop.exported("x1.5", Scaled(shop.network, 1.5))
     ),
     "normalisation swapped": Planted(
-        "ONNX; mean and deviation of the normalisation swapped (0.3048 and 0.3182)", _swapped
+        "built; mean and deviation of the normalisation swapped (0.3048 and 0.3182)",
+        lambda shop: _normalised(shop, shop.constants[::-1]),
     ),
     "ImageNet's normalisation": Planted(
-        "ONNX; images normalised by ImageNet's constants",
-        lambda shop: shop.exported("imagenet", Renormalised(shop.network, shop.constants, IMAGENET)),
+        "built; images normalised by ImageNet's constants", lambda shop: _normalised(shop, IMAGENET)
     ),
     "stale": Planted("safetensors; trained for a third of the epochs", _stale),
     "BN folded without mean": Planted(
