@@ -4,8 +4,9 @@
     python tests/trust/study.py FOLDER report [PART...]   # minutes a part; results.json and the docs
 
 WHAT is `tiny`, the small gate of the other parts, or `damaged`, cells of the shipped one. What lies in FOLDER
-is not measured again. PART is one of false-alarms, damaged, detection, power, candidates, detectable (from the
-shipped baselines alone) and environments (which sums up the reports of sessions in FOLDER/environments).
+is not measured again. PART is one of false-alarms, damaged, detection, power, candidates (which measures what
+it needs), detectable (from the shipped baselines alone) and environments (which sums up the reports of
+sessions in FOLDER/environments).
 """
 
 from __future__ import annotations
