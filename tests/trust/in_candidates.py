@@ -55,8 +55,7 @@ class Renormalised(nn.Module):
         super().__init__()
         self.network = network
         mean, std, other_mean, other_std = (torch.tensor(part).view(3, 1, 1) for part in (*right, *wrong))
-        self.register_buffer("scale", std / other_std)
-        self.register_buffer("shift", (mean - other_mean) / other_std)
+        self.scale, self.shift = std / other_std, (mean - other_mean) / other_std
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images * self.scale + self.shift)
@@ -113,10 +112,10 @@ class Workshop:
     def exported(self, name: str, network: nn.Module) -> Path:
         """A network in an ONNX file."""
         path = self._folder / f"{name}.onnx"
-        size = self.lab.subject.protocol.dataset["size"]
+        images = self.lab.bench().dataset.test_images[:2].float()
         program = torch.onnx.export(
             network.eval(),
-            (torch.zeros(2, 3, size, size),),
+            (images,),
             input_names=["images"],
             output_names=["logits"],
             dynamo=True,
