@@ -155,8 +155,8 @@ class Stand:
         return [(one.corruption, one.severity) for one in self._bench.corrupted]
 
     def trial(self, logits: Logits, images: Tensor, run: int) -> Trial:
-        """What a session would measure on some of the images."""
-        evaluated = self.evaluated(logits.of(images), self.labels[images])
+        """What a session would measure on some of the images, of which the logits are."""
+        evaluated = self.evaluated(logits, self.labels[images])
         provenance = {"network": logits.sha256} if logits.sha256 else {}
         stages: Stages = {DATA: {"images and labels": f"drawn {run}"}, CORRUPTIONS: {"all": 0.5}}
         return Trial(
@@ -187,7 +187,9 @@ def report(folder: Path) -> Candidates:
     torch.set_num_threads(1)
     stand = Stand(folder)
     draws = [_drawn(run, len(stand.labels)) for run in range(RUNS)]
-    gates = [stand.gate(stand.trial(stand.accepted, images, run)) for run, images in enumerate(draws)]
+    gates = [
+        stand.gate(stand.trial(stand.accepted.of(images), images, run)) for run, images in enumerate(draws)
+    ]
     return {
         "images": len(stand.labels),
         "planted": {name: _planted(stand, name, draws, gates) for name in CATALOGUE},
@@ -203,7 +205,7 @@ def _planted(stand: Stand, name: str, draws: list[Tensor], gates: list[Gate]) ->
     """Judge one candidate on every resampling."""
     logits = stand.logits(name, CATALOGUE[name].make)
     verdicts = [
-        gate.verdict(CELL, [{CELL.id: stand.trial(logits, images, run)}])
+        gate.verdict(CELL, [{CELL.id: stand.trial(logits.of(images), images, run)}])
         for run, (images, gate) in enumerate(zip(draws, gates, strict=True))
     ]
     here, there = (stand.evaluated(one, stand.labels).metrics for one in (logits, stand.accepted))
@@ -238,14 +240,14 @@ def _alike(stand: Stand, name: str) -> Alike:
     for run in range(ALIKE):
         images = _drawn(RUNS + run, len(stand.labels))
         generator = torch.Generator().manual_seed(run)
-        # By the image drawn, so that both copies of one are the same on either side.
+        # Of each draw anew: copies of an image exchanged together would err together, as no test images do.
         swapped = torch.randint(2, (1, len(stand.labels), 1), generator=generator).bool()
+        ours, theirs = (one.of(images) for one in (stand.accepted, other))
         there, here = (
-            Logits(torch.where(swapped, first.sets, second.sets), first.sha256)
-            for first, second in ((stand.accepted, other), (other, stand.accepted))
+            stand.trial(Logits(torch.where(swapped, first.sets, second.sets), first.sha256), images, run)
+            for first, second in ((ours, theirs), (theirs, ours))
         )
-        gate = stand.gate(stand.trial(there, images, run))
-        verdicts.append(gate.verdict(CELL, [{CELL.id: stand.trial(here, images, run)}]))
+        verdicts.append(stand.gate(there).verdict(CELL, [{CELL.id: here}]))
     return {
         "failed": rate([one.status.fails for one in verdicts]),
         "caught": Counter(metric for one in verdicts for metric in _caught(one)).most_common(3),
