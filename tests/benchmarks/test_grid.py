@@ -22,6 +22,7 @@ prunecal: 1
 extends: quick
 name: unpinned
 ratios: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+pruners: [weight, filter, channel]
 """
 
 

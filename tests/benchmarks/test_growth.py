@@ -39,6 +39,7 @@ prunecal: 1
 extends: quick
 dataset: {{name: arrays, path: data, classes: {classes}}}
 ratios: {ratios}
+pruners: [weight, filter, channel]
 base: {{epochs: 1}}
 finetune: {{epochs: 1}}
 """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-PROTOCOL = "prunecal: 1\nextends: quick\nratios: [{ratios}]\n"
+PROTOCOL = "prunecal: 1\nextends: quick\nratios: [{ratios}]\npruners: [weight, filter, channel]\n"
 
 
 @pytest.mark.benchmark(group="a run that does not use the plugin")

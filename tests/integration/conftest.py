@@ -33,6 +33,7 @@ tolerance:
   parameters: 0
   macs: 0
   sparsity: 0
+pruners: [weight, filter, channel]
 """
 MODEL = '''\
 import os

@@ -88,7 +88,8 @@ CELLS = [
 def own(project):
     """A project whose grid has cells of every kind."""
     project.write({"own.py": OWN, "conftest.py": CONFTEST})
-    project.edit("ratios: [0, 0.3, 0.5]", f"ratios: [0, 0.3]\n{PRUNERS}", "tiny.yaml")
+    project.edit("ratios: [0, 0.3, 0.5]", "ratios: [0, 0.3]", "tiny.yaml")
+    project.edit("pruners: [weight, filter, channel]", PRUNERS, "tiny.yaml")
     return project
 
 

@@ -257,7 +257,7 @@ def test_files_that_are_no_baselines(gated, content, message):
         ("epochs: 6", "epochs: many", "tiny.yaml:5: base.epochs is 'many', which is not a number"),
         ("epochs: 6", "epocs: 6", "tiny.yaml:5: unknown key 'epocs' in base; known are "),
         ("name: digits", "name: digit", "protocol 'tiny': unknown data set 'digit' (did you mean digits?); "),
-        ("extends: quick", "extends: quick\npruners: [wait]", "protocol 'tiny': unknown pruner 'wait'"),
+        ("pruners: [weight, filter, channel]", "pruners: [wait]", "protocol 'tiny': unknown pruner 'wait'"),
         (
             "[gaussian_noise, contrast]",
             "[gaussian_nose]",

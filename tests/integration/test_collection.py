@@ -80,7 +80,7 @@ def test_a_selection_of_nothing_stays_exit_5(gated):
 
 
 def test_a_pruner_beyond_the_protocols_is_found_where_it_is_asked_for(gated):
-    gated.edit("ratios: [0, 0.3, 0.5]", "ratios: [0, 0.3, 0.5]\npruners: [weight]", "tiny.yaml")
+    gated.edit("pruners: [weight, filter, channel]", "pruners: [weight]", "tiny.yaml")
     plain = gated.gate("--collect-only")
     assert plain.watcher.collected == ids(gated, "dense", "weight-0.3", "weight-0.5")
     more = gated.gate("--collect-only", "--prunecal-pruners=filter", "--prunecal-ratios=0.5")

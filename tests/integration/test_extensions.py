@@ -124,7 +124,7 @@ def extend(project, *, models="", pruners="", datasets="", metrics=""):
 
 def test_a_pruner_of_ones_own(project):
     extend(project, pruners='"idle": "own:idle"')
-    project.edit("extends: quick", "extends: quick\npruners: [weight, idle]", "tiny.yaml")
+    project.edit("pruners: [weight, filter, channel]", "pruners: [weight, idle]", "tiny.yaml")
     outcome = project.gate("--prunecal-update")
     assert outcome.ret == 0
     assert list(outcome.cells) == ["dense", "weight-0.3", "idle-0.3", "weight-0.5", "idle-0.5"]

@@ -25,7 +25,8 @@ def narrowed(project, *args):
 @pytest.fixture
 def named(project):
     """A protocol whose grid has int8."""
-    project.edit("ratios: [0, 0.3, 0.5]\n", "ratios: [0, 0.3]\npruners: [weight, int8]\n", "tiny.yaml")
+    project.edit("ratios: [0, 0.3, 0.5]\n", "ratios: [0, 0.3]\n", "tiny.yaml")
+    project.edit("pruners: [weight, filter, channel]", "pruners: [weight, int8]", "tiny.yaml")
     return project
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from planting import Plant
 
     from pytest_prunecal.lab.bench import Bench
+    from pytest_prunecal.study.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,13 @@ def planted(name: str, lab: Lab) -> Iterator[Bench | None]:
 
 def _stale(lab: Lab) -> Bench:
     """A bench on the base network as it was after a third of its epochs."""
-    protocol = lab.subject.protocol
-    recipe = replace(protocol.base, epochs=max(protocol.base.epochs // 3, 1))
-    old = lab.bench(bases={}, protocol=replace(protocol, base=recipe))
+    old = lab.bench(bases={}, protocol=stale(lab.subject.protocol))
     return lab.bench(bases=lab.trained(old))
+
+
+def stale(protocol: Protocol) -> Protocol:
+    """A protocol that trains base networks for a third of its epochs."""
+    return replace(protocol, base=replace(protocol.base, epochs=max(protocol.base.epochs // 3, 1)))
 
 
 _PLANTS: dict[str, Plant] = {

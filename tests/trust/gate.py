@@ -88,6 +88,11 @@ class Gate:
             environment_of(next(iter(accepted.values()))),
             {cell: dict(found.metrics) for cell, found in accepted.items()},
             uncertainty={cell: found.uncertainty for cell, found in accepted.items()},
+            networks={
+                cell: str(found.provenance["network"])
+                for cell, found in accepted.items()
+                if "network" in found.provenance
+            },
         )
         text = refresh.apply(None, change, subject.protocol, self.settings.metrics, "baseline")
         beside = {

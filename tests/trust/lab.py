@@ -90,15 +90,19 @@ class Subject:
         model: the model's name.
         protocol: how it is measured.
         extensions: where the model comes from.
+        candidates: names of finished networks that are gated in the place of the grid.
     """
 
     name: str
     model: str
     protocol: Protocol
     extensions: Extensions
+    candidates: tuple[str, ...] = ()
 
     @property
     def cells(self) -> list[Cell]:
+        if self.candidates:
+            return [Cell(self.model, None, 0.0, candidate=name) for name in self.candidates]
         return grid(self.model, self.protocol.pruners, self.protocol.ratios)
 
 
@@ -145,6 +149,12 @@ class Lab:
                 (model, kind): GivenBase(BaseNetwork(model, bench, slimming=kind == "slimmed").trained())
                 for kind in baseline.BASE_KINDS
             }
+
+    def network(self, protocol: Protocol | None = None) -> nn.Module:
+        """The base network: the pinned one, or what another protocol trains."""
+        bench = self.bench(bases={} if protocol else None, protocol=protocol)
+        with reproducible(1):
+            return BaseNetwork(self.subject.model, bench, slimming=False).network()
 
     def measure(self, seed: int, fault: str = "none") -> None:
         """Measure the whole grid under one seed, with a fault in the code; keep the result."""

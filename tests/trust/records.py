@@ -109,6 +109,41 @@ class Detection(TypedDict):
     claimed: float
 
 
+class Finished(TypedDict):
+    """One candidate over resamplings of the test set: whether it fails, by what, and what it truly does.
+
+    Attributes:
+        fault: whether it is one.
+        failed: how many resamplings it fails on.
+        caught: by what.
+        what: the metric in which the effect is the largest share of the claim.
+        effect: on the whole test set, for the worse.
+        claimed: the smallest that is caught with 95 %.
+    """
+
+    fault: bool
+    failed: Rate
+    caught: list[tuple[str, int]]
+    what: str
+    effect: float
+    claimed: float
+
+
+class Alike(TypedDict):
+    """Two networks without a difference over resamplings of the test set: how many fail, and by what."""
+
+    failed: Rate
+    caught: list[tuple[str, int]]
+
+
+class Candidates(TypedDict):
+    """Finished networks: planted faults, and pairs that are equally good."""
+
+    images: int
+    planted: dict[str, Finished]
+    alike: dict[str, Alike]
+
+
 class Point(TypedDict):
     """Comparisons for which about the same power is claimed: how much, and what was caught."""
 
@@ -154,6 +189,7 @@ Results = TypedDict(
         "damaged": list[Damaged],
         "detection": dict[str, Detection],
         "power": dict[str, list[Point]],
+        "candidates": Candidates,
         "detectable": list[Sight],
         "environments": list[Elsewhere],
     },

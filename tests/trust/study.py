@@ -4,8 +4,9 @@
     python tests/trust/study.py FOLDER report [PART...]   # minutes a part; results.json and the docs
 
 WHAT is `tiny`, the small gate of the other parts, or `damaged`, cells of the shipped one. What lies in FOLDER
-is not measured again. PART is one of false-alarms, damaged, detection, power, detectable (from the shipped
-baselines alone) and environments (which sums up the reports of sessions in FOLDER/environments).
+is not measured again. PART is one of false-alarms, damaged, detection, power, candidates (which measures what
+it needs), detectable (from the shipped baselines alone) and environments (which sums up the reports of
+sessions in FOLDER/environments).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import candidates
 import damaged
 import detectable
 import detection
@@ -53,6 +55,7 @@ PARTS: dict[str, Callable[[Path], object]] = {
     "damaged": damaged.report,
     "detection": detection.report,
     "power": power.report,
+    "candidates": candidates.report,
     "detectable": lambda _: detectable.report(),
     "environments": environments.report,
 }

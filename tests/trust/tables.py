@@ -6,12 +6,13 @@ import statistics
 from typing import TYPE_CHECKING
 
 from faults import CATALOGUE
+from in_candidates import CATALOGUE as PLANTED
 from lab import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from records import Damaged, Detection, Elsewhere, Point, Quiet, Rate, Results, Sight
+    from records import Candidates, Damaged, Detection, Elsewhere, Point, Quiet, Rate, Results, Sight
 
 
 def tables(results: Results) -> str:
@@ -25,6 +26,9 @@ def tables(results: Results) -> str:
         parts["detection"] = _detection(results["detection"])
     if "power" in results:
         parts["power"] = _power(results["power"])
+    if "candidates" in results:
+        parts["candidates"] = _candidates(results["candidates"])
+        parts["candidates-alike"] = _alike(results["candidates"])
     if "detectable" in results:
         parts["detectable"] = _detectable(results["detectable"])
     if "environments" in results:
@@ -102,6 +106,30 @@ def _detection(found: dict[str, Detection]) -> list[str]:
             ]
         )
     return _table(head, rows)
+
+
+def _candidates(found: Candidates) -> list[str]:
+    head = ["candidate", "what it is", "failed", "by", "true effect"]
+    rows = []
+    for name, entry in found["planted"].items():
+        share = entry["effect"] / entry["claimed"]
+        rows.append(
+            [
+                name if entry["fault"] else f"{name} (no fault)",
+                PLANTED[name].does,
+                _count(entry["failed"]),
+                _counts(dict(entry["caught"])),
+                f"{entry['what']} {entry['effect']:+.4f}, {_share(share)} of the claim",
+            ]
+        )
+    return _table(head, rows)
+
+
+def _alike(found: Candidates) -> list[str]:
+    rows = [
+        [name, _rate(one["failed"]), _counts(dict(one["caught"]))] for name, one in found["alike"].items()
+    ]
+    return _table(["exchanged with", "runs that fail", "by"], rows)
 
 
 def _share(share: float) -> str:
