@@ -112,14 +112,15 @@ def _candidates(found: Candidates) -> list[str]:
     head = ["candidate", "what it is", "failed", "by", "true effect"]
     rows = []
     for name, entry in found["planted"].items():
-        share = entry["effect"] / entry["claimed"]
+        effect = entry["effect"] + 0.0  # no -0
+        share = effect / entry["claimed"]
         rows.append(
             [
                 name if entry["fault"] else f"{name} (no fault)",
                 PLANTED[name].does,
                 _count(entry["failed"]),
                 _counts(dict(entry["caught"])),
-                f"{entry['what']} {entry['effect']:+.4f}, {_share(share)} of the claim",
+                f"{entry['what']} {effect:+.4f}, {_share(share)} of the claim",
             ]
         )
     return _table(head, rows)
