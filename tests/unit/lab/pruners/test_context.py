@@ -287,9 +287,10 @@ def test_who_has_seen_enough_ends_a_pruner_that_catches_errors(folder):
 
     bench = bench_of(folder, prune)
     with reproducible(1):
-        _, stages = measure.compressed(bench.build("resnet20"), CELL, bench, steps_alone=True)
+        _, stages, costs = measure.compressed(bench.build("resnet20"), CELL, bench, steps_alone=True)
     assert len(calls) == 1
     assert [*stages] == ["pruned", "structure", "finetune"]
+    assert costs is None
 
 
 def test_what_is_not_fine_tuned_has_no_such_stage(folder):
@@ -303,7 +304,8 @@ def test_what_is_not_fine_tuned_has_no_such_stage(folder):
     assert [*trace.stages] == ["data", "corruptions", "dense", "pruned", "structure"]
     assert read(trace.to_dict()) == trace
     with reproducible(1):
-        model, _ = measure.compressed(bench.build("resnet20"), CELL, bench)
+        model, _, costs = measure.compressed(bench.build("resnet20"), CELL, bench)
+    assert costs is None
     assert bool((model.conv1.weight[:, 0] == 0.5).all())
 
 

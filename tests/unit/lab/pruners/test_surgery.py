@@ -1,5 +1,6 @@
 """Networks made smaller, by filter and channel pruning: they compute what masked dense ones do."""
 
+import sys
 from fractions import Fraction
 
 import pytest
@@ -153,10 +154,13 @@ def declaring(toy):
 
 
 @pytest.mark.parametrize("name", STRUCTURED)
-def test_a_network_without_channel_groups_is_told_what_to_implement(declaring, name):
+def test_a_network_without_channel_groups_is_told_what_it_needs(monkeypatch, declaring, name):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    with pytest.raises(PrunecalError, match=r"Sequential need its method `channel_groups\(\)`"):
+    with pytest.raises(PrunecalError, match=f"{name} pruning of Sequential: it needs two normalised images"):
         STRUCTURED[name].prune(network, 0.5)
+    monkeypatch.setitem(sys.modules, "torch_pruning", None)
+    with pytest.raises(PrunecalError, match=r"Sequential needs .*or give the network a method `channel_g"):
+        STRUCTURED[name].prune(network, 0.5, torch.zeros(2, 3, 8, 8))
     with pytest.raises(PrunecalError, match="at least one"):
         STRUCTURED[name].prune(declaring(), 0.5)
     assert weight.prune(network, 0.5).masks["0.weight"].sum() == 4 * 27 // 2 - 1
