@@ -38,8 +38,13 @@ def test_a_handler_runs_once_the_import_is_done(module):
 
 
 def test_an_exception_of_a_handler_leaves_a_whole_module(module):
-    with pytest.raises(KeyboardInterrupt):
-        import_undisturbed(module)
+    # Set here, as a shell starts what runs in the background with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            import_undisturbed(module)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sys.modules[module].finished
 
 
