@@ -18,6 +18,7 @@ PROTOCOL = """\
 prunecal: 1
 extends: quick
 dataset: {name: digits, size: 8, train: 150, test: 60}
+pruners: [weight, filter, channel]
 ratios: [0, 0.3, 0.5]
 base: {epochs: 6, learning_rate: 0.2, batch: 16, warmup: 0}
 finetune: {epochs: 1, learning_rate: 0.05, batch: 16}
@@ -33,7 +34,6 @@ tolerance:
   parameters: 0
   macs: 0
   sparsity: 0
-pruners: [weight, filter, channel]
 """
 MODEL = '''\
 import os

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-CONVS: tuple[type[nn.Module], ...] = (
+CONVS = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
 )

@@ -97,7 +97,8 @@ def test_a_file_of_weights_gives_what_the_dense_network_gives(bench, tmp_path):
     content = path.read_bytes()
     (tmp_path / "net.safetensors").write_bytes(content)
     found = measure(given(bench, tmp_path / "net.safetensors"))
-    assert found.metrics == dense.metrics
+    costs = {"bytes": len(content), "int8": 0.0}
+    assert found.metrics == {**dense.metrics, **costs}
     assert found.corrupted == dense.corrupted
     assert found.trace.stages == {stage: dense.trace.stages[stage] for stage in (DATA, CORRUPTIONS)}
     assert found.provenance["network"] == found.by_image.base == hashlib.sha256(content).hexdigest()
@@ -139,7 +140,7 @@ def test_what_cannot_be_counted_is_left_out(bench):
     metric = Metric("seen", higher_is_better=True, where="network", function=lambda network: 1.0)  # noqa: ARG005
     extended = replace(bench, setup=replace(bench.setup, extensions=Extensions(metrics={"seen": metric})))
     found = measure(given(extended, lambda: Linear().forward))
-    assert set(bench.metrics) - set(found.metrics) == {"parameters", "macs", "sparsity"}
+    assert set(bench.metrics) - set(found.metrics) == {"parameters", "macs", "sparsity", "bytes", "int8"}
     assert found.metrics["seen"] == 1.0
     assert found.by_image.base
 
