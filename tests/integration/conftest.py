@@ -18,11 +18,11 @@ PROTOCOL = """\
 prunecal: 1
 extends: quick
 dataset: {name: digits, size: 8, train: 150, test: 60}
-pruners: [weight, filter, channel]
 ratios: [0, 0.3, 0.5]
 base: {epochs: 6, learning_rate: 0.2, batch: 16, warmup: 0}
 finetune: {epochs: 1, learning_rate: 0.05, batch: 16}
 evaluation: {corruptions: [gaussian_noise, contrast]}
+pruners: [weight, filter, channel]
 tolerance:
   accuracy: {abs: 0.05}
   ece: {abs: 0.05}

@@ -408,7 +408,7 @@ def test_a_file_from_before_a_metric_existed_reads_and_is_written_beside_newer_c
 def test_the_shipped_files_are_written_as_they_were(file):
     content = file.read_bytes()
     cells = load(content, file.name)
-    assert len(cells) == 22
+    assert len(cells) == 24
     with zipfile.ZipFile(io.BytesIO(content)) as before, zipfile.ZipFile(io.BytesIO(dump(cells))) as after:
         assert after.namelist() == before.namelist()
         for name in before.namelist():
