@@ -30,3 +30,16 @@ def test_ci_finds_the_commands_of_the_readme():
     )
     assert [name for name, _ in found] == ["gate", "tests"]
     assert all(command.startswith("python3 -m venv .venv && .venv/bin/pip install") for _, command in found)
+
+
+def test_pages_include_what_is_there():
+    # A formatter once wrote `--8 < --` in a block of Python: the page showed that, and no code.
+    marks = {
+        f"{page.relative_to(ROOT)}: {mark}": Path(
+            ROOT, mark.partition('"')[2].rpartition('"')[0].partition(":")[0]
+        )
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        for mark in re.findall(r'^\s*-+ *8 *< *-+ *".*"$', page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert marks
+    assert [where for where, path in marks.items() if '--8<-- "' not in where or not path.is_file()] == []
