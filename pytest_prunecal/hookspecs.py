@@ -26,8 +26,9 @@ def pytest_prunecal_models(config: pytest.Config) -> Mapping[str, str | Callable
     Returns:
         Name to a builder of an untrained network. A builder is called with those of the keyword arguments
         `num_classes` and `width` that it names, and with `num_classes` if it takes `**kwargs`; its network
-        maps float32 (N, 3, H, W) to logits (N, num_classes). For filter and channel pruning the network
-        offers `channel_groups()`, see `pytest_prunecal.ChannelGroup`.
+        maps float32 (N, 3, H, W) to logits (N, num_classes). Which channels filter and channel pruning take
+        out together it may say with `channel_groups()`, see `pytest_prunecal.ChannelGroup`; else
+        Torch-Pruning finds them.
     """
     raise NotImplementedError
 

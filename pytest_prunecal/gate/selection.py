@@ -171,7 +171,11 @@ def select(
         check_graph(model, [cell.pruner for cell in cells if cell.pruner])
         cells += [Cell(model, None, 0.0, candidate=one.name) for one in chosen if one.model == model]
         if not cells:
-            raise PrunecalError("the grid is empty: no pruner and no dense cell is selected")
+            unnamed = [one for one in pruners if one not in (*taken, *absent)]
+            why = (
+                f"; --prunecal-ratios leaves out what takes no ratio: {', '.join(unnamed)}" if unnamed else ""
+            )
+            raise PrunecalError(f"the grid is empty: no pruner and no dense cell is selected{why}")
         there = [one for one in protocol.pruners if one not in absent]
         whole = grid(model, there, protocol.ratios, levels) if gridded else []
         full = frozenset(cell.id for cell in whole)
@@ -205,7 +209,9 @@ def _absent(found: Baseline | None, pruners: Sequence[str], extensions: Extensio
     for cell_id in found.cells:
         cell = cell_from_id("", cell_id)
         if cell.pruner in absent:
-            raise PrunecalError(f"{found.name}: {cell_id} is accepted here: {absent[cell.pruner]}")
+            others = ",".join(name for name in pruners if name not in absent)
+            way = f" (or gate the others: --prunecal-pruners={others})" if others else ""
+            raise PrunecalError(f"{found.name}: {cell_id} is accepted here: {absent[cell.pruner]}{way}")
     return absent
 
 

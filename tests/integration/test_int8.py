@@ -101,6 +101,14 @@ def test_without_the_extra_int8_by_name_is_one_sentence(without):
     assert not outcome.numbers
 
 
+def test_ratios_leave_out_a_pruner_that_takes_none(named):
+    named.edit("pruners: [weight, int8]", "pruners: [int8]", "tiny.yaml")
+    outcome = named.gate("--prunecal-ratios=0.3", "--prunecal-update")
+    assert outcome.ret == 4
+    assert "the grid is empty: " in outcome.err
+    assert outcome.err.splitlines()[-1].endswith("--prunecal-ratios leaves out what takes no ratio: int8")
+
+
 def test_without_the_extra_accepted_numbers_of_int8_are_not_passed_over(named, monkeypatch):
     assert named.gate("--prunecal-update").ret == 0
     monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnx" else util.find_spec(name))
@@ -109,6 +117,7 @@ def test_without_the_extra_accepted_numbers_of_int8_are_not_passed_over(named, m
         assert outcome.ret == 4
         assert (
             "prunecal: baselines/tiny/tinynet.yaml: int8 is accepted here: pruner 'int8' needs onnx, "
-            "which is not installed: pip install 'pytest-prunecal[onnx]'" in outcome.err
+            "which is not installed: pip install 'pytest-prunecal[onnx]' (or gate the others: "
+            "--prunecal-pruners=weight)" in outcome.err
         )
     assert named.gate("--prunecal-pruners=weight").ret == 0
