@@ -57,14 +57,17 @@ class Options:
     """What was asked for, read and checked; see `read`. On the class, each option stands for its row."""
 
     models: tuple[str, ...] | None = _option(
-        "A,B", "models to gate: registered names, or package.module:callable", readers.names, gates=True
+        "A,B",
+        "models to gate: registered names, package.module:callable, torchvision:NAME or timm:NAME",
+        readers.names,
+        gates=True,
     )
     pruners: tuple[str, ...] | None = _option(
         "A,B", "narrow the grid to these pruners (default: the protocol's)", readers.names, gates=True
     )
     ratios: tuple[float, ...] | None = _option(
         "X,Y",
-        "narrow the grid to these ratios, 0 is dense (default: the protocol's)",
+        "narrow the grid to these ratios, 0 is dense, and to pruners that take one (default: the protocol's)",
         readers.ratios,
         gates=True,
     )
@@ -118,7 +121,8 @@ class Options:
     )
     candidate: tuple[Given, ...] = _option(
         "MODEL:NAME=FILE",
-        "measure this finished network as it is, beside the cells of MODEL; may be repeated",
+        "measure this finished network (ONNX, safetensors, .pt2, TorchScript) as it is, as a cell of "
+        "MODEL; may be repeated",
         readers.candidates,
         default="",
         several=True,
