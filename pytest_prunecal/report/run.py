@@ -92,8 +92,8 @@ class CellResult:
 
     @property
     def alone(self) -> bool:
-        """Whether rules of recovery judge it alone, as there is no baseline, and it keeps them."""
-        return self.verdict is not None and self.verdict.without_baseline and not self.verdict.short
+        """Whether rules of recovery judge it alone, as there is no baseline: accepting would silence none."""
+        return self.verdict is not None and self.verdict.without_baseline
 
     @property
     def reused(self) -> bool:
