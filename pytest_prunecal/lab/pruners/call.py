@@ -124,6 +124,12 @@ def _checked(name: str, found: object) -> Pruned:
             f"pruner {name!r} returned Pruned with a {type(model).__name__}; wanted an nn.Module"
         )
     check_masks(name, model, found.masks)
+    if found.verify is not None and not callable(found.verify):
+        raise PrunecalError(
+            f"pruner {name!r}: its verify is a {type(found.verify).__name__}; wanted a function"
+        )
+    if found.costs is not None and not isinstance(found.costs, Mapping):
+        raise PrunecalError(f"pruner {name!r}: its costs are a {type(found.costs).__name__}; wanted a dict")
     return found
 
 

@@ -34,7 +34,10 @@ from pytest_prunecal.study.trace import STAGES, STEPS
 CELL = Cell("resnet20", "mine", 0.0)
 HARD = Cell("resnet20", "mine", 0.0, "hard")
 RECIPE = protocol_file.load("quick", Path()).finetune
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:pruner 'mine' left:pytest_prunecal.errors.MeasurementWarning"),
+]
 
 
 def bench_of(folder, function, *, pad=1, levels=(), tunes=True, **finetune):
@@ -162,6 +165,18 @@ def test_a_pruner_that_leaves_the_network_as_it_was_is_told(folder, masks, how, 
         pruned(bench_of(folder, prune, **how))
     message = "pruner 'mine' left ResNet as it was: no layer and no weight is another"
     assert [str(one.message) for one in caught] == [message] * told
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"verify": 3}, "its verify is a int; wanted a function"),
+        ({"costs": [3]}, "its costs are a list; wanted a dict"),
+    ],
+)
+def test_what_a_pruner_gives_besides_is_what_it_must_be(folder, how, message):
+    with pytest.raises(PrunecalError, match=f"pruner 'mine': {message}"):
+        pruned(bench_of(folder, lambda model: Pruned(model, **how)))
 
 
 def zeroed(model):
