@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIKE_RATIOS = ("nan", "inf")
 
 
 def models_of(options: Options, extensions: Extensions) -> tuple[str, ...] | None:
@@ -188,13 +189,19 @@ def _misfit_of_pruner(entry: object) -> str:
         return f"with the function {entry.prune!r}; write package.module:attribute"
     if entry.extra and entry.extra not in extras.EXTRAS:
         return f"with the extra {entry.extra!r}; known are {', '.join(extras.EXTRAS)}"
-    levels = entry.levels
-    if levels is None:
-        return ""
+    return "" if entry.levels is None else _misfit_of_levels(entry.levels)
+
+
+def _misfit_of_levels(levels: object) -> str:
+    """What is wrong with the names of a pruner's levels; empty if nothing."""
     if not isinstance(levels, (tuple, list)) or not all(isinstance(one, str) for one in levels):
         return f"with the levels {levels!r}; give a tuple of names, empty for none"
-    bad = [one for one in levels if not _NAME.fullmatch(one) or [*levels].count(one) > 1]
-    return f"with the level {bad[0]!r}; name each once, of letters, digits and underscores" if bad else ""
+    for one in levels:
+        if one in _LIKE_RATIOS:
+            return f"with the level {one!r}, which reads as a ratio; call it otherwise"
+        if not _NAME.fullmatch(one) or [*levels].count(one) > 1:
+            return f"with the level {one!r}; name each once, of letters, digits and underscores"
+    return ""
 
 
 def levels_of(pruners: Iterable[str], extensions: Extensions) -> dict[str, tuple[str, ...]]:

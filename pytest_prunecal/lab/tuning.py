@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
@@ -18,7 +19,7 @@ from pytest_prunecal.lab.randomness import generator_of, stage
 from pytest_prunecal.lab.training.batches import Batches
 from pytest_prunecal.lab.training.distillation import distilled
 from pytest_prunecal.lab.training.loop import Pressure
-from pytest_prunecal.study.protocol import Recipe
+from pytest_prunecal.study.protocol import LEAST_BATCH, OPTIMISERS, SCHEDULES, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +106,8 @@ class Tuner:
         recipe = self._recipe(recipe, epochs)
         if not isinstance(model, nn.Module):
             self._fail(f"calls fine_tune with a {type(model).__name__}; wanted an nn.Module")
-        if not (isinstance(temperature, (int, float)) and temperature > 0 and 0 <= soft <= 1):
+        numbers = all(isinstance(one, (int, float)) for one in (temperature, soft))
+        if not (numbers and 0 < temperature < math.inf and 0 <= soft <= 1):
             self._fail(
                 f"calls fine_tune with temperature={temperature!r} and soft={soft!r}; "
                 "the one must be above 0, the other in [0, 1]"
@@ -143,11 +145,18 @@ class Tuner:
                 f"calls fine_tune with a recipe that is a {type(found).__name__}; "
                 "make one of its `recipe`: dataclasses.replace(recipe, learning_rate=0.01)"
             )
-        if epochs is None:
-            return found
-        if not isinstance(epochs, int) or epochs < 0:
-            self._fail(f"calls fine_tune with epochs={epochs!r}; it must be a whole number, at least 0")
-        return replace(found, epochs=epochs)
+        found = found if epochs is None else replace(found, epochs=epochs)
+        for name, least in (("epochs", 0), ("batch", LEAST_BATCH)):
+            value = getattr(found, name)
+            if not isinstance(value, int) or value < least:
+                self._fail(
+                    f"calls fine_tune with {name}={value!r}; it must be a whole number, at least {least}"
+                )
+        for name, known in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+            value = getattr(found, name)
+            if value not in known:
+                self._fail(f"calls fine_tune with {name}={value!r}; it must be one of {', '.join(known)}")
+        return found
 
     def _masks(
         self, model: nn.Module, masks: Masks | Callable[[int, int], Masks | None] | None

@@ -18,13 +18,17 @@ _NOT_MEASURING = {
 }
 
 
+OPTIMISERS, SCHEDULES = ("sgd", "adamw"), ("step", "cosine")
+LEAST_BATCH = 2  # batch norm has no variance of a single image
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is trained: by SGD with momentum or by AdamW, on cross-entropy.
 
     Attributes:
         epochs: passes over the training set, >= 0.
-        batch: images per step, >= 2.
+        batch: images per step, >= `LEAST_BATCH`.
         learning_rate: of the first epoch.
         schedule: `step` (times `decay` at each of `milestones`, in epochs) or `cosine` (to zero at the end,
             step by step).

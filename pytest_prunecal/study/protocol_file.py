@@ -13,7 +13,15 @@ from pytest_prunecal.study.cell import unique_ratios
 from pytest_prunecal.study.looks import MOST
 from pytest_prunecal.study.paths import found, written
 from pytest_prunecal.study.prior import DEFAULT, KINDS, Noise, Share
-from pytest_prunecal.study.protocol import Evaluation, Protocol, Recipe, Slimming
+from pytest_prunecal.study.protocol import (
+    LEAST_BATCH,
+    OPTIMISERS,
+    SCHEDULES,
+    Evaluation,
+    Protocol,
+    Recipe,
+    Slimming,
+)
 from pytest_prunecal.study.tolerance import read_tolerances
 from pytest_prunecal.study.yaml_schema import (
     boolean,
@@ -218,16 +226,16 @@ _RECIPE = checked(
         Recipe,
         _MISSING,
         epochs=integer(0),
-        batch=integer(2),
+        batch=integer(LEAST_BATCH),
         learning_rate=number(0),
-        schedule=choice("step", "cosine"),
+        schedule=choice(*SCHEDULES),
         milestones=checked(sequence(integer(1)), _ascends),
         decay=number(0, 1),
         warmup=number(0),
         momentum=number(0, 1),
         weight_decay=number(0),
         nesterov=boolean,
-        optimiser=optional(choice("sgd", "adamw")),
+        optimiser=optional(choice(*OPTIMISERS)),
         betas=optional(_betas),
         eps=optional(number(1e-30)),
         label_smoothing=optional(number(0, _BELOW_ONE)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.own_code import misfit, told
 from pytest_prunecal.lab.pruners.base import Pruned
 from pytest_prunecal.lab.pruners.context import OFFERS, offers_named_by
@@ -40,6 +41,8 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> P
         _given(cell, network),
     )
     offered = context.named_by(function, len(arguments))
+    layers, values = _made_of(network)
+    before = layers, {name: value.clone() for name, value in values.items()}
     try:
         pruned = function(*arguments, **offered)
     except PrunecalError:
@@ -50,7 +53,16 @@ def prune(cell: Cell, pruner: Pruner, network: nn.Module, context: Context) -> P
         raise PrunecalError(
             f"pruner {name!r} does not fit {type(network).__name__}: {told(error)}"
         ) from error
-    return _checked(name, pruned)
+    found = _checked(name, pruned)
+    # Masks that the network does not follow yet are held from the first step of its fine-tuning on.
+    held = pruner.tunes and context.recipe.epochs and any(not mask.all() for mask in found.masks.values())
+    if not held and _same(before, _made_of(found.model)):
+        warnings.warn(
+            f"pruner {name!r} left {type(network).__name__} as it was: no layer and no weight is another",
+            MeasurementWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def check_function(cell: Cell, pruner: Pruner) -> None:
@@ -74,6 +86,32 @@ def _given(cell: Cell, network: object) -> tuple[object, ...]:
     return (network, cell.level) if cell.level else (network,)
 
 
+_Made = tuple[dict[str, type[nn.Module]], dict[str, Tensor]]
+
+
+def _made_of(network: nn.Module) -> _Made:
+    """Of what kind its layers are, and its parameters and buffers, by name."""
+    values = [*network.named_parameters(), *network.named_buffers()]
+    layers = {name: type(module) for name, module in network.named_modules()}
+    return layers, {name: value.detach() for name, value in values}
+
+
+def _same(one: _Made, other: _Made) -> bool:
+    """Whether two networks have the same layers and the same values in them."""
+    (layers, values), (its, others) = one, other
+    if layers != its or values.keys() != others.keys():
+        return False
+    pairs = [(value, others[name]) for name, value in values.items()]
+    # First what they are: `torch.equal` raises for tensors of two kinds.
+    return all(_kind(left) == _kind(right) for left, right in pairs) and all(
+        torch.equal(left, right) for left, right in pairs
+    )
+
+
+def _kind(tensor: Tensor) -> tuple[object, ...]:
+    return type(tensor), tensor.dtype, tensor.device, tensor.layout, tensor.shape
+
+
 def _checked(name: str, found: object) -> Pruned:
     """What a pruner returned, if it is what it must be."""
     if not isinstance(found, Pruned):
@@ -86,6 +124,12 @@ def _checked(name: str, found: object) -> Pruned:
             f"pruner {name!r} returned Pruned with a {type(model).__name__}; wanted an nn.Module"
         )
     check_masks(name, model, found.masks)
+    if found.verify is not None and not callable(found.verify):
+        raise PrunecalError(
+            f"pruner {name!r}: its verify is a {type(found.verify).__name__}; wanted a function"
+        )
+    if found.costs is not None and not isinstance(found.costs, Mapping):
+        raise PrunecalError(f"pruner {name!r}: its costs are a {type(found.costs).__name__}; wanted a dict")
     return found
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RTOL = 1e-4
 """How far, relative to the largest logit, a smaller network may be from the one with zeros."""
+_RUNNING = (*NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 _NAMED = 3
 """How many layers a message names for one reason."""
 
@@ -263,8 +264,11 @@ class _Trial:
 
 
 def _drawn(network: nn.Module) -> nn.Module:
-    """A copy whose parameters are drawn at random, always the same."""
+    """A copy whose parameters are drawn at random, always the same, and whose norms have seen no images."""
     drawn = copy.deepcopy(network)
+    for module in drawn.modules():
+        if isinstance(module, _RUNNING):
+            module.reset_running_stats()
     generator = torch.Generator().manual_seed(0)
     for parameter in drawn.parameters():
         values = torch.randn(parameter.shape, generator=generator)

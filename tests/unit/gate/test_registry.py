@@ -30,3 +30,19 @@ def test_an_extra_that_there_is_not_is_one_sentence():
     strange = Extensions(pruners={"mine": Pruner("my:prune", extra="gpu")})
     with pytest.raises(PrunecalError, match="adds pruner 'mine' with the extra 'gpu'; known are onnx"):
         check_extensions(strange)
+
+
+@pytest.mark.parametrize(
+    ("levels", "says"),
+    [
+        ("hard", "with the levels 'hard'; give a tuple of names, empty for none"),
+        (("hard", 3), r"with the levels \('hard', 3\); give a tuple of names"),
+        (("very-hard",), "with the level 'very-hard'; name each once, of letters, digits and underscores"),
+        (("hard", "soft", "hard"), "with the level 'hard'; name each once"),
+        (("soft", "inf"), "with the level 'inf', which reads as a ratio; call it otherwise"),
+        (("nan",), "with the level 'nan', which reads as a ratio"),
+    ],
+)
+def test_levels_that_could_not_name_cells_are_one_sentence(levels, says):
+    with pytest.raises(PrunecalError, match=f"adds pruner 'mine' {says}"):
+        check_extensions(Extensions(pruners={"mine": Pruner("my:prune", levels=levels)}))

@@ -1,10 +1,13 @@
 """A pruner's context: what is offered, and `fine_tune` against loops written out."""
 
 import copy
+import random
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,7 +33,11 @@ from pytest_prunecal.study.trace import STAGES, STEPS
 
 CELL = Cell("resnet20", "mine", 0.0)
 HARD = Cell("resnet20", "mine", 0.0, "hard")
-pytestmark = pytest.mark.usefixtures("one_thread")
+RECIPE = protocol_file.load("quick", Path()).finetune
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:pruner 'mine' left:pytest_prunecal.errors.MeasurementWarning"),
+]
 
 
 def bench_of(folder, function, *, pad=1, levels=(), tunes=True, **finetune):
@@ -115,6 +122,85 @@ def test_what_it_is_given_depends_on_seed_and_cell_alone(folder):
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     for other in (level, seed):
         assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_what_is_not_fine_tuned_draws_the_same_under_every_seed(folder):
+    drawn = []
+
+    def prune(model, batches, generator):
+        labels = torch.cat([y for _, y in batches])
+        drawn.append((labels, torch.rand(3, generator=generator), torch.rand(3)))
+        drawn[-1] += (torch.from_numpy(np.random.rand(3)), torch.tensor(random.random()))  # noqa: NPY002, S311
+        return Pruned(model)
+
+    for tunes in (False, True):
+        bench = bench_of(folder, prune, tunes=tunes)
+        for place in (bench, bench.at(5)):
+            pruned(place)
+    for first, other, tuned, seeded in zip(*drawn, strict=True):
+        assert torch.equal(first, other)
+        assert torch.equal(first, tuned)  # as the protocol's seed has it
+        assert not torch.equal(first, seeded)
+
+
+@pytest.mark.parametrize(
+    ("masks", "how", "told"),
+    [
+        (None, {}, True),
+        (True, {}, True),
+        (False, {}, False),  # zero from the first step of fine-tuning on
+        (False, {"epochs": 0}, True),
+        (False, {"tunes": False}, True),
+    ],
+)
+def test_a_pruner_that_leaves_the_network_as_it_was_is_told(folder, masks, how, told):
+    def prune(model):
+        if masks is None:
+            return Pruned(copy.deepcopy(model))
+        mask = torch.full_like(model.conv1.weight, masks, dtype=torch.bool)
+        return Pruned(copy.deepcopy(model), {"conv1.weight": mask})
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pruned(bench_of(folder, prune, **how))
+    message = "pruner 'mine' left ResNet as it was: no layer and no weight is another"
+    assert [str(one.message) for one in caught] == [message] * told
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"verify": 3}, "its verify is a int; wanted a function"),
+        ({"costs": [3]}, "its costs are a list; wanted a dict"),
+    ],
+)
+def test_what_a_pruner_gives_besides_is_what_it_must_be(folder, how, message):
+    with pytest.raises(PrunecalError, match=f"pruner 'mine': {message}"):
+        pruned(bench_of(folder, lambda model: Pruned(model, **how)))
+
+
+def zeroed(model):
+    model.conv1.weight.data[0] = 0
+    return Pruned(model)
+
+
+def activated(model):
+    found = copy.deepcopy(model)
+    found.add_module("other", nn.ReLU())
+    return Pruned(found)
+
+
+def half_precise(model):
+    found = copy.deepcopy(model)
+    found.register_buffer("scales", torch.ones(2, dtype=torch.float16))
+    return Pruned(found)
+
+
+@pytest.mark.parametrize("prune", [zeroed, activated, half_precise])
+def test_a_pruner_that_changes_something_is_not(folder, prune):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pruned(bench_of(folder, prune))
 
 
 def test_the_parameters_given_by_position_may_have_any_names(folder):
@@ -215,6 +301,18 @@ def test_a_teacher_against_a_loop_written_out(folder, own):
             r"fine-tunes on float32 \(16, 10\) logits with a teacher that gives float32 \(16, 7\)",
         ),
         ({"temperature": 0}, "calls fine_tune with temperature=0 and soft=0.9; the one must be above 0"),
+        ({"temperature": float("inf")}, "calls fine_tune with temperature=inf and soft=0.9; the one must be"),
+        ({"soft": "much"}, "calls fine_tune with temperature=4.0 and soft='much'; the one must be above 0"),
+        (
+            {"recipe": replace(RECIPE, optimiser="adam")},
+            "calls fine_tune with optimiser='adam'; it must be one of sgd, adamw",
+        ),
+        (
+            {"recipe": replace(RECIPE, schedule="linear")},
+            "calls fine_tune with schedule='linear'; it must be one of step, cosine",
+        ),
+        ({"recipe": replace(RECIPE, batch=1)}, "calls fine_tune with batch=1; it must be .*, at least 2"),
+        ({"recipe": replace(RECIPE, epochs=-3)}, "calls fine_tune with epochs=-3; it must be .*, at least 0"),
         ({"soft": 2}, "calls fine_tune with temperature=4.0 and soft=2; the one must be above 0"),
         (
             {"loss": lambda logits, _: logits},
