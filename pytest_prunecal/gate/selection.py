@@ -280,8 +280,8 @@ def _check_dense_rules(found: Baseline) -> None:
     dense = found.cells.get(DENSE)
     for name, rule in ((dense.recovery if dense else None) or {}).items():
         raise PrunecalError(
-            f"{rule.where}: recovery of {name}: the dense cell is what others are held against; say it at the "
-            "top of the file, or in the cell that it is about"
+            f"{rule.where}: recovery of {name}: the dense cell is what others are held against; say it at "
+            "the top of the file, or in the cell that it is about"
         )
 
 
