@@ -26,7 +26,7 @@ from pytest_prunecal.gate.registry import (
 )
 from pytest_prunecal.study import recovery, regular_file
 from pytest_prunecal.study.builtin import PRUNERS
-from pytest_prunecal.study.cell import Cell, baseline_name, canonical_order, cell_from_id, grid
+from pytest_prunecal.study.cell import DENSE, Cell, baseline_name, canonical_order, cell_from_id, grid
 from pytest_prunecal.study.given_base import Bases, GivenBase
 from pytest_prunecal.study.known_cause import known_cause
 from pytest_prunecal.study.metric import known
@@ -267,6 +267,7 @@ def _checked_file(
     baselines.check(found, file.model, protocol)
     for rules in (found.recovery, *(cell.recovery for cell in found.cells.values())):
         recovery.check(rules, metrics)
+    _check_dense_rules(found)
     left_out = [cell_id for cell_id in found.cells if cell_id not in {*replaced, *file.orphans}]
     whole = bool(replaced) and not left_out
     _check_stale(found, protocol, left_out if replaced else [], whole=whole)
@@ -280,16 +281,31 @@ def _checked_file(
     return replace(file, images=images, unpaired=unpaired, family=family)
 
 
+def _check_dense_rules(found: Baseline) -> None:
+    """Refuse rules of recovery in the dense cell, which would be held against itself."""
+    dense = found.cells.get(DENSE)
+    for name, rule in ((dense.recovery if dense else None) or {}).items():
+        raise PrunecalError(
+            f"{rule.where}: recovery of {name}: the dense cell is what others are held against; say it at "
+            "the top of the file, or in the cell that it is about"
+        )
+
+
 def _check_dense(file: GateFile, protocol: Protocol, extensions: Extensions) -> None:
     """Refuse rules of recovery about a candidate of a model that nothing builds."""
     if is_registered(file.model, extensions):
         return
+    instead = (
+        f"say `recovery: {{}}` in {file.name}"
+        if file.baseline
+        else "move the rule from the protocol to the baseline files of models that are built"
+    )
     for cell in file.cells:
         for rule in file.recovery(cell, protocol).values():
             raise PrunecalError(
                 f"{rule.where}: recovery of {file.model} {cell.id} has no dense network to compare with: no "
                 f"model {file.model!r} is registered that builds one; register it (hook "
-                "pytest_prunecal_models), or say `recovery: {}` in its baseline file"
+                f"pytest_prunecal_models), or {instead}"
             )
 
 

@@ -69,6 +69,26 @@ def test_another_network_in_the_file_fails(project):
     assert outcome.cells == {"candidate-v2": "failed"}
 
 
+def test_a_rule_of_recovery_needs_a_model_that_something_builds(project):
+    export(project.path / "v2.onnx")
+    protocol, text = project.path / "tiny.yaml", (project.path / "tiny.yaml").read_text()
+    theirs = "--prunecal-candidate=theirs:v2=v2.onnx"
+    protocol.write_text(text + "recovery: {accuracy: 0.99}\n")
+    said = refused(project, theirs, "--prunecal-update")
+    assert said.startswith(
+        f"tiny.yaml:{len(text.splitlines()) + 1}: recovery of theirs candidate-v2 has no dense"
+    )
+    assert "no model 'theirs' is registered that builds one" in said
+    assert said.endswith("or move the rule from the protocol to the baseline files of models that are built")
+    protocol.write_text(text)
+    assert project.run(theirs, "--prunecal-update").ret == 0
+    protocol.write_text(text + "recovery: {accuracy: 0.99}\n")
+    assert refused(project, theirs).endswith("or say `recovery: {}` in baselines/tiny/theirs.yaml")
+    accepted = project.path / "baselines/tiny/theirs.yaml"
+    accepted.write_text(accepted.read_text().replace("cells:\n", "recovery: {}\ncells:\n"))
+    assert project.run(theirs).ret == 0
+
+
 def test_the_same_numbers_in_other_workers_and_beside_the_grid(gated):
     dense = gated.gate("-k", "dense").watcher.measured["dense"]
     weights = load_file(gated.path / ".prunecal" / dense["provenance"]["base_entry"])

@@ -167,3 +167,30 @@ def test_every_report_tells(strict):
     assert "against the dense network of the same run" in page
     assert "If the changes are meant" not in page  # accepting would not silence the rule
     assert 'name="prunecal_recovery_accuracy" value="1.0"' in xml.read_text()
+
+
+@pytest.mark.parametrize("narrowing", [("-k", "broken"), ("--prunecal-pruners=broken", "-n2")])
+def test_a_narrowed_run_of_several_models_keeps_the_rules(strict, narrowing):
+    text = CONFTEST.replace('"tinynet": "tiny:tiny"', '"tinynet": "tiny:tiny", "twin": "tiny:tiny"')
+    strict.write({"conftest.py": text})
+    outcome = strict.gate("--prunecal-models=tinynet,twin", *GRID, *narrowing, "--prunecal-json=r.json")
+    report = json.loads((strict.path / "r.json").read_text())
+    found = {
+        (model["model"], cell["id"]): cell["recovery"]
+        for model in report["models"]
+        for cell in model["cells"]
+    }
+    assert outcome.ret == 1
+    assert {model for model, _ in found} == {"tinynet", "twin"}
+    for (_, cell), rows in found.items():
+        assert [row["metric"] for row in rows] == ([] if cell == "dense" else ["accuracy", "ece"])
+        assert not rows or rows[0]["dense"] is not None
+
+
+def test_a_rule_about_the_dense_cell_is_refused(gated):
+    gated.edit("  dense:\n", "  dense:\n    recovery: {accuracy: 0.9}\n")
+    outcome = gated.gate()
+    assert outcome.ret == 4
+    (said,) = outcome.err.strip().splitlines()
+    assert f"{BASELINE}:" in said
+    assert "the dense cell is what others are held against" in said
