@@ -78,7 +78,7 @@ class CellResult:
             return Status.UNRECOVERED.value
         if self.accepted and not self.verdict.identical:
             return "accepted"
-        if self.verdict.status is Status.OK and self.verdict.without_baseline:
+        if self.verdict.status is Status.OK and self.verdict.without_baseline and self.verdict.recovery:
             return "recovered"
         return "identical" if self.verdict.identical else self.verdict.status.value
 

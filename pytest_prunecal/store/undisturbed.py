@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from contextlib import contextmanager
 from importlib import import_module
@@ -19,6 +20,8 @@ def import_undisturbed(name: str) -> ModuleType:
     An exception of a handler, such as pytest-timeout's or that of Ctrl-C, in the middle of such an import
     leaves half of it behind, and the next one crashes Python.
     """
+    if name in sys.modules:
+        return import_module(name)  # nothing compiled comes with it, and it may be asked for often
     with _undisturbed():
         return import_module(name)
 

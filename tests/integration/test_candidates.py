@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -59,6 +61,20 @@ def test_an_onnx_file_is_accepted_and_gated(project):
     assert again.numbers == first.numbers
     assert first.watcher.measured["candidate-v2"]["provenance"]["network"]
     assert project.run(ONNX).watcher.measured["candidate-v2"]["reused"]
+
+
+def test_a_plan_says_what_another_file_would_have_to_lose(project):
+    project.allow_noise()
+    export(project.path / "v2.onnx")
+    assert project.run(ONNX, "--prunecal-update").ret == 0
+    outcome = project.run(ONNX, "--prunecal-plan")
+    assert outcome.ret == 0, outcome.text
+    said = outcome.line("candidate-v2, another network on the same test images, without training noise: ")
+    caught = {name: float(value) for name, value in re.findall(r"(\w[\w ]*) from (0\.\d+)", said)}
+    assert list(caught) == ["accuracy", "ECE", "mPC", "ECE under corruption"]
+    # No smaller than what the sampling error of both files explains, and no larger than all there is.
+    assert all(0.05 < change < 1 for change in caught.values())
+    assert not outcome.cells
 
 
 def test_another_network_in_the_file_fails(project):
