@@ -201,9 +201,8 @@ class CellVerdict:
                 for verdict in named
             )
         if self.status is Status.OK:
-            if self.without_baseline and self.recovery:
-                return "recovered"
-            return "identical" if self.identical else "ok"
+            kept = self.without_baseline and self.recovery
+            return "recovered" if kept else "identical" if self.identical else "ok"
         if self.status is Status.UNRECOVERED:
             return f"{self.status.value} in {', '.join(row.metric for row in self.short)}"
         return f"{self.status.value} in {', '.join(verdict.metric for verdict in named)}"
