@@ -70,7 +70,7 @@ def test_half_of_all_but_the_first_conv_becomes_zero_and_the_rest_stays(name, ne
     for key, weight in pruned.model.state_dict().items():
         if key in pruned.masks:
             mask = pruned.masks[key]
-            some = slice(0, 12)  # of the outputs: a plain loop over all of VGG-19 takes half a minute
+            some = slice(0, 2)  # of the outputs: a plain loop over all takes half a minute
             assert torch.equal(mask[some], by_loop(weights[key][some].detach()))
             assert torch.equal(weight, before[key] * mask)
         else:
