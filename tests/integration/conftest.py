@@ -245,7 +245,7 @@ def torch_loaded() -> None:
     for name in ("engines.local", "corruptions.generate", "pruners.filter", "datasets.digits"):
         import_module(f"pytest_prunecal.lab.{name}")
     import_module("pytest_prunecal.gate.controller")
-    for name in ("onnx", "onnxruntime"):  # neither can they
+    for name in ("onnx", "onnxruntime", "torch_pruning", "torch.utils.flop_counter"):  # neither can they
         with suppress(ImportError):
             import_module(name)
 
