@@ -24,7 +24,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 _MARK = re.compile(r"<!-- (file|run|output|command|on)(?:: (.+))? -->")
 _ANY_MARK = re.compile(r" *<!-- ([a-z]+)(?::.*)? -->")
 _FENCE = re.compile(r"```\w+(?: .*)?")
-_OTHERS = ("generated",)
+_OTHERS = ("generated", "fmt")
 
 
 @dataclass(frozen=True)
