@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,50 @@ def session_of(graph: bytes | str) -> onnxruntime.InferenceSession:
     Args:
         graph: its bytes, or the path of its file.
     """
+    try:
+        return _session_of(graph)
+    except Exception:
+        # Without saturation, onnxruntime 1.32 cannot take in int8 weights that several layers share.
+        own = _unshared(graph) if isinstance(graph, bytes) else None
+        if own is None:
+            raise
+    return _session_of(own)
+
+
+def _unshared(graph: bytes) -> bytes | None:
+    """A graph that computes the same, in which each layer has int8 weights of its own; None if each has."""
+    model = onnx.load_model_from_string(graph)
+    stored = {one.name: one for one in model.graph.initializer}
+    makers = {
+        node.output[0]: node
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in stored
+    }
+    used: set[str] = set()
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            if name in makers and name in used:
+                maker = onnx.NodeProto()
+                maker.CopyFrom(makers[name])
+                maker.name = maker.output[0] = node.input[at] = f"{name} of {node.output[0]}"
+                for place, part in enumerate(makers[name].input):  # values, scale, zero point
+                    if part in stored:
+                        model.graph.initializer.add().CopyFrom(stored[part])
+                        copied = model.graph.initializer[-1]
+                        copied.name = maker.input[place] = f"{part} of {node.output[0]}"
+                nodes.append(maker)
+            used.add(name)
+        nodes.append(node)
+    if len(nodes) == len(model.graph.node):
+        return None
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
+
+
+def _session_of(graph: bytes | str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
+from pytest_prunecal.lab.models.ranked import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +128,20 @@ def global_threshold(scores: Sequence[Tensor], ratio: float) -> float:
     if exact == 0:
         return -math.inf
     return float(flat.kthvalue(int(total * exact) + 1).values)
+
+
+def warn_left_out(model: nn.Module, what: str) -> None:
+    """Warn of the weights that a pruner of ranked weights, which is called `what`, takes no account of."""
+    others = left_out(model)
+    if others:
+        names = ", ".join([*others][:3]) + f" and {len(others) - 3} more" * (len(others) > 3)
+        count = sum(parameter.numel() for parameter in others.values())
+        warnings.warn(
+            f"{what} and sparsity leave {names} out ({count} values): not of a conv, linear or "
+            "attention layer",
+            MeasurementWarning,
+            stacklevel=3,
+        )
 
 
 def warn_floored(layers: Sequence[str], ratio: float, kept: str) -> None:

@@ -45,6 +45,9 @@ _ATTENDING = ("bmm", "scaleddotproduct", "softmax", "unbind")
 _ATTENTION = "attention keeps its heads and their width"
 _MOST_VISITS = 64
 """How often new entries may reach a node: a graph that is mistaken about them never ends."""
+_MOST_ENTRIES = 2**16
+"""How many may reach a node at once, or four times what the widest layer has: windows of attention, which are
+cut out of maps, multiply them without end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +217,8 @@ class _Reader:
         self.names |= {parameter: name for name, parameter in network.named_parameters()}
         self.network = network
         self.shared = _shared(network)
+        widest = max((max(one.shape, default=0) for one in network.parameters()), default=0)
+        self.most = max(_MOST_ENTRIES, 4 * widest)
 
     def layout(self) -> Layout:
         found = Layout([])
@@ -249,6 +254,9 @@ class _Reader:
             entries = [one for one in entries if (one.idx, one.root_idx) not in seen]
             if not entries:
                 continue
+            if len(entries) > self.most:
+                why = why or "the graph takes its channels for more than any layer has"
+                break
             seen.update((one.idx, one.root_idx) for one in entries)
             visits[key] += 1
             if visits[key] > _MOST_VISITS:

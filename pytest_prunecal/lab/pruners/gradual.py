@@ -14,7 +14,7 @@ import torch
 
 from pytest_prunecal.errors import PrunecalError
 from pytest_prunecal.lab.models.ranked import ranked_weights
-from pytest_prunecal.lab.pruners.base import Pruned, exact_ratio, held_by, hold, magnitudes
+from pytest_prunecal.lab.pruners.base import Pruned, exact_ratio, held_by, hold, magnitudes, warn_left_out
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,6 +46,9 @@ def prune(model: nn.Module, ratio: float, *, fine_tune: FineTune, recipe: Recipe
 
     Raises:
         PrunecalError: bad ratio, nothing to rank, or weights that are not finite.
+
+    Warns:
+        MeasurementWarning: weights of layers that are not known here are left out.
     """
     final = exact_ratio(ratio)
     pruned = copy.deepcopy(model)
@@ -58,6 +61,7 @@ def prune(model: nn.Module, ratio: float, *, fine_tune: FineTune, recipe: Recipe
         return None if rest or not final else kept(pruned, sparsity(final, number, -(-steps // every)))
 
     fine_tune(pruned, epochs=-(-recipe.epochs // 2), masks=masks)
+    warn_left_out(pruned, "gradual pruning")
     last = kept(pruned, final)
     hold(held_by(pruned, last))
     return Pruned(pruned, last)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.models.ranked import ranked_weights
-from pytest_prunecal.lab.pruners.base import Pruned, held_by, hold, magnitudes
+from pytest_prunecal.lab.pruners.base import Pruned, held_by, hold, magnitudes, warn_left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,6 +55,7 @@ def prune(model: nn.Module) -> Pruned:
         )
     masks = {name: kept(weights[name], axes[name]).to(weights[name].device) for name in fitting}
     _warn_left(left, weights)
+    warn_left_out(pruned, "2:4")
     hold(held_by(pruned, masks))
     return Pruned(pruned, masks, lambda network: verify(network, masks))
 

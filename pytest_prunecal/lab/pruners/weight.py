@@ -6,11 +6,9 @@ Han et al. 2015, "Learning both Weights and Connections" (arXiv 1506.02626), wit
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import TYPE_CHECKING
 
-from pytest_prunecal.errors import MeasurementWarning
-from pytest_prunecal.lab.models.ranked import CONVS, left_out, ranked_weights
+from pytest_prunecal.lab.models.ranked import CONVS, ranked_weights
 from pytest_prunecal.lab.pruners.base import (
     Pruned,
     global_threshold,
@@ -18,6 +16,7 @@ from pytest_prunecal.lab.pruners.base import (
     hold,
     magnitudes,
     warn_floored,
+    warn_left_out,
 )
 
 if TYPE_CHECKING:
@@ -73,20 +72,6 @@ def _pruned(model: nn.Module, ratio: float, layers: tuple[type[nn.Module], ...] 
         masks[name] = mask.to(weights[name].device)
     warn_floored(floored, ratio, kept="weight")
     if layers is None:
-        _warn_left_out(pruned)
+        warn_left_out(pruned, "weight pruning")
     hold(held_by(pruned, masks))
     return Pruned(pruned, masks)
-
-
-def _warn_left_out(model: nn.Module) -> None:
-    """Say which weights take no part."""
-    others = left_out(model)
-    if others:
-        names = ", ".join([*others][:3]) + f" and {len(others) - 3} more" * (len(others) > 3)
-        count = sum(parameter.numel() for parameter in others.values())
-        warnings.warn(
-            f"weight pruning and sparsity leave {names} out ({count} values): not of a conv, linear or "
-            "attention layer",
-            MeasurementWarning,
-            stacklevel=3,
-        )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from pytest_prunecal.errors import PrunecalError
+from pytest_prunecal.errors import MeasurementWarning, PrunecalError
 from pytest_prunecal.lab.pruners import gradual
 from pytest_prunecal.study import protocol_file
 
@@ -127,3 +127,10 @@ def test_weights_that_are_not_finite():
     model.weight.data[0, 0] = float("inf")
     with pytest.raises(PrunecalError, match="its training diverged"):
         gradual.prune(model, 0.5, fine_tune=training(0)[0], recipe=RECIPE)
+
+
+def test_weights_of_layers_that_are_not_known_are_said_to_be_left_out():
+    model = nn.Linear(4, 4)
+    model.own = nn.Parameter(torch.ones(3, 4))
+    with pytest.warns(MeasurementWarning, match=r"gradual pruning and sparsity leave own out \(12 values\)"):
+        gradual.prune(model, 0.5, fine_tune=training(4)[0], recipe=RECIPE)

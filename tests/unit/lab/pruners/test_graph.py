@@ -327,3 +327,15 @@ def test_the_library_counts_as_many_parameters():
         in_channel_groups={}, out_channel_groups={}, num_heads={},
     ).step()  # fmt: skip
     assert shapes(small) == shapes(theirs)
+
+
+def test_windows_of_attention_end_and_leave_hidden_layers_to_prune():
+    """Their graph multiplies channels at every shift of windows; the layers between others get narrower."""
+    swin = pytest.importorskip("torchvision.models.swin_transformer")
+    torch.manual_seed(0)
+    network = swin.SwinTransformer([4, 4], 12, [2, 2], [3, 6], [7, 7], num_classes=10).eval()
+    with pytest.warns(MeasurementWarning, match="left alone: .*attention keeps its heads and their width"):
+        small = filters.prune(network, 0.5, torch.randn(2, 3, 64, 64)).model
+    hidden = [layer.mlp[0].out_features for stage in (1, 3) for layer in small.features[stage]]
+    assert hidden == [24, 24, 48, 48]
+    assert small.features[1][0].attn.qkv.out_features == 36

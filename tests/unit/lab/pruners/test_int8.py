@@ -314,6 +314,39 @@ def test_a_training_that_diverged_and_what_cannot_be_exported_are_one_sentence_e
         quantised(convs, images_of(0))
 
 
+class Shared(Convs):
+    """A conv that is passed twice, and two layers of one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.again, self.tied = nn.Linear(12, 12), nn.Linear(12, 12)
+        self.tied.weight = self.again.weight
+        self.mid = nn.Conv2d(8, 8, 1)
+
+    def forward(self, images):
+        maps = F.relu(self.norm1(self.conv1(images)))
+        maps = F.max_pool2d(F.relu(self.mid(F.relu(self.mid(maps)))), 2)
+        maps = F.relu(self.norm2(self.conv2(maps))).mean((2, 3))
+        return self.head(self.tied(F.relu(self.again(maps))))
+
+
+@torch.no_grad()
+def test_weights_that_layers_share_are_stored_once_and_computed_with_as_they_are():
+    torch.manual_seed(0)
+    network, images = trained(Shared()), images_of(130, seed=9)
+    pruned = quantised(network, images_of())
+    graph = Graph(pruned.model.graph)
+    assert len({node.input[1] for node in graph.layers()}) == len(graph.layers()) - 2
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    plain = onnxruntime.InferenceSession(pruned.model.graph, options, providers=["CPUExecutionProvider"])
+    wanted = torch.from_numpy(plain.run(None, {"images": images.numpy()})[0])
+    step, _ = graph.affine("logits")
+    assert float(((pruned.model(images) - wanted).abs() / step).mean()) < 0.2
+    parts = [copy.deepcopy(pruned.model)(part) for part in images.split(7)]
+    assert torch.equal(torch.cat(parts), pruned.model(images))
+
+
 def test_calibration_images_are_drawn_once_each_by_the_generator_alone():
     images = torch.arange(2000.0).view(-1, 1, 1, 1).expand(-1, 3, 2, 2)
     drawn = int8.drawn(batches_of(images, 100), torch.Generator().manual_seed(4))

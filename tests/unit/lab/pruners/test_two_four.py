@@ -125,3 +125,10 @@ def test_a_pattern_that_is_lost_is_told():
     pruned.model[0].weight.data += 1
     with pytest.raises(PrunecalError, match=r"0\.weight lost its 2:4 pattern in fine-tuning"):
         pruned.verify(pruned.model)
+
+
+def test_weights_of_layers_that_are_not_known_are_said_to_be_left_out():
+    model = nn.Linear(4, 4)
+    model.own = nn.Parameter(torch.ones(3, 4))
+    with pytest.warns(MeasurementWarning, match=r"2:4 and sparsity leave own out \(12 values\)"):
+        two_four.prune(model)
