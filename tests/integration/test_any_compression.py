@@ -28,7 +28,8 @@ def rows(model, share):
 def by_level(model, level, generator):
     pruned = copy.deepcopy(model)
     masks = rows(pruned, SHARE[level])
-    pruned.conv1.weight.data += 1e-3 * torch.rand(pruned.conv1.weight.shape, generator=generator)
+    noise = torch.rand(pruned.conv1.weight.shape, generator=generator)
+    pruned.conv1.weight.data += 1e-3 * noise.to(pruned.conv1.weight)
     pruned.conv2.weight.data *= masks["conv2.weight"]
     return Pruned(pruned, masks)
 

@@ -120,7 +120,7 @@ def test_the_same_numbers_in_other_workers_and_beside_the_grid(gated):
             "        self.passes = 0\n"
             "    def forward(self, images):\n"
             "        self.passes += 1\n"
-            "        return self.head(images.flatten(1) + torch.rand(1)) * self.passes\n",
+            "        return self.head(images.flatten(1) + torch.rand(1).to(images)) * self.passes\n",
             "conftest.py": "def pytest_prunecal_models(config):\n    return {'tinynet': 'tiny:tiny'}\n"
             "def pytest_prunecal_candidates(config):\n"
             "    return {'tinynet:own': 'mine:Draws', 'tinynet:file': 'net.safetensors',\n"

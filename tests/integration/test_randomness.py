@@ -42,7 +42,7 @@ def prune(model, ratio):
     mask = torch.rand(weight.shape) > ratio
     mask[random.randrange(6)] = np.random.rand() > ratio
     with torch.no_grad():
-        weight.mul_(mask)
+        weight.mul_(mask.to(weight))
     return Pruned(model, {"conv.weight": mask})
 
 

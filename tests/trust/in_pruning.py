@@ -31,8 +31,8 @@ def _ratio(put: Put, _bench: Bench, strength: float | None) -> None:
 
     def off(cell: Cell, bench: Bench) -> Pruner | None:
         pruner = pruner_of(cell, bench)
-        if pruner is None:
-            return None
+        if pruner is None or pruner.levels is not None:
+            return pruner
         prune = cast("Callable[..., Any]", pruner.prune)  # `pruner_of` has imported it
         return replace(pruner, prune=lambda model, ratio: prune(model, min(ratio + more, 0.95)))
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from pytest_prunecal.baseline import file as baseline
+from pytest_prunecal.gate.registry import levels_of
 from pytest_prunecal.lab.base_network import BaseNetwork
 from pytest_prunecal.lab.bench import Bench
 from pytest_prunecal.lab.engines import Setup
@@ -103,7 +104,8 @@ class Subject:
     def cells(self) -> list[Cell]:
         if self.candidates:
             return [Cell(self.model, None, 0.0, candidate=name) for name in self.candidates]
-        return grid(self.model, self.protocol.pruners, self.protocol.ratios)
+        levels = levels_of(self.protocol.pruners, self.extensions)
+        return grid(self.model, self.protocol.pruners, self.protocol.ratios, levels)
 
 
 def tiny() -> Subject:

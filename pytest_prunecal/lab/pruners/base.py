@@ -30,7 +30,7 @@ class Pruned:
 
     Attributes:
         model: a new network; the one that was pruned is left as it was.
-        masks: by parameter name, a bool tensor of the parameter's shape and device: False where the
+        masks: by parameter name, a bool tensor of the parameter's shape: False where the
             parameter must stay zero through fine-tuning (see `hold`). Empty where the network got
             physically smaller instead.
         verify: called with the network as it is evaluated, after its fine-tuning: raises an error where it
@@ -54,7 +54,7 @@ def held_by(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Para
     """
     parameters = [model.get_parameter(name) for name in masks]
     return [
-        (parameter, torch.zeros_like(parameter).masked_fill_(mask, 1))
+        (parameter, torch.zeros_like(parameter).masked_fill_(mask.to(parameter.device), 1))
         for parameter, mask in zip(parameters, masks.values(), strict=True)
     ]
 

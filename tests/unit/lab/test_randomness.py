@@ -85,8 +85,9 @@ def test_cudas_generators_are_seeded_and_left_as_they_were_found():
         assert drawn(device) == first
 
 
-@pytest.mark.skipif(torch.cuda.is_initialized(), reason="CUDA is in use already")
 def test_cuda_is_not_reached_for_where_nobody_uses_it():
+    if torch.cuda.is_initialized():
+        pytest.skip("CUDA is in use already")
     with stage(CPU, "one"):
         drawn()
     assert not torch.cuda.is_initialized()
