@@ -119,6 +119,9 @@ def _looked_at(content: bytes, what: str) -> bytes:
     members = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            packed = sum(info.file_size for info in archive.infolist()) > len(content)
+            if packed or any(info.compress_type for info in archive.infolist()):
+                raise PrunecalError(f"{what}: is compressed, as torch writes no program; {_AGAIN}")
             for info in archive.infolist():
                 name = info.filename.partition("/")[2]
                 if name in members:

@@ -45,10 +45,7 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
     Raises:
         PrunecalError: it cannot be loaded, or takes no such images; in one sentence.
     """
-    try:
-        sha256 = onnx_file.digest(path, what)
-    except OSError as error:
-        raise PrunecalError(f"{what}: cannot be read: {reason(error)}") from None
+    sha256 = _digest(path, what)
     session = _session_of(path, what)
     taken = _input_of(session, shape, what)
     name, output = session.get_inputs()[0].name, _output_of(session)
@@ -57,7 +54,16 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
         return taken.run(lambda part: _once(session, name, output, part), images.cpu())
 
     costs = _costs_of(path, taken.laid_out(shape), what)
+    if _digest(path, what) != sha256:
+        raise PrunecalError(f"{what}: changed while it was loaded; run again when whoever writes it is done")
     return Finished(Running(run, taken.dtype), costs, on_cpu=True, sha256=sha256, state=sha256)
+
+
+def _digest(path: Path, what: str) -> str:
+    try:
+        return onnx_file.digest(path, what)
+    except OSError as error:
+        raise PrunecalError(f"{what}: cannot be read: {reason(error)}") from None
 
 
 def _costs_of(path: Path, image: Sequence[int], what: str) -> dict[str, Number]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +34,13 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
         PrunecalError: it cannot be loaded; in one sentence.
     """
     try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that TorchScript is deprecated
-            network: Any = torch.jit.load(str(path), map_location="cpu").eval()
+            network: Any = torch.jit.load(io.BytesIO(content), map_location="cpu").eval()
     except Exception as error:  # noqa: BLE001 - whatever its code raises
         raise PrunecalError(f"{what}: it cannot be loaded: {told(error)}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
     dtype = dtype_of(network)
 
     optimized: Any = torch.jit.optimized_execution  # type: ignore[attr-defined]
@@ -50,7 +52,7 @@ def load(path: Path, shape: Sequence[int], what: str) -> Finished:
 
     try:
         costs = of_tensors(_weights(network)) | {"macs": macs(run, torch.zeros(1, *shape, dtype=dtype))}
-        costs["bytes"] = path.stat().st_size
+        costs["bytes"] = len(content)
     except Exception as error:  # noqa: BLE001 - as above
         images = "x".join(map(str, shape))
         raise PrunecalError(f"{what}: it fails on an image of {images}: {told(error)}") from None

@@ -1,5 +1,6 @@
 """Exported programs: they give what their network gives, and nothing in them runs as Python."""
 
+import copy
 import io
 import json
 import os
@@ -228,3 +229,24 @@ def test_what_is_broken(saved, canary):
     assert "is no readable exported program" in refused(saved, canary)
     saved.write_bytes(b"PK\x03\x04")
     assert "is no readable archive" in refused(saved, canary)
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED], ids=["compressed", "overlapping"]
+)
+def test_an_archive_of_more_than_the_file_holds(saved, method):
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+        archive.writestr("net/data/weights/weight_9", bytes(1 << 20))
+        if method == zipfile.ZIP_STORED:
+            # Ten members that are all the bytes of one.
+            (info,) = (info for info in archive.infolist() if info.filename.endswith("weight_9"))
+            for number in range(10, 20):
+                another = copy.copy(info)
+                another.filename = f"net/data/weights/weight_{number}"
+                archive.filelist.append(another)
+    with pytest.raises(PrunecalError, match="is compressed"):
+        exported.load(saved, SHAPE, "candidate net")

@@ -209,3 +209,16 @@ def test_a_graph_that_fails_on_images(tmp_path):
     ]
     path = graph(tmp_path / "net.onnx", nodes, [None, 3, 8, 8])
     assert "onnxruntime fails: " in refused(path)
+
+
+def test_a_file_that_is_exchanged_while_it_is_loaded(network, tmp_path, monkeypatch):
+    path = saved(tmp_path / "net.onnx", network, IMAGES[:2])
+    other = saved(tmp_path / "other.onnx", nn.Sequential(*network, nn.Linear(10, 10)), IMAGES[:2])
+    session_of = form._session_of
+
+    def exchanged(*args):
+        path.write_bytes(other.read_bytes())
+        return session_of(*args)
+
+    monkeypatch.setattr(form, "_session_of", exchanged)
+    assert refused(path) == "it: changed while it was loaded; run again when whoever writes it is done"
