@@ -69,6 +69,7 @@ def _unshared(graph: bytes) -> bytes | None:
 
 
 def _session_of(graph: bytes | str) -> onnxruntime.InferenceSession:
+    """The same of a graph that onnxruntime can take in as it is."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

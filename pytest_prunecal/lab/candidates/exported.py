@@ -119,9 +119,13 @@ def _looked_at(content: bytes, what: str) -> bytes:
     members = {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            packed = sum(info.file_size for info in archive.infolist()) > len(content)
-            if packed or any(info.compress_type for info in archive.infolist()):
-                raise PrunecalError(f"{what}: is compressed, as torch writes no program; {_AGAIN}")
+            # A small file may unpack to more than there is memory; torch stores every byte once.
+            larger = sum(info.file_size for info in archive.infolist()) > len(content)
+            if larger or any(info.compress_type for info in archive.infolist()):
+                raise PrunecalError(
+                    f"{what}: is compressed or unpacks to more than it holds, as torch writes no program; "
+                    f"{_AGAIN}"
+                )
             for info in archive.infolist():
                 name = info.filename.partition("/")[2]
                 if name in members:

@@ -248,5 +248,5 @@ def test_an_archive_of_more_than_the_file_holds(saved, method):
                 another = copy.copy(info)
                 another.filename = f"net/data/weights/weight_{number}"
                 archive.filelist.append(another)
-    with pytest.raises(PrunecalError, match="is compressed"):
+    with pytest.raises(PrunecalError, match="is compressed or unpacks to more than it holds"):
         exported.load(saved, SHAPE, "candidate net")
